@@ -1,0 +1,13 @@
+//! `signalbox load`.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+/// Arguments of `signalbox load`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {}
+
+pub(super) fn run(_args: Args) -> Result<ExitCode> {
+    anyhow::bail!("not built yet")
+}

@@ -1,0 +1,7 @@
+//! Process entry: parses the command line and runs one subcommand.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    signalbox::cli::run()
+}

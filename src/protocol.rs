@@ -1,0 +1,27 @@
+//! What travels: the messages of `signalbox.v1`, their two encodings, the code table and the limits.
+//!
+//! Must not know rooms, sessions or sockets. Frames go from here to the router, and from the router here.
+
+pub mod codec;
+pub mod codes;
+pub mod json;
+pub mod limits;
+pub mod op;
+pub mod validate;
+
+pub use codec::{Encoding, decode, encode};
+pub use codes::{Code, Refusal};
+pub use limits::Limits;
+pub use op::OpKind;
+
+/// Messages and services generated from `protocol/signalbox/v1/*.proto`; the IDL documents each.
+#[allow(missing_docs, missing_debug_implementations, unreachable_pub, clippy::all, clippy::pedantic)]
+pub mod v1 {
+    tonic::include_proto!("signalbox.v1");
+}
+
+/// Version of the protocol that this build speaks; `joined` names it.
+pub const PROTOCOL_VERSION: u32 = 1;
+
+/// What a client may rely on, named in `joined.server.features`.
+pub const FEATURES: [&str; 4] = ["resume", "directed_data", "attributes", "advice"];
