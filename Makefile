@@ -1,0 +1,43 @@
+# The commands of the README. `make help` lists them; each does its own set-up on Debian and Ubuntu with Rust.
+
+CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/signalbox/tools
+CARGO ?= cargo
+export CACHE
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help demo test build bench fuzz fmt clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo "  SECONDS=N     how long demo and fuzz run"
+
+demo: build ## a router and calls against it, latencies on screen; SECONDS=20
+	target/release/signalbox demo --seconds $(or $(filter-out 0,$(SECONDS)),20)
+
+build: ## target/release/signalbox
+	@.ci/setup build
+	$(CARGO) build --release --locked
+
+test: ## format, lints, docs, every test, dependencies
+	@.ci/setup test
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps
+	@.ci/deny
+	$(CARGO) test --locked
+
+fuzz: ## fuzz both decoders for SECONDS=60 each, on nightly Rust
+	@.ci/setup fuzz
+	@for target in decode_json decode_protobuf; do \
+		mkdir -p tests/fuzz/corpus-run/$$target; \
+		(cd tests/fuzz && PATH="$(CACHE)/bin:$$PATH" $(CARGO) +nightly fuzz run --fuzz-dir . $$target \
+			corpus-run/$$target corpus/$$target -- -max_total_time=$(or $(filter-out 0,$(SECONDS)),60) -max_len=4096); \
+	done
+
+fmt: ## format the sources
+	$(CARGO) fmt
+
+clean: ## what builds leave behind
+	$(CARGO) clean
+	rm -rf tests/fuzz/target tests/fuzz/corpus-run
