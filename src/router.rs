@@ -3,271 +3,236 @@
 //! One router owns a hash slice of the rooms, alone. No I/O, no clock, no lock, no await: time and
 //! connections come in as values, everything that must happen outside leaves as an [`Output`].
 
-use std::time::{Duration, Instant};
+mod admin;
+mod contract;
+mod ending;
+mod opening;
+mod ops;
+mod snapshot;
+#[cfg(test)]
+mod tests;
+mod timers;
+mod update;
+
+use std::time::Instant;
+
+use ahash::AHashMap;
+pub use contract::{AdminCall, AdminReply, IceSettings, Input, Now, Opening, Output, Settings, slice_of};
+use timers::{Timer, Timers};
 
 use crate::{
-    auth::Grant,
-    event::Event,
-    ids::{ConnectionId, RoomId},
+    event::{Event, Outcome},
+    ids::{ConnectionId, Epoch, Offset, ParticipantId, RoomId, SessionId},
     protocol::{
-        Code, Limits, Refusal,
-        v1::{self, ClientFrame, ServerFrame},
+        Code, OpKind, Refusal,
+        v1::{self, ServerFrame, server_frame::Body},
     },
-    session::ResumeClaims,
+    room::{HistoryBounds, Push, Room, RoomSettings},
+    session::{HeldBounds, ResumeTokens, Session},
 };
 
-/// The moment of an input: one clock read for both scales.
+/// See the module.
+#[derive(Debug)]
+pub struct Router {
+    settings: Settings,
+    tokens: ResumeTokens,
+    random: fastrand::Rng,
+    rooms: AHashMap<RoomId, Room>,
+    sessions: AHashMap<SessionId, Session>,
+    /// Which session a connection belongs to.
+    connections: AHashMap<ConnectionId, SessionId>,
+    /// Which session a participant belongs to.
+    members: AHashMap<ParticipantId, SessionId>,
+    timers: Timers,
+    drain_until: Option<Instant>,
+}
+
+/// One request under way: who gets its answer.
 #[derive(Clone, Copy, Debug)]
-pub struct Now {
-    /// Monotonic, for durations and timers.
-    pub at: Instant,
-    /// Wall clock, Unix milliseconds, for what clients see and for token expiry.
-    pub unix_ms: u64,
+struct Request {
+    connection: ConnectionId,
+    id: Option<u64>,
+    op: OpKind,
+    received: Instant,
 }
 
-/// What the first frame of a connection asks for.
-#[derive(Debug)]
-pub enum Opening {
-    /// Enter a room as a new session.
-    Join(Box<v1::Join>),
-    /// Come back; the resume token's signature has been checked, everything else has not.
-    Resume {
-        /// What the resume token says.
-        claims: ResumeClaims,
-        /// The frame.
-        resume: v1::Resume,
-    },
+impl Router {
+    /// A router without rooms.
+    pub fn new(settings: Settings) -> Self {
+        Self {
+            tokens: ResumeTokens::new(&settings.resume_secret),
+            random: fastrand::Rng::with_seed(settings.seed),
+            settings,
+            rooms: AHashMap::new(),
+            sessions: AHashMap::new(),
+            connections: AHashMap::new(),
+            members: AHashMap::new(),
+            timers: Timers::default(),
+            drain_until: None,
+        }
+    }
+
+    /// Rooms, empty ones included.
+    pub fn rooms(&self) -> usize {
+        self.rooms.len()
+    }
+
+    /// Sessions, lingering ones included.
+    pub fn sessions(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// Participants, lingering ones included.
+    pub fn participants(&self) -> usize {
+        self.members.len()
+    }
+
+    /// Takes one input; what must happen is added to `out`, in order.
+    pub fn handle(&mut self, input: Input, now: Now, out: &mut Vec<Output>) {
+        match input {
+            Input::Frame { connection, frame, grant, received } => {
+                let request = Request { connection, id: frame.id, op: OpKind::of(frame.op.as_ref()), received };
+                self.frame(request, *frame, grant, now, out);
+            }
+            Input::Open { connection, grant, id, opening, received } => {
+                let op = match &opening {
+                    Opening::Join(_) => OpKind::Join,
+                    Opening::Resume { .. } => OpKind::Resume,
+                };
+                self.open(Request { connection, id, op, received }, *grant, opening, now, out);
+            }
+            Input::Lost { connection, reason } => self.lost(connection, reason, now, out),
+            Input::Admin { request, by, call } => {
+                let reply = self.admin(&by, call, now, out);
+                out.push(Output::AdminReply { request, reply });
+            }
+            Input::Drain { window } => self.drain(window, now, out),
+            Input::Tick => self.tick(now, out),
+        }
+        if let Some(at) = self.timers.next() {
+            out.push(Output::Wake(at));
+        }
+    }
+
+    /// A random id of 96 bits under a prefix.
+    fn new_id(&mut self, prefix: &str) -> String {
+        const ALPHABET: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
+        let mut id = String::with_capacity(prefix.len() + 16);
+        id.push_str(prefix);
+        id.extend((0..16).map(|_| char::from(ALPHABET[self.random.usize(..ALPHABET.len())])));
+        id
+    }
+
+    fn held_bounds(&self) -> HeldBounds {
+        HeldBounds { pushes: self.settings.held_pushes, bytes: self.settings.held_bytes }
+    }
+
+    /// Makes a room; says nothing when it exists.
+    fn create_room(
+        &mut self,
+        id: &RoomId,
+        asked: Option<&v1::CreateRoomRequest>,
+        now: Now,
+        out: &mut Vec<Output>,
+    ) -> Result<(), Refusal> {
+        if self.rooms.contains_key(id) {
+            return Ok(());
+        }
+        if self.rooms.len() >= self.settings.rooms_max {
+            let why = format!("limits.rooms: the router holds {} rooms", self.rooms.len());
+            return Err(Code::RouterFull.because(why).retry_after_ms(1_000));
+        }
+        let settings = &self.settings;
+        let seconds = asked.and_then(|a| a.empty_timeout_seconds).map(|s| std::time::Duration::from_secs(s.into()));
+        let room_settings = RoomSettings {
+            metadata: asked.map(|a| a.metadata.clone()).unwrap_or_default(),
+            participants_max: asked.and_then(|a| a.participants_max).unwrap_or(settings.participants_max),
+            empty_timeout: seconds.unwrap_or(settings.empty_timeout),
+            history: HistoryBounds {
+                events: settings.history_events,
+                age: settings.history_age,
+                bytes: settings.history_bytes,
+            },
+        };
+        let epoch = Epoch(self.random.u64(..));
+        let mut room = Room::new(id.clone(), epoch, now.unix_ms, room_settings);
+        room.empty_since = Some(now.at);
+        self.timers.add(now.at + room.empty_timeout(), Timer::Empty(id.clone()));
+        self.rooms.insert(id.clone(), room);
+        out.push(Output::Observe(Event::RoomCreated { room: id.clone() }));
+        Ok(())
+    }
+
+    /// The one session and room of a participant of this router.
+    fn pair(&mut self, session: &SessionId) -> Option<(&mut Session, &mut Room)> {
+        let session = self.sessions.get_mut(session)?;
+        let room = self.rooms.get_mut(&session.room)?;
+        Some((session, room))
+    }
+
+    /// Answers a request, once, and remembers the answer for a repeat.
+    fn reply(&mut self, request: Request, body: Body, out: &mut Vec<Output>) {
+        let outcome = match &body {
+            Body::Error(error) => Outcome::Refused(Code::by_name(&error.code).unwrap_or(Code::Internal)),
+            _ => Outcome::Ok,
+        };
+        let silent = request.id.is_none() && matches!(body, Body::Ok(_));
+        if !silent {
+            let frame = ServerFrame { id: request.id, body: Some(body) };
+            if let Some(id) = request.id
+                && let Some(session) = self.connections.get(&request.connection)
+                && let Some(session) = self.sessions.get_mut(session)
+            {
+                session.replies.keep(id, frame.clone(), self.settings.replies);
+            }
+            out.push(Output::Send { to: request.connection, frame: Box::new(frame), exempt: false });
+        }
+        self.observe_signal(request, outcome, out);
+    }
+
+    fn refuse(&mut self, request: Request, refusal: &Refusal, out: &mut Vec<Output>) {
+        self.reply(request, Body::Error(refusal.to_wire()), out);
+    }
+
+    fn observe_signal(&self, request: Request, outcome: Outcome, out: &mut Vec<Output>) {
+        // the outputs are still to be carried out: the timeline of a later change measures up to the flush
+        let took = std::time::Duration::ZERO;
+        let _ = request.received;
+        out.push(Output::Observe(Event::SignalHandled { op: request.op, outcome, took }));
+    }
+
+    /// Keeps a directed push for its session and sends it when it is there.
+    ///
+    /// # Errors
+    /// `hold_full` when the session is away and its bound is reached.
+    fn direct(
+        &mut self,
+        to: &ParticipantId,
+        make: impl FnOnce(u64) -> Body,
+        after: Offset,
+        out: &mut Vec<Output>,
+    ) -> Result<(), Refusal> {
+        let bounds = self.held_bounds();
+        let session = self.members.get(to).and_then(|id| self.sessions.get_mut(id));
+        let session = session.ok_or_else(|| Code::ParticipantNotFound.refuse())?;
+        let frame = ServerFrame { id: None, body: Some(make(session.held.next_seq().0)) };
+        let away = session.connection.is_none();
+        if away && !session.held.has_room_away(prost::Message::encoded_len(&frame), bounds) {
+            let why =
+                format!("rooms.held_pushes, rooms.held_bytes: `{}` is away and holds all it may", session.identity);
+            return Err(Code::HoldFull.because(why).retry_after_ms(1_000));
+        }
+        if session.held.keep(frame.clone(), after, away, bounds) == crate::session::Kept::Discarded {
+            out.push(Output::Observe(Event::PushDiscarded { buffer: "held" }));
+        }
+        if let Some(connection) = session.connection {
+            out.push(Output::Send { to: connection, frame: Box::new(frame), exempt: false });
+        }
+        Ok(())
+    }
 }
 
-/// What enters the router.
-#[derive(Debug)]
-pub enum Input {
-    /// The first frame of a connection, for a room of this router.
-    Open {
-        /// The connection.
-        connection: ConnectionId,
-        /// Its access token's grant, valid now.
-        grant: Box<Grant>,
-        /// The frame's `id`.
-        id: Option<u64>,
-        /// The frame.
-        opening: Opening,
-        /// When the frame arrived.
-        received: Instant,
-    },
-    /// A later frame of a connection.
-    Frame {
-        /// The connection.
-        connection: ConnectionId,
-        /// The frame; validated against the limits.
-        frame: Box<ClientFrame>,
-        /// The verified grant of an `update`'s token.
-        grant: Option<Box<Grant>>,
-        /// When the frame arrived.
-        received: Instant,
-    },
-    /// The connection is gone, without `leave`.
-    Lost {
-        /// The connection.
-        connection: ConnectionId,
-        /// Why.
-        reason: Code,
-    },
-    /// A call of the admin API; its grant has been checked against the call.
-    Admin {
-        /// Finds the caller again.
-        request: u64,
-        /// Identity, else API key, of the caller: the `by` of what follows.
-        by: String,
-        /// The call.
-        call: AdminCall,
-    },
-    /// The router drains: advise every session within the window, close what is left at its end.
-    Drain {
-        /// Length of the window.
-        window: Duration,
-    },
-    /// The time of an [`Output::Wake`] has come.
-    Tick,
-}
-
-/// Calls of the admin API on one router's rooms.
-#[derive(Clone, Debug)]
-pub enum AdminCall {
-    /// Make a room; an existing one is `already_exists`.
-    CreateRoom(v1::CreateRoomRequest),
-    /// Rooms by name after the given one, `limit` at most.
-    ListRooms {
-        /// The last name of the page before; empty: from the first.
-        after: String,
-        /// At most that many.
-        limit: usize,
-    },
-    /// One room.
-    GetRoom(v1::GetRoomRequest),
-    /// End a room and its sessions.
-    DeleteRoom(v1::DeleteRoomRequest),
-    /// Its metadata.
-    UpdateRoom(v1::UpdateRoomRequest),
-    /// Participants by identity after the given one, `limit` at most, hidden ones included.
-    ListParticipants {
-        /// The room.
-        room: String,
-        /// The last identity of the page before; empty: from the first.
-        after: String,
-        /// At most that many.
-        limit: usize,
-    },
-    /// One participant.
-    GetParticipant(v1::GetParticipantRequest),
-    /// Remove it; its session is closed with `removed`.
-    RemoveParticipant(v1::RemoveParticipantRequest),
-    /// Name, metadata, attributes, permissions.
-    UpdateParticipant(v1::UpdateParticipantRequest),
-    /// Mute or unmute as an admin.
-    MuteTrack(v1::MuteTrackRequest),
-    /// A message to the room or to some.
-    SendData(v1::SendDataRequest),
-}
-
-/// What an admin call answers.
-#[derive(Clone, Debug, PartialEq)]
-pub enum AdminReply {
-    /// Of create, get and update.
-    Room(v1::RoomInfo),
-    /// One router's page, in name order.
-    Rooms(Vec<v1::RoomInfo>),
-    /// A page, in identity order.
-    Participants(Vec<v1::ParticipantInfo>),
-    /// Of get and update.
-    Participant(Box<v1::ParticipantInfo>),
-    /// Of mute.
-    Track(v1::Track),
-    /// Of send: the offset when it went to the room.
-    Sent {
-        /// Its place in the room's log.
-        offset: Option<u64>,
-    },
-    /// Of delete and remove.
-    Done,
-}
-
-/// What leaves the router, to be carried out in order.
-#[derive(Debug)]
-pub enum Output {
-    /// The connection now belongs to a session.
-    Attach {
-        /// The connection.
-        connection: ConnectionId,
-    },
-    /// The opening was refused: the connection may try another first frame.
-    Detach {
-        /// The connection.
-        connection: ConnectionId,
-    },
-    /// One frame to one connection.
-    Send {
-        /// The connection.
-        to: ConnectionId,
-        /// The frame.
-        frame: Box<ServerFrame>,
-        /// Snapshots and replays are bounded by themselves and do not count against the outbound bound.
-        exempt: bool,
-    },
-    /// One push to many; encoded once an encoding.
-    Fanout {
-        /// The connections.
-        to: Vec<ConnectionId>,
-        /// The push.
-        frame: Box<ServerFrame>,
-    },
-    /// Say `leave`, then close.
-    Close {
-        /// The connection.
-        connection: ConnectionId,
-        /// Why.
-        refusal: Refusal,
-    },
-    /// The answer to an admin call.
-    AdminReply {
-        /// Of which call.
-        request: u64,
-        /// The answer.
-        reply: Result<AdminReply, Refusal>,
-    },
-    /// Come back with [`Input::Tick`] no later than that; the newest one holds.
-    Wake(Instant),
-    /// Something happened.
-    Observe(Event),
-}
-
-/// What a router needs to know of its surroundings; from config.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// Limits of the protocol.
-    pub limits: Limits,
-    /// Make a room on first join when the token says nothing of it.
-    pub auto_create: bool,
-    /// How long an empty room stays.
-    pub empty_timeout: Duration,
-    /// Participants of a room, lingering ones included, when its creation says nothing.
-    pub participants_max: u32,
-    /// Rooms of this router.
-    pub rooms_max: usize,
-    /// Sessions of this router.
-    pub sessions_max: usize,
-    /// Events that a room keeps for resumes: how many,
-    pub history_events: usize,
-    /// for how long,
-    pub history_age: Duration,
-    /// and how many bytes.
-    pub history_bytes: usize,
-    /// How long a dropped participant keeps its place.
-    pub linger: Duration,
-    /// Directed pushes that a session keeps until acknowledged: how many,
-    pub held_pushes: usize,
-    /// and how many bytes.
-    pub held_bytes: usize,
-    /// Latest replies that a session keeps, to answer a repeated request.
-    pub replies: usize,
-    /// Participants in one part of a snapshot.
-    pub snapshot_part: usize,
-    /// How often the server pings, told to clients.
-    pub ping: Duration,
-    /// Close a session when its token expires.
-    pub enforce_expiry: bool,
-    /// How long before expiry a session is told.
-    pub expiry_notice: Duration,
-    /// This router's region, told to clients.
-    pub region: String,
-    /// ICE servers told to clients.
-    pub ice: IceSettings,
-    /// Signs resume tokens; at least 32 bytes.
-    pub resume_secret: Vec<u8>,
-    /// Seeds ids, epochs and jitter.
-    pub seed: u64,
-    /// Where drained clients are sent; empty: to where they came from.
-    pub reconnect_url: String,
-}
-
-/// ICE servers, and TURN credentials made a session (coturn `use-auth-secret`).
-#[derive(Clone, Debug, Default)]
-pub struct IceSettings {
-    /// As they are.
-    pub fixed: Vec<v1::IceServer>,
-    /// TURN servers that share a secret with us.
-    pub turn_urls: Vec<String>,
-    /// The shared secret.
-    pub turn_secret: Vec<u8>,
-    /// How long a credential is valid.
-    pub turn_ttl: Duration,
-}
-
-/// Which of `slices` routers a room belongs to (stable within a process).
-pub fn slice_of(room: &RoomId, slices: usize) -> usize {
-    use std::hash::{BuildHasher, Hasher};
-    // fixed keys: every part of the process must agree
-    let mut hasher = ahash::RandomState::with_seeds(1, 2, 3, 4).build_hasher();
-    hasher.write(room.as_str().as_bytes());
-    (hasher.finish() % slices.max(1) as u64) as usize
+/// Hands a room's pushes on.
+fn fan_out(pushes: Vec<Push>, out: &mut Vec<Output>) {
+    out.extend(pushes.into_iter().map(|push| Output::Fanout { to: push.to, frame: push.frame }));
 }
