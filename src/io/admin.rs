@@ -1,20 +1,135 @@
-//! Errors of the client port's HTTP side.
+//! The admin API: rooms and participants looked at and changed from outside, the same over gRPC and over HTTP/JSON.
+//!
+//! Both transports read a request into its message of the IDL and hand it to the one set of calls in [`calls`]; who
+//! may, what is valid and what is told of it is decided there, once. Knows rooms only as [`Rooms`], tokens as [`Verify`].
 
-use axum::{
-    Json,
-    response::{IntoResponse, Response},
+mod access;
+mod calls;
+mod errors;
+#[cfg(test)]
+pub(crate) mod fake;
+mod grpc;
+mod http;
+mod operation;
+mod page;
+#[cfg(test)]
+mod tests;
+
+use std::{fmt, pin::Pin, sync::Arc, time::Duration};
+
+use ::http::HeaderMap;
+use axum::Router;
+use ipnet::IpNet;
+
+pub(crate) use self::errors::error_response;
+pub use self::grpc::GrpcRooms;
+use super::{gateway::Gateway, identity::Authenticator, shard::Shards};
+use crate::{
+    auth::Grant,
+    event::Event,
+    protocol::{Limits, Refusal, v1::rooms_server::RoomsServer},
+    router::{AdminCall, AdminReply},
 };
-use http::{HeaderValue, StatusCode, header};
 
-use crate::protocol::Refusal;
+/// A future of a trait object.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// A refusal as HTTP: the table's status, JSON, and `Retry-After` where it helps to wait.
-pub(crate) fn error_response(refusal: &Refusal) -> Response {
-    let status = StatusCode::from_u16(refusal.code.http()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let mut response = (status, Json(serde_json::json!({ "error": refusal.to_wire() }))).into_response();
-    if let Some(milliseconds) = refusal.retry_after_ms {
-        let seconds = milliseconds.div_ceil(1_000).max(1);
-        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+/// Where the rooms are.
+pub trait Rooms: Send + Sync + 'static {
+    /// Carries out a call; `by` is the caller's identity, else its API key.
+    fn call(&self, by: String, call: AdminCall) -> BoxFuture<'_, Result<AdminReply, Refusal>>;
+}
+
+impl Rooms for Shards {
+    fn call(&self, by: String, call: AdminCall) -> BoxFuture<'_, Result<AdminReply, Refusal>> {
+        Box::pin(self.admin(by, call))
     }
-    response
+}
+
+/// Who says what a token allows.
+pub trait Verify: Send + Sync + 'static {
+    /// The grant of a token that holds now.
+    fn verify<'a>(&'a self, token: &'a str) -> BoxFuture<'a, Result<Grant, Refusal>>;
+}
+
+impl Verify for Authenticator {
+    fn verify<'a>(&'a self, token: &'a str) -> BoxFuture<'a, Result<Grant, Refusal>> {
+        Box::pin(Self::verify(self, token))
+    }
+}
+
+/// Refuses the pages whose origin is not on the list, by a request's headers.
+pub type OriginCheck = Arc<dyn Fn(&HeaderMap) -> Result<(), Refusal> + Send + Sync>;
+
+/// What the admin API is made of.
+pub struct AdminParts {
+    /// The rooms.
+    pub rooms: Arc<dyn Rooms>,
+    /// Verifies tokens.
+    pub verify: Arc<dyn Verify>,
+    /// Where events go.
+    pub observe: Arc<dyn Fn(Event) + Send + Sync>,
+    /// Which pages may change something.
+    pub origin: OriginCheck,
+    /// Proxies whose `X-Forwarded-For` counts.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Limits of the protocol.
+    pub limits: Limits,
+    /// Most items on a page.
+    pub page_max: usize,
+    /// For a request's body, and for a gRPC call as a whole.
+    pub request_timeout: Duration,
+}
+
+impl fmt::Debug for AdminParts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AdminParts")
+            .field("limits", &self.limits)
+            .field("page_max", &self.page_max)
+            .field("request_timeout", &self.request_timeout)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The admin API. Cheap to clone; all clones share their parts.
+#[derive(Clone, Debug)]
+pub struct AdminState {
+    parts: Arc<AdminParts>,
+}
+
+impl AdminState {
+    /// Over these parts.
+    pub fn new(parts: AdminParts) -> Self {
+        Self { parts: Arc::new(parts) }
+    }
+
+    /// Over the rooms, the keys and the limits of a gateway.
+    pub fn over(gateway: &Arc<Gateway>, page_max: usize, request_timeout: Duration) -> Self {
+        let (observing, door) = (gateway.clone(), gateway.clone());
+        Self::new(AdminParts {
+            rooms: Arc::new(gateway.shards.clone()),
+            verify: Arc::new(gateway.authenticator.clone()),
+            observe: Arc::new(move |event| observing.observe(&event)),
+            origin: Arc::new(move |headers| door.check_origin(headers)),
+            trusted_proxies: gateway.settings.trusted_proxies.clone(),
+            limits: gateway.settings.limits,
+            page_max,
+            request_timeout,
+        })
+    }
+}
+
+/// Everything that the admin API serves, for the client port's router: HTTP/JSON and gRPC.
+pub fn routes(state: &AdminState) -> Router {
+    http_router(state).merge(grpc::router(state))
+}
+
+/// `/v1/rooms…` and `/v1/openapi.json`.
+pub fn http_router(state: &AdminState) -> Router {
+    http::router(state)
+}
+
+/// `signalbox.v1.Rooms`, as a tower service.
+pub fn grpc_service(state: &AdminState) -> RoomsServer<GrpcRooms> {
+    grpc::server(state)
 }

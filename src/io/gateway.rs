@@ -19,7 +19,7 @@ use std::{
 };
 
 use ahash::AHashMap;
-pub(crate) use door::{Admission, Knock};
+pub(crate) use door::{Admission, Knock, bearer};
 pub(crate) use inbound::{Inbound, leave_push};
 use ipnet::IpNet;
 pub use serve::{ConnectionInfo, serve};

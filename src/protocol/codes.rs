@@ -144,6 +144,10 @@ codes! {
     LingeredOut "lingered_out" 4524 Client Aborted 410 "the participant did not come back in time";
     /// The request's headers did not arrive in time.
     HandshakeTimeout "handshake_timeout" 4525 Client DeadlineExceeded 408 "the handshake took too long";
+    /// An HTTP path that serves nothing.
+    PathNotFound "path_not_found" 4526 Client Unimplemented 404 "nothing is served at this path";
+    /// An HTTP method that the path does not take.
+    MethodNotAllowed "method_not_allowed" 4527 Client Unimplemented 405 "this path does not take this method";
 }
 
 impl Code {

@@ -1,0 +1,99 @@
+//! The table of operations. Routes are built from it, tokens are judged by it, and the OpenAPI document is held
+//! against it by a test.
+
+use http::Method;
+
+/// One operation of the admin API, the same over both transports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Operation {
+    CreateRoom,
+    ListRooms,
+    GetRoom,
+    DeleteRoom,
+    UpdateRoom,
+    ListParticipants,
+    GetParticipant,
+    RemoveParticipant,
+    UpdateParticipant,
+    MuteTrack,
+    SendData,
+}
+
+/// What a token must grant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Needs {
+    /// `roomCreate`.
+    RoomCreate,
+    /// `roomList`.
+    RoomList,
+    /// `roomAdmin` of the room.
+    RoomAdmin,
+    /// `roomCreate`, or `roomAdmin` of the room.
+    CreateOrAdmin,
+}
+
+/// What the HTTP paths of rooms begin with.
+pub(super) const PREFIX: &str = "/v1/rooms";
+
+impl Operation {
+    /// All of them, in the IDL's order.
+    pub(super) const ALL: [Self; 11] = [
+        Self::CreateRoom,
+        Self::ListRooms,
+        Self::GetRoom,
+        Self::DeleteRoom,
+        Self::UpdateRoom,
+        Self::ListParticipants,
+        Self::GetParticipant,
+        Self::RemoveParticipant,
+        Self::UpdateParticipant,
+        Self::MuteTrack,
+        Self::SendData,
+    ];
+
+    /// Its row: the name in events and in the document, HTTP method and path below [`PREFIX`], and the grant.
+    fn row(self) -> (&'static str, Method, &'static str, Needs) {
+        use Needs::{CreateOrAdmin, RoomAdmin, RoomCreate, RoomList};
+        match self {
+            Self::CreateRoom => ("create_room", Method::POST, "/", RoomCreate),
+            Self::ListRooms => ("list_rooms", Method::GET, "/", RoomList),
+            Self::GetRoom => ("get_room", Method::GET, "/{room}", RoomAdmin),
+            Self::DeleteRoom => ("delete_room", Method::DELETE, "/{room}", CreateOrAdmin),
+            Self::UpdateRoom => ("update_room", Method::PATCH, "/{room}", RoomAdmin),
+            Self::ListParticipants => ("list_participants", Method::GET, "/{room}/participants", RoomAdmin),
+            Self::GetParticipant => ("get_participant", Method::GET, ONE, RoomAdmin),
+            Self::RemoveParticipant => ("remove_participant", Method::DELETE, ONE, RoomAdmin),
+            Self::UpdateParticipant => ("update_participant", Method::PATCH, ONE, RoomAdmin),
+            Self::MuteTrack => ("mute_track", Method::POST, MUTE, RoomAdmin),
+            Self::SendData => ("send_data", Method::POST, "/{room}/send", RoomAdmin),
+        }
+    }
+
+    /// Its name in events, metrics and the document.
+    pub(super) fn name(self) -> &'static str {
+        self.row().0
+    }
+
+    /// Its HTTP method.
+    pub(super) fn method(self) -> Method {
+        self.row().1
+    }
+
+    /// Its path below [`PREFIX`]; `/` is the prefix itself.
+    pub(super) fn path_below(self) -> &'static str {
+        self.row().2
+    }
+
+    /// What a token must grant.
+    pub(super) fn needs(self) -> Needs {
+        self.row().3
+    }
+
+    /// Whether it changes something.
+    pub(super) fn changes(self) -> bool {
+        self.method() != Method::GET
+    }
+}
+
+const ONE: &str = "/{room}/participants/{identity}";
+const MUTE: &str = "/{room}/participants/{identity}/tracks/{track}/mute";
