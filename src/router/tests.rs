@@ -1,1 +1,1 @@
-//! tests
+//! Rules of the router, in virtual time.
