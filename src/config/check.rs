@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     net::{IpAddr, SocketAddr},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use super::{
@@ -78,7 +78,7 @@ impl Check<'_> {
     }
 
     /// What is in a file, without its last line break.
-    fn file(&mut self, key: &str, path: &PathBuf) -> Option<String> {
+    fn file(&mut self, key: &str, path: &Path) -> Option<String> {
         match read_bounded(path, SECRET_FILE_BYTES_MAX) {
             Ok(text) => {
                 let text = text.strip_suffix('\n').map_or(text.as_str(), |t| t.strip_suffix('\r').unwrap_or(t));
@@ -121,7 +121,7 @@ impl Check<'_> {
             let key = join(at, name);
             match file {
                 None if tls.cert_file != tls.key_file => {
-                    self.mistake(&key, "", format!("set both {at}.cert_file and {at}.key_file, or none"))
+                    self.mistake(&key, "", format!("set both {at}.cert_file and {at}.key_file, or none"));
                 }
                 Some(path) => drop(self.file(&key, path)),
                 None => {}

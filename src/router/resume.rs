@@ -18,6 +18,7 @@ use crate::{
 struct Gap {
     /// All of it is in `frames`.
     recovered: bool,
+    #[allow(clippy::vec_box)] // each leaves as the box of an `Output::Send`
     frames: Vec<Box<ServerFrame>>,
 }
 
@@ -117,6 +118,7 @@ impl Router {
     }
 
     /// The others see it again, and from now on the fresh token counts.
+    #[allow(clippy::boxed_local)] // it came in a box, and unpacking it here would only copy it
     fn after_return(&mut self, (hall, seat): (HallKey, Seat), before: ParticipantState, grant: Box<Grant>, now: Now) {
         let expires_at_ms = grant.expires_at_ms;
         let (room, mut turn) = self.room_turn(hall, now.at);

@@ -99,7 +99,8 @@ async fn tokens_that_do_not_hold_are_refused_before_the_upgrade() {
 async fn forged_foreign_and_spent_resume_tokens_are_refused() {
     let server = Server::dev();
     let (_alice, joined) = server.join("r1", "alice").await;
-    let resume = |token: &serde_json::Value| json!({ "resume": { "resume_token": token, "epoch": "0", "offset": 0, "seq": 0 } });
+    let resume =
+        |token: &serde_json::Value| json!({ "resume": { "resume_token": token, "epoch": "0", "offset": 0, "seq": 0 } });
     let mut mallory = server.connect(&token("r1", "mallory")).await;
     let answer = mallory.ask(resume(&joined["resume_token"])).await;
     assert_eq!(answer["error"]["code"], "resume_token_invalid", "{answer}");

@@ -14,26 +14,26 @@ use tokio::net::TcpStream;
 use tokio_websockets::{ClientBuilder, MaybeTlsStream, Message, WebSocketStream};
 
 /// How long a test waits for what must come.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A running router.
 #[derive(Debug)]
-pub struct Server {
+pub(crate) struct Server {
     child: Child,
     /// Where clients connect.
-    pub client: SocketAddr,
+    pub(crate) client: SocketAddr,
     /// Where health and metrics are.
-    pub ops: SocketAddr,
+    pub(crate) ops: SocketAddr,
 }
 
 impl Server {
     /// `serve --dev` on free ports.
-    pub fn dev() -> Self {
+    pub(crate) fn dev() -> Self {
         Self::with(&[])
     }
 
     /// The same with settings from the environment.
-    pub fn with(env: &[(&str, &str)]) -> Self {
+    pub(crate) fn with(env: &[(&str, &str)]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_signalbox"));
         command.args(["serve", "--dev", "--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0"]);
         command.envs(env.iter().copied()).stdout(Stdio::piped()).stderr(Stdio::null());
@@ -48,13 +48,13 @@ impl Server {
     }
 
     /// Sends a signal by its name.
-    pub fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         let status = Command::new("kill").args([name, &self.child.id().to_string()]).status().unwrap();
         assert!(status.success());
     }
 
     /// Whether it has ended, and how.
-    pub async fn ended(&mut self) -> std::process::ExitStatus {
+    pub(crate) async fn ended(&mut self) -> std::process::ExitStatus {
         let deadline = tokio::time::Instant::now() + PATIENCE;
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
@@ -66,7 +66,7 @@ impl Server {
     }
 
     /// A plain HTTP/1.1 request to one of the two ports.
-    pub fn get(&self, to: SocketAddr, path: &str) -> (u16, String) {
+    pub(crate) fn get(&self, to: SocketAddr, path: &str) -> (u16, String) {
         let mut socket = std::net::TcpStream::connect(to).unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
         let request = format!("GET {path} HTTP/1.1\r\nhost: {to}\r\nconnection: close\r\n\r\n");
@@ -78,14 +78,14 @@ impl Server {
     }
 
     /// A WebSocket with a token.
-    pub async fn connect(&self, token: &str) -> Socket {
+    pub(crate) async fn connect(&self, token: &str) -> Socket {
         let uri = format!("ws://{}/v1/signal?access_token={token}", self.client).parse().unwrap();
         let (stream, _) = ClientBuilder::from_uri(uri).connect().await.unwrap();
         Socket { stream, next: 1 }
     }
 
     /// A participant that has joined.
-    pub async fn join(&self, room: &str, identity: &str) -> (Socket, Value) {
+    pub(crate) async fn join(&self, room: &str, identity: &str) -> (Socket, Value) {
         let mut socket = self.connect(&token(room, identity)).await;
         let joined = socket.ask(json!({ "join": { "room": room } })).await;
         assert!(joined.get("joined").is_some(), "{joined}");
@@ -101,17 +101,17 @@ impl Drop for Server {
 }
 
 /// Now, in Unix seconds.
-pub fn now() -> u64 {
+pub(crate) fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
 }
 
 /// A token of the dev key with the default grants.
-pub fn token(room: &str, identity: &str) -> String {
+pub(crate) fn token(room: &str, identity: &str) -> String {
     token_with(room, identity, |_| {})
 }
 
 /// The same, with grants changed.
-pub fn token_with(room: &str, identity: &str, change: impl FnOnce(&mut VideoGrants)) -> String {
+pub(crate) fn token_with(room: &str, identity: &str, change: impl FnOnce(&mut VideoGrants)) -> String {
     let mut claims = TokenClaims::join(room, identity).expires_at(now() + 600);
     change(&mut claims.grants);
     mint(DEV_KEY, DEV_SECRET, &claims).unwrap()
@@ -119,29 +119,29 @@ pub fn token_with(room: &str, identity: &str, change: impl FnOnce(&mut VideoGran
 
 /// One WebSocket, JSON.
 #[derive(Debug)]
-pub struct Socket {
+pub(crate) struct Socket {
     stream: WebSocketStream<MaybeTlsStream<TcpStream>>,
     next: u64,
 }
 
 impl Socket {
     /// Sends text as it is.
-    pub async fn send_text(&mut self, text: impl Into<String>) {
+    pub(crate) async fn send_text(&mut self, text: impl Into<String>) {
         self.stream.send(Message::text(text.into())).await.unwrap();
     }
 
     /// Sends bytes as they are.
-    pub async fn send_binary(&mut self, bytes: Vec<u8>) {
+    pub(crate) async fn send_binary(&mut self, bytes: Vec<u8>) {
         self.stream.send(Message::binary(bytes)).await.unwrap();
     }
 
     /// Sends a frame without an id.
-    pub async fn tell(&mut self, frame: Value) {
+    pub(crate) async fn tell(&mut self, frame: Value) {
         self.send_text(frame.to_string()).await;
     }
 
     /// Sends a frame with an id and returns its answer; pushes in between are dropped.
-    pub async fn ask(&mut self, mut frame: Value) -> Value {
+    pub(crate) async fn ask(&mut self, mut frame: Value) -> Value {
         let id = self.next;
         self.next += 1;
         frame["id"] = id.into();
@@ -150,7 +150,7 @@ impl Socket {
     }
 
     /// The next frame.
-    pub async fn next(&mut self) -> Result<Value, u16> {
+    pub(crate) async fn next(&mut self) -> Result<Value, u16> {
         loop {
             let message = tokio::time::timeout(PATIENCE, self.stream.next()).await.expect("nothing came");
             let Some(Ok(message)) = message else { return Err(1006) };
@@ -164,7 +164,7 @@ impl Socket {
     }
 
     /// The first frame that fits.
-    pub async fn until(&mut self, fits: impl Fn(&Value) -> bool) -> Value {
+    pub(crate) async fn until(&mut self, fits: impl Fn(&Value) -> bool) -> Value {
         loop {
             let frame = self.next().await.unwrap_or_else(|code| panic!("closed with {code}"));
             if fits(&frame) {
@@ -174,7 +174,7 @@ impl Socket {
     }
 
     /// The close code; frames before it are dropped.
-    pub async fn close_code(&mut self) -> u16 {
+    pub(crate) async fn close_code(&mut self) -> u16 {
         loop {
             if let Err(code) = self.next().await {
                 return code;
