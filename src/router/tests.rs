@@ -1,0 +1,1 @@
+//! Rules of the router, in virtual time.
