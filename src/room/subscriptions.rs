@@ -49,6 +49,12 @@ impl Room {
         }
     }
 
+    /// Exceptions kept, all participants together.
+    #[cfg(test)]
+    pub(crate) fn exceptions(&self) -> usize {
+        self.members.iter().map(|member| member.participant.exceptions.len()).sum()
+    }
+
     fn set_subscribed(
         &mut self,
         seat: Seat,
