@@ -16,7 +16,6 @@ pub mod telemetry;
 
 pub mod config;
 pub mod io;
-pub mod load;
 
 pub mod app;
 pub mod cli;
