@@ -75,8 +75,8 @@ impl Merged {
         }
         let mut env: Vec<_> =
             sources.env.iter().filter_map(|(name, value)| Some((name, path_of(name, value)?, value))).collect();
-        // a section before what is in it, whatever order the environment has
-        env.sort();
+        // a value where a section belongs comes last, so that it hides the section and is reported
+        env.sort_by(|one, other| other.cmp(one));
         for (name, path, value) in env {
             merged.add(Source::Env(name.clone()), nest(&path, text_value(&path, value)));
         }

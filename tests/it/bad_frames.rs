@@ -12,7 +12,7 @@ async fn a_broken_frame_is_answered_with_its_mistake_and_the_session_goes_on() {
     let router = Router::dev();
     let (mut alice, _) = Socket::join(&router, "r", "alice").await;
     for (frame, part) in [
-        (r#"{"ping":"#, "broken JSON frame: EOF"),
+        (r#"{"ping":"#, "broken JSON frame at `ping`: EOF"),
         (r#"not json"#, "broken JSON frame"),
         (r#"[1,2]"#, "expected a frame (a JSON object)"),
         (r#"{"id":1,"dance":{}}"#, "unknown op `dance`; allowed: join leave resume"),

@@ -1,6 +1,6 @@
 //! Bounds under pressure: who is too slow, too silent or too many pays alone.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 use tokio::{
@@ -98,24 +98,38 @@ async fn a_connection_that_never_joins_is_closed_by_name() {
     assert_eq!((code, leave.unwrap()["code"].as_str()), (4007, Some("first_frame_timeout")));
 }
 
+const QUICK_PINGS: [(&str, &str); 3] =
+    [("client.ping_seconds", "1"), ("client.idle_timeout_seconds", "2"), ("client.first_frame_timeout_ms", "1000")];
+
 #[tokio::test]
 async fn a_connection_that_is_silent_but_answers_pings_stays() {
-    let router = Router::dev_with(&[("client.ping_seconds", "1"), ("client.idle_timeout_seconds", "2")]);
+    let router = Router::dev_with(&QUICK_PINGS);
     let (mut alice, _) = Socket::join(&router, "r", "alice").await;
     let (mut bob, _) = Socket::join(&router, "r", "bob").await;
-    // alice only reads, which answers pings; the message comes after more than the idle timeout
-    let heard = tokio::spawn(async move { alice.push_of("data").await });
-    tokio::time::sleep(Duration::from_millis(3_500)).await;
+    // alice only reads, which answers pings
+    let heard = tokio::spawn(async move {
+        let data = alice.push_of("data").await;
+        (alice, data)
+    });
+    let since = Instant::now();
+    let mut every = tokio::time::interval(Duration::from_millis(200));
+    while since.elapsed() < Duration::from_secs(5) {
+        every.tick().await;
+        bob.assert_alive().await;
+    }
     bob.ask(json!({ "send": { "data": "still there" } })).await;
-    assert_eq!(within("the message", heard).await.unwrap()["data"], "still there");
+    let (mut alice, data) = within("the message", heard).await.unwrap();
+    assert_eq!(data["data"], "still there");
+    alice.assert_alive().await;
 }
 
 #[tokio::test]
 async fn a_connection_that_answers_no_ping_is_found() {
-    let router = Router::dev_with(&[("client.ping_seconds", "1"), ("client.idle_timeout_seconds", "2")]);
+    let router = Router::dev_with(&QUICK_PINGS);
     let (mut bob, _) = Socket::join(&router, "r", "bob").await;
     let (_never_read, _) = Socket::join(&router, "r", "alice").await;
     assert_eq!(bob.event("participant_reconnecting").await["identity"], "alice");
+    bob.assert_alive().await;
 }
 
 #[tokio::test]

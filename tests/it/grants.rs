@@ -120,3 +120,20 @@ async fn two_participants_exchange_offer_answer_candidates_and_messages() {
     assert!(reply["ok"].get("offset").is_none(), "{reply}");
     assert_eq!(alice.push_of("data").await["data"], "to you");
 }
+
+#[tokio::test]
+async fn tracks_are_published_muted_and_end_with_their_owner() {
+    let router = Router::dev();
+    let (mut alice, _) = Socket::join(&router, "r", "alice").await;
+    let (mut bob, _) = Socket::join(&router, "r", "bob").await;
+    let reply = alice.ask(json!({ "publish": { "cid": "mic", "kind": "audio", "source": "microphone" } })).await;
+    let track = reply["ok"]["track"]["id"].clone();
+    assert_eq!(bob.event("track_published").await["id"], track);
+    alice.ask(json!({ "mute": { "track": track, "muted": true } })).await;
+    let muted = bob.event("track_muted").await;
+    assert_eq!((&muted["by"], &muted["muted_by_owner"]), (&json!("alice"), &json!(true)));
+    alice.ask(json!({ "leave": {} })).await;
+    assert_eq!(bob.event("track_unpublished").await["track"], track);
+    assert_eq!(bob.event("participant_left").await["reason"], "left");
+    assert_eq!(alice.closed().await.0, 4523);
+}

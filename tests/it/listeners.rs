@@ -4,7 +4,7 @@ use std::{fs, net::TcpListener};
 
 use tempfile::TempDir;
 
-use crate::harness::{Router, get, run_to_end};
+use crate::harness::{Router, Socket, get, run_to_end};
 
 const USAGE: i32 = 64;
 
@@ -85,4 +85,29 @@ async fn dev_mode_is_loud_and_the_ops_port_answers() {
     assert!(metrics.body.contains("signalbox_"), "{metrics:?}");
     let unknown = get(router.client, "/no/such/path").await;
     assert!((400..500).contains(&unknown.status), "{unknown:?}");
+}
+
+#[test]
+fn dev_mode_stays_on_loopback() {
+    let (code, _, stderr) = run_to_end(&["serve", "--dev", "--listen", "0.0.0.0:0"]);
+    assert_eq!(code, USAGE, "{stderr}");
+    assert!(stderr.contains("client.listen"), "{stderr}");
+}
+
+#[test]
+fn a_token_is_printed_alone_on_standard_output() {
+    let (code, stdout, stderr) = run_to_end(&["token", "--room", "r1", "--identity", "alice"]);
+    assert_eq!(code, 0, "{stderr}");
+    assert_eq!(stdout.trim().split('.').count(), 3);
+    assert_eq!(stdout.lines().count(), 1);
+}
+
+#[tokio::test]
+async fn the_ops_port_tells_of_sessions() {
+    let router = Router::dev();
+    let (mut alice, _) = Socket::join(&router, "r", "alice").await;
+    alice.assert_alive().await;
+    let metrics = get(router.ops, "/metrics").await;
+    assert!(metrics.body.contains("signalbox_sessions_opened_total 1"), "{metrics:?}");
+    assert_eq!(get(router.ops, "/nothing").await.status, 404);
 }

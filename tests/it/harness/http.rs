@@ -40,7 +40,7 @@ pub(crate) async fn get_with(at: SocketAddr, path: &str, headers: &[(&str, &str)
 }
 
 /// Sends these bytes and reads until the other side ends.
-pub(crate) async fn request(at: SocketAddr, bytes: &[u8]) -> Answer {
+async fn request(at: SocketAddr, bytes: &[u8]) -> Answer {
     within("the answer to a request", async {
         let mut stream = TcpStream::connect(at).await.unwrap();
         stream.write_all(bytes).await.unwrap();

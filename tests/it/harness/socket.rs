@@ -120,7 +120,7 @@ impl Socket {
     }
 
     async fn read(&mut self) -> Value {
-        let message = within("a frame", self.stream.next()).await.expect("the connection ended").unwrap();
+        let message = self.message().await;
         match message.as_text() {
             Some(text) => serde_json::from_str(text).unwrap(),
             None => panic!("no text frame: {message:?}"),
@@ -129,9 +129,19 @@ impl Socket {
 
     /// The next binary frame.
     pub(crate) async fn read_binary(&mut self) -> Bytes {
-        let message = within("a frame", self.stream.next()).await.expect("the connection ended").unwrap();
+        let message = self.message().await;
         assert!(message.is_binary(), "{message:?}");
         Bytes::copy_from_slice(message.as_payload())
+    }
+
+    /// The next frame; the codec answers pings while they are passed over here.
+    async fn message(&mut self) -> Message {
+        loop {
+            let message = within("a frame", self.stream.next()).await.expect("the connection ended").unwrap();
+            if !message.is_ping() && !message.is_pong() {
+                return message;
+            }
+        }
     }
 
     /// Reads on to the close: its code, and the `leave` push before it.

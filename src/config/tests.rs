@@ -1,0 +1,1 @@
+//! Tests of the layers, the mistakes and the example.

@@ -1,0 +1,1 @@
+//! Rules of one room that the router's tests do not reach.
