@@ -5,6 +5,7 @@
 mod bad_frames;
 mod bad_tokens;
 mod bounds;
+mod browser;
 mod drain;
 mod grants;
 mod harness;
