@@ -178,8 +178,9 @@ impl Router {
         match result {
             Ok(()) => Outcome::Ok,
             Err(refusal) => {
-                send_error(connection, id, &refusal, out);
+                // before the answer: a client that has read it may open anew at once
                 out.push(Output::Detach { connection });
+                send_error(connection, id, &refusal, out);
                 Outcome::Refused(refusal.code)
             }
         }

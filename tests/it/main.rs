@@ -2,7 +2,12 @@
 
 #![allow(clippy::unwrap_used)] // a test that cannot go on says where
 
-mod bad_input;
-mod calls;
-mod command_line;
+mod bad_frames;
+mod bad_tokens;
+mod bounds;
+mod browser;
+mod drain;
+mod grants;
 mod harness;
+mod listeners;
+mod resume;
