@@ -67,6 +67,8 @@ pub struct Router {
     timers: Timers,
     drain: Option<Drain>,
     seats_given: u64,
+    /// Of the latest join.
+    latest_key: Arc<str>,
     /// Of the input at hand: what rooms push,
     pushes: Vec<Push>,
     /// and what follows after that. The reply goes before both.
@@ -107,6 +109,7 @@ impl Router {
             timers: Timers::default(),
             drain: None,
             seats_given: 0,
+            latest_key: "".into(),
             pushes: Vec::new(),
             closing: Vec::new(),
         }
@@ -137,7 +140,7 @@ impl Router {
         match input {
             Input::Frame { connection, frame, grant, received } => {
                 let op = OpKind::of(frame.op.as_ref());
-                let outcome = self.frame(connection, frame, grant, now, out);
+                let outcome = self.frame(connection, (frame, grant), now, out);
                 observe_signal(op, outcome, now.at.saturating_duration_since(received), out);
             }
             Input::Open { connection, grant, id, opening, received } => {

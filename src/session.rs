@@ -10,6 +10,8 @@ mod resume_token;
 mod tests;
 
 pub use self::resume_token::ResumeTokens;
+use std::sync::Arc;
+
 pub(crate) use self::{
     held::{Directed, Held, HoldBounds},
     replies::{Replies, Reply},
@@ -38,7 +40,8 @@ pub struct ResumeClaims {
 #[derive(Debug)]
 pub(crate) struct Session {
     pub(crate) id: SessionId,
-    pub(crate) key: Box<str>,
+    /// Shared by the sessions of the same key.
+    pub(crate) key: Arc<str>,
     pub(crate) identity: Identity,
     /// Absent while it lingers.
     connection: Option<ConnectionId>,
@@ -49,10 +52,10 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    pub(crate) fn new(id: SessionId, key: &str, identity: Identity, connection: ConnectionId) -> Self {
+    pub(crate) fn new(id: SessionId, key: Arc<str>, identity: Identity, connection: ConnectionId) -> Self {
         Self {
             id,
-            key: key.into(),
+            key,
             identity,
             connection: Some(connection),
             generation: 0,

@@ -113,7 +113,8 @@ impl Visitor for Example {
         let name = key.path.rsplit('.').next().unwrap_or(key.path);
         self.line("");
         self.because(key.why);
-        self.line(&format!("# Allowed: {}. Default: {}. {}", T::allowed(rule), slot.shown(), env_name(key.path)));
+        self.line(&format!("# Allowed: {}", T::allowed(rule)));
+        self.line(&format!("# Default: {}  ({})", slot.shown(), env_name(key.path)));
         self.line(&format!("#{name} = {}", slot.shown()));
     }
 

@@ -17,8 +17,7 @@ impl Router {
     pub(super) fn frame(
         &mut self,
         connection: ConnectionId,
-        frame: Box<ClientFrame>,
-        grant: Option<Box<Grant>>,
+        (frame, grant): (Box<ClientFrame>, Option<Box<Grant>>),
         now: Now,
         out: &mut Vec<Output>,
     ) -> Outcome {

@@ -1,5 +1,7 @@
 //! A new session: may it enter, into which room, in whose place.
 
+use std::sync::Arc;
+
 use super::{
     HallKey, Now, Opened, Output, Router, Seated,
     halls::{FULL_RETRY_MS, Plan},
@@ -74,7 +76,8 @@ impl Router {
             auto_subscribe: join.auto_subscribe.unwrap_or(true),
             connection,
         };
-        let session = Session::new(self.new_id("SE_").into(), &grant.key, grant.identity.clone(), connection);
+        let session =
+            Session::new(self.new_id("SE_").into(), self.shared_key(&grant.key), grant.identity.clone(), connection);
         let opened = Event::SessionOpened {
             session: session.id.clone(),
             identity: grant.identity.clone(),
@@ -91,6 +94,14 @@ impl Router {
         self.settle(hall, now.at);
         self.closing.push(Output::Observe(opened));
         seat
+    }
+
+    /// One copy of a key for all that come with it in a row, which with one key in use is everybody.
+    fn shared_key(&mut self, key: &str) -> Arc<str> {
+        if *self.latest_key != *key {
+            self.latest_key = key.into();
+        }
+        self.latest_key.clone()
     }
 
     fn admits_participant(&self, hall: HallKey) -> Result<(), Refusal> {

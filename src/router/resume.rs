@@ -18,8 +18,7 @@ use crate::{
 struct Gap {
     /// All of it is in `frames`.
     recovered: bool,
-    #[allow(clippy::vec_box)] // each leaves as the box of an `Output::Send`
-    frames: Vec<Box<ServerFrame>>,
+    frames: Vec<Output>,
 }
 
 impl Router {
@@ -42,11 +41,14 @@ impl Router {
         seated.session.use_token(claims)?;
 
         let before = self.take_over(seat, connection);
-        let gap = self.gap(hall, seat, resume, now);
-        let recovered = gap.recovered;
+        let Gap { recovered, frames } = self.gap((hall, seat), connection, resume, now);
         out.push(Output::Attach { connection });
-        self.greet_again((connection, id), (hall, seat), gap, now, out);
-        self.after_return((hall, seat), before, grant, now);
+        let missed = frames.len() as u32;
+        for resumed in self.resumed((hall, seat), recovered, missed, now) {
+            send_exempt(connection, id, Body::Resumed(Box::new(resumed)), out);
+        }
+        out.extend(frames);
+        self.after_return((hall, seat), before, *grant, now);
         let session = claims.session.clone();
         self.closing.push(Output::Observe(Event::SessionResumed { session, recovered }));
         Ok(())
@@ -65,7 +67,7 @@ impl Router {
     }
 
     /// Events after the last one seen and directed pushes after theirs, merged in the order they were pushed in.
-    fn gap(&mut self, hall: HallKey, seat: Seat, resume: &v1::Resume, now: Now) -> Gap {
+    fn gap(&mut self, (hall, seat): (HallKey, Seat), to: ConnectionId, resume: &v1::Resume, now: Now) -> Gap {
         let Some(seated) = self.sessions.get_mut(&seat) else { return Gap { recovered: false, frames: Vec::new() } };
         let (room, held) = (&mut self.halls[hall].room, &mut seated.session.held);
         let (offset, seq) = (Offset(resume.offset), Seq(resume.seq));
@@ -76,50 +78,38 @@ impl Router {
         let mut frames = Vec::with_capacity(events.len());
         for (offset, event) in events {
             while let Some((_, frame)) = directed.next_if(|(after, _)| *after < offset) {
-                frames.push(frame);
+                frames.push(again(to, frame));
             }
-            frames.push(event);
+            frames.push(again(to, event));
         }
-        frames.extend(directed.map(|(_, frame)| frame));
+        frames.extend(directed.map(|(_, frame)| again(to, frame)));
         Gap { recovered, frames }
     }
 
-    /// `resumed`, with the room anew when the gap could not be filled, then what fills it.
-    fn greet_again(
-        &self,
-        (connection, id): (ConnectionId, Option<u64>),
-        (hall, seat): (HallKey, Seat),
-        gap: Gap,
-        now: Now,
-        out: &mut Vec<Output>,
-    ) {
-        let Some(seated) = self.sessions.get(&seat) else { return };
+    /// `resumed`, with the room anew, in parts, when the gap could not be filled.
+    fn resumed(&self, (hall, seat): (HallKey, Seat), recovered: bool, missed: u32, now: Now) -> Vec<v1::Resumed> {
+        let Some(seated) = self.sessions.get(&seat) else { return Vec::new() };
         let room = &self.halls[hall].room;
         let token = self.mint(hall, seat, seated.session.next_generation());
         let blank = v1::Resumed {
-            recovered: gap.recovered,
+            recovered,
             session: seated.session.id.as_str().to_owned(),
             resume_token: token.clone(),
             epoch: room.epoch().to_string(),
             offset: room.tip().0,
             seq: seated.session.held.last().0,
-            missed: gap.frames.len() as u32,
+            missed,
             snapshot: None,
         };
-        if gap.recovered {
-            send_exempt(connection, id, Body::Resumed(Box::new(blank)), out);
-        } else {
-            for part in self.snapshot(hall, seat, &token, now) {
-                let resumed = v1::Resumed { snapshot: Some(part), ..blank.clone() };
-                send_exempt(connection, id, Body::Resumed(Box::new(resumed)), out);
-            }
+        if recovered {
+            return vec![blank];
         }
-        out.extend(gap.frames.into_iter().map(|frame| Output::Send { to: connection, frame, exempt: true }));
+        let parts = self.snapshot(hall, seat, &token, now);
+        parts.into_iter().map(|part| v1::Resumed { snapshot: Some(part), ..blank.clone() }).collect()
     }
 
     /// The others see it again, and from now on the fresh token counts.
-    #[allow(clippy::boxed_local)] // it came in a box, and unpacking it here would only copy it
-    fn after_return(&mut self, (hall, seat): (HallKey, Seat), before: ParticipantState, grant: Box<Grant>, now: Now) {
+    fn after_return(&mut self, (hall, seat): (HallKey, Seat), before: ParticipantState, grant: Grant, now: Now) {
         let expires_at_ms = grant.expires_at_ms;
         let (room, mut turn) = self.room_turn(hall, now.at);
         if before == ParticipantState::Reconnecting {
@@ -142,4 +132,9 @@ fn may_resume(grant: &Grant, claims: &ResumeClaims) -> Result<(), Refusal> {
         return Err(Code::ResumeTokenInvalid.refuse());
     }
     if grant.room_join { Ok(()) } else { Err(denied("roomJoin")) }
+}
+
+/// Replays are bounded by what is kept, and do not count against the outbound bound.
+fn again(to: ConnectionId, frame: Box<ServerFrame>) -> Output {
+    Output::Send { to, frame, exempt: true }
 }

@@ -65,10 +65,15 @@ struct HeldPush {
     push: Directed,
 }
 
-/// The session's directed pushes.
+/// The session's directed pushes. Nothing is allocated while there are none.
 #[derive(Debug, Default)]
 pub(crate) struct Held {
     last: u64,
+    store: Option<Box<Store>>,
+}
+
+#[derive(Debug, Default)]
+struct Store {
     kept: VecDeque<HeldPush>,
     bytes: usize,
     away: Option<Away>,
@@ -88,9 +93,8 @@ impl Held {
     }
 
     /// How many wait to be acknowledged.
-    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
-        self.kept.len()
+        self.store.as_ref().map_or(0, |store| store.kept.len())
     }
 
     /// Whether a push of that size can be taken.
@@ -98,7 +102,7 @@ impl Held {
     /// # Errors
     /// `hold_full`: the recipient is away and what came since has reached the bound.
     pub(crate) fn admits(&self, bytes: usize, bounds: HoldBounds) -> Result<(), Refusal> {
-        match &self.away {
+        match self.store.as_ref().and_then(|store| store.away.as_ref()) {
             Some(away) if away.pushes >= bounds.pushes || away.bytes + bytes > bounds.bytes => {
                 Err(Code::HoldFull.refuse())
             }
@@ -113,17 +117,16 @@ impl Held {
         self.last += 1;
         push.number(Seq(self.last));
         let frame = push.clone().into_frame();
-        if let Some(away) = &mut self.away {
+        let store = self.store.get_or_insert_default();
+        if let Some(away) = &mut store.away {
             away.pushes += 1;
             away.bytes += bytes;
         }
-        self.bytes += bytes;
-        self.kept.push_back(HeldPush { after, bytes, push });
+        store.bytes += bytes;
+        store.kept.push_back(HeldPush { after, bytes, push });
         let mut discarded = 0;
-        while self.kept.len() > bounds.pushes || self.bytes > bounds.bytes {
-            if !self.discard_oldest() {
-                break;
-            }
+        while store.kept.len() > bounds.pushes || store.bytes > bounds.bytes {
+            store.discard_oldest();
             discarded += 1;
         }
         (frame, discarded)
@@ -131,44 +134,51 @@ impl Held {
 
     /// The client has seen everything up to this one. A seq that was never given acknowledges nothing.
     pub(crate) fn acknowledge(&mut self, seq: Seq) {
+        let Some(store) = &mut self.store else { return };
         if seq.0 > self.last {
             return;
         }
-        while !self.kept.is_empty() && self.first() <= seq.0 {
-            self.discard_oldest();
+        // those after it stay
+        while store.kept.len() as u64 > self.last - seq.0 {
+            store.discard_oldest();
         }
+        self.tidy();
     }
 
     /// Whether every push after that seq is still here.
     pub(crate) fn covers(&self, seen: Seq) -> bool {
-        seen.0 <= self.last && self.last - seen.0 <= self.kept.len() as u64
+        seen.0 <= self.last && self.last - seen.0 <= self.len() as u64
     }
 
     /// What is held, oldest first, each with its place among the room's events.
     pub(crate) fn frames(&self) -> impl Iterator<Item = (Offset, Box<ServerFrame>)> {
-        self.kept.iter().map(|held| (held.after, held.push.clone().into_frame()))
+        let kept = self.store.iter().flat_map(|store| &store.kept);
+        kept.map(|held| (held.after, held.push.clone().into_frame()))
     }
 
     pub(super) fn recipient_left(&mut self) {
-        self.away.get_or_insert_default();
+        self.store.get_or_insert_default().away.get_or_insert_default();
     }
 
     pub(super) fn recipient_returned(&mut self) {
-        self.away = None;
-    }
-
-    /// The seq of the oldest one held.
-    fn first(&self) -> u64 {
-        self.last + 1 - self.kept.len() as u64
-    }
-
-    fn discard_oldest(&mut self) -> bool {
-        let Some(oldest) = self.kept.pop_front() else { return false };
-        self.bytes -= oldest.bytes;
-        if self.kept.is_empty() {
-            // most sessions are idle most of the time
-            self.kept = VecDeque::new();
+        if let Some(store) = &mut self.store {
+            store.away = None;
         }
-        true
+        self.tidy();
+    }
+
+    /// Most sessions are idle most of the time: they give their memory back.
+    fn tidy(&mut self) {
+        if self.store.as_ref().is_some_and(|store| store.kept.is_empty() && store.away.is_none()) {
+            self.store = None;
+        }
+    }
+}
+
+impl Store {
+    fn discard_oldest(&mut self) {
+        if let Some(oldest) = self.kept.pop_front() {
+            self.bytes -= oldest.bytes;
+        }
     }
 }

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use crate::{
     event::Outcome,
+    ids::Offset,
     protocol::{
         Refusal,
         v1::{self, ServerFrame, server_frame::Body},
@@ -23,7 +24,7 @@ pub(crate) enum Reply {
 
 impl Reply {
     /// Done, with the offset of the event that it made.
-    pub(crate) fn done(offset: Option<crate::ids::Offset>) -> Self {
+    pub(crate) fn done(offset: Option<Offset>) -> Self {
         Self::Ok { offset: offset.map(|offset| offset.0), track: None }
     }
 
@@ -49,10 +50,13 @@ impl Reply {
     }
 }
 
-/// Bounded; the oldest gives way.
+/// Bounded; the oldest gives way. Nothing is allocated before the first request with an id.
 #[derive(Debug, Default)]
-pub(crate) struct Replies {
-    kept: VecDeque<(u64, Reply)>,
+pub(crate) struct Replies(Option<Box<Kept>>);
+
+#[derive(Debug, Default)]
+struct Kept {
+    replies: VecDeque<(u64, Reply)>,
     /// Most clients count upwards: a higher id than all before cannot be a repeat.
     highest: u64,
 }
@@ -60,20 +64,19 @@ pub(crate) struct Replies {
 impl Replies {
     /// The reply that this id had.
     pub(crate) fn find(&self, id: u64) -> Option<&Reply> {
-        if id > self.highest {
-            return None;
-        }
-        self.kept.iter().rev().find(|(known, _)| *known == id).map(|(_, reply)| reply)
+        let kept = self.0.as_ref().filter(|kept| id <= kept.highest)?;
+        kept.replies.iter().rev().find(|(known, _)| *known == id).map(|(_, reply)| reply)
     }
 
     pub(crate) fn keep(&mut self, id: u64, reply: Reply, bound: usize) {
         if bound == 0 {
             return;
         }
-        while self.kept.len() >= bound {
-            self.kept.pop_front();
+        let kept = self.0.get_or_insert_default();
+        while kept.replies.len() >= bound {
+            kept.replies.pop_front();
         }
-        self.highest = self.highest.max(id);
-        self.kept.push_back((id, reply));
+        kept.highest = kept.highest.max(id);
+        kept.replies.push_back((id, reply));
     }
 }
