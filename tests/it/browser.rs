@@ -134,7 +134,7 @@ async fn two_pages_of_the_readme_exchange_messages_and_open_a_data_channel() {
     let origin = format!("http://{}", listener.local_addr().unwrap());
     let shown = Shown::default();
     let page = snippet() + REPORTER;
-    assert!(snippet().lines().count() <= 50, "the snippet has grown");
+    assert!(snippet().lines().count() <= 35, "the snippet has grown");
     tokio::spawn(serve(listener, page, shown.clone()));
 
     let query = |identity: &str| {

@@ -7,6 +7,7 @@ mod bad_frames;
 mod bad_tokens;
 mod bounds;
 mod browser;
+mod corpus;
 mod drain;
 mod grants;
 mod harness;
