@@ -6,14 +6,10 @@ export CACHE
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test build bench fuzz fmt clean
+.PHONY: help test build fmt clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
-	@echo "  SECONDS=N     how long demo and fuzz run"
-
-demo: build ## a router and calls against it, latencies on screen; SECONDS=20
-	target/release/signalbox demo --seconds $(or $(filter-out 0,$(SECONDS)),20)
 
 build: ## target/release/signalbox
 	@.ci/setup build
@@ -27,17 +23,8 @@ test: ## format, lints, docs, every test, dependencies
 	@.ci/deny
 	$(CARGO) test --locked
 
-fuzz: ## fuzz both decoders for SECONDS=60 each, on nightly Rust
-	@.ci/setup fuzz
-	@for target in decode_json decode_protobuf; do \
-		mkdir -p tests/fuzz/corpus-run/$$target; \
-		(cd tests/fuzz && PATH="$(CACHE)/bin:$$PATH" $(CARGO) +nightly fuzz run --fuzz-dir . $$target \
-			corpus-run/$$target corpus/$$target -- -max_total_time=$(or $(filter-out 0,$(SECONDS)),60) -max_len=4096); \
-	done
-
 fmt: ## format the sources
 	$(CARGO) fmt
 
 clean: ## what builds leave behind
 	$(CARGO) clean
-	rm -rf tests/fuzz/target tests/fuzz/corpus-run

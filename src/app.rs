@@ -12,7 +12,7 @@ use tokio::runtime::Runtime;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    config::{Config, Tls},
+    config::{Config, Slice, Tls},
     event::{DrainPhase, Event},
     io::{
         admin, clock,
@@ -79,6 +79,7 @@ impl Running {
         let telemetry = Arc::new(Telemetry::new(telemetry::Settings {
             version: env!("CARGO_PKG_VERSION"),
             shards: workers,
+            inbox_bound: config.limits.shard_inbox,
             started: Instant::now(),
         }));
         let observed = telemetry.clone();
@@ -94,7 +95,9 @@ impl Running {
         let state = Arc::new(State::new(Instant::now()));
         let ops = Ops::start(ops_settings(config, observe), telemetry.clone(), state.clone())?;
         let resume_secret = resume_secret(config);
-        let settings = (0..workers).map(|_| config.router_settings(random_seed(), workers, &resume_secret)).collect();
+        let settings = (0..workers)
+            .map(|_| config.router_settings(Slice { seed: random_seed(), count: workers }, &resume_secret))
+            .collect();
         let patience = config.signal.timeout_ms.duration();
         let shards = Shards::start(settings, config.limits.shard_inbox, patience, &telemetry);
         let connections = TaskTracker::new();

@@ -1,280 +1,219 @@
-//! One room: participants, tracks, metadata, and the log that orders its events.
+//! One room: its participants, their tracks, its metadata and its log of events.
 //!
-//! Knows nothing of sessions, tokens or sockets; participants have at most one connection to push to. What it
-//! wants to say goes into a list of [`Push`]es, which the router hands on.
+//! Knows nothing of tokens, sessions or sockets: who may enter was decided before, a connection is only an
+//! address. Every change ends as an event with an offset in the room's history and as a push to those who
+//! may see it; the router carries the pushes out.
 
+mod audience;
 mod history;
-mod participant;
-mod tracks;
+mod member;
+mod message;
+mod permissions;
+mod presence;
+mod subscriptions;
+#[cfg(test)]
+mod tests;
+mod track;
+mod update;
+mod view;
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-pub use history::{Audience, HistoryBounds};
-use history::{Entry, History};
-pub use participant::{Change, Participant};
-pub use tracks::MuteBy;
+use ahash::AHashMap;
 
+pub(crate) use self::{
+    audience::{Audience, Seat},
+    member::{Entrance, Member},
+    message::Message,
+    permissions::{denied, may_update_own},
+    update::{Change, merge_attributes},
+    view::Part,
+};
+use self::{history::History, member::Presence};
 use crate::{
-    ids::{ConnectionId, Epoch, Identity, Offset, ParticipantId, RoomId},
+    ids::{ConnectionId, Epoch, Identity, Offset, RoomId, TrackId},
     protocol::{
-        Code, Refusal,
+        Code, Limits, Refusal,
         v1::{self, ServerFrame, event::Kind, server_frame::Body},
     },
 };
 
-/// A push for several connections.
+/// Bounds that all rooms of a router share.
 #[derive(Debug)]
-pub struct Push {
-    /// Who gets it.
-    pub to: Vec<ConnectionId>,
-    /// What.
-    pub frame: Box<ServerFrame>,
+pub(crate) struct Bounds {
+    /// Of the protocol: tracks, attributes.
+    pub(crate) limits: Limits,
+    /// Events kept,
+    pub(crate) history_events: usize,
+    /// for how long,
+    pub(crate) history_age: Duration,
+    /// and of how many bytes together.
+    pub(crate) history_bytes: usize,
 }
 
-/// How a room is made.
-#[derive(Clone, Debug)]
-pub struct RoomSettings {
-    /// Its metadata.
-    pub metadata: String,
-    /// Participants at most.
-    pub participants_max: u32,
-    /// How long it stays when empty.
-    pub empty_timeout: Duration,
-    /// What it keeps for resumes.
-    pub history: HistoryBounds,
+/// What a room is made of.
+#[derive(Debug)]
+pub(crate) struct Founding {
+    pub(crate) id: RoomId,
+    pub(crate) epoch: Epoch,
+    pub(crate) metadata: Box<str>,
+    pub(crate) created_at_ms: u64,
+    pub(crate) participants_max: u32,
+    pub(crate) empty_timeout: Duration,
 }
 
-/// See the module.
+/// One frame to those of the room who may see it.
 #[derive(Debug)]
-pub struct Room {
-    id: RoomId,
-    epoch: Epoch,
-    created_at_ms: u64,
-    settings: RoomSettings,
-    participants: Vec<Participant>,
-    tip: Offset,
+pub(crate) struct Push {
+    pub(crate) to: Vec<ConnectionId>,
+    pub(crate) frame: Box<ServerFrame>,
+}
+
+/// One input's moment, and the pushes that it makes.
+#[derive(Debug)]
+pub(crate) struct Turn<'a> {
+    pub(crate) at: Instant,
+    pub(crate) pushes: &'a mut Vec<Push>,
+}
+
+/// The unit of ordering.
+#[derive(Debug)]
+pub(crate) struct Room {
+    founding: Founding,
+    bounds: Arc<Bounds>,
+    /// In the order of joining, which is the order of seats: found by binary search, walked for every push.
+    members: Vec<Member>,
+    seats: AHashMap<Identity, Seat>,
+    track_owners: AHashMap<TrackId, Seat>,
     history: History,
-    /// Since when nobody is in it.
-    pub empty_since: Option<Instant>,
 }
 
 impl Room {
-    /// An empty room in a new epoch.
-    pub fn new(id: RoomId, epoch: Epoch, created_at_ms: u64, settings: RoomSettings) -> Self {
+    pub(crate) fn new(founding: Founding, bounds: Arc<Bounds>) -> Self {
         Self {
-            id,
-            epoch,
-            created_at_ms,
-            settings,
-            participants: Vec::new(),
-            tip: Offset(0),
+            founding,
+            bounds,
+            members: Vec::new(),
+            seats: AHashMap::new(),
+            track_owners: AHashMap::new(),
             history: History::default(),
-            empty_since: None,
         }
     }
 
-    /// Its name.
-    pub fn id(&self) -> &RoomId {
-        &self.id
+    pub(crate) fn id(&self) -> &RoomId {
+        &self.founding.id
     }
 
-    /// The life of its log.
-    pub fn epoch(&self) -> Epoch {
-        self.epoch
+    pub(crate) fn epoch(&self) -> Epoch {
+        self.founding.epoch
     }
 
     /// The offset of the latest event.
-    pub fn tip(&self) -> Offset {
-        self.tip
+    pub(crate) fn tip(&self) -> Offset {
+        self.history.tip()
     }
 
-    /// How long it stays when empty.
-    pub fn empty_timeout(&self) -> Duration {
-        self.settings.empty_timeout
+    pub(crate) fn empty_timeout(&self) -> Duration {
+        self.founding.empty_timeout
     }
 
-    /// Its participants, lingering ones included.
-    pub fn participants(&self) -> &[Participant] {
-        &self.participants
+    pub(crate) fn is_empty(&self) -> bool {
+        self.members.is_empty()
     }
 
-    /// Its description.
-    pub fn info(&self) -> v1::RoomInfo {
-        let visible = self.participants.iter().filter(|p| !p.permissions.hidden);
-        v1::RoomInfo {
-            name: self.id.to_string(),
-            metadata: self.settings.metadata.clone(),
-            created_at_ms: self.created_at_ms,
-            participants_max: self.settings.participants_max,
-            participants: u32::try_from(visible.count()).unwrap_or(u32::MAX),
-            tracks: u32::try_from(self.participants.iter().map(|p| p.tracks.len()).sum::<usize>()).unwrap_or(u32::MAX),
-            empty_timeout_seconds: u32::try_from(self.settings.empty_timeout.as_secs()).unwrap_or(u32::MAX),
-        }
+    /// Whether one more identity would pass the room's own limit.
+    pub(crate) fn is_full(&self) -> bool {
+        self.members.len() >= self.founding.participants_max as usize
     }
 
-    /// The participant of that id.
-    pub fn participant(&self, id: &ParticipantId) -> Option<&Participant> {
-        self.participants.iter().find(|p| p.id == *id)
+    pub(crate) fn participants_max(&self) -> u32 {
+        self.founding.participants_max
     }
 
-    /// The same, to change what no event tells of (its connection).
-    pub fn participant_mut(&mut self, id: &ParticipantId) -> Option<&mut Participant> {
-        self.participants.iter_mut().find(|p| p.id == *id)
+    pub(crate) fn members(&self) -> &[Member] {
+        &self.members
     }
 
-    /// The participant of that identity.
-    pub fn by_identity(&self, identity: &str) -> Option<&Participant> {
-        self.participants.iter().find(|p| p.identity.as_str() == identity)
+    pub(crate) fn seat_of(&self, identity: &str) -> Option<Seat> {
+        self.seats.get(identity).copied()
     }
 
-    /// The same, as `viewer` sees it: hidden ones exist for admins only.
-    ///
-    /// # Errors
-    /// `participant_not_found`.
-    pub fn visible(&self, identity: &str, viewer: &Participant) -> Result<&Participant, Refusal> {
-        self.by_identity(identity)
-            .filter(|p| !p.permissions.hidden || viewer.permissions.room_admin || p.id == viewer.id)
-            .ok_or_else(|| Code::ParticipantNotFound.because(format!("nobody in the room is `{identity:.64}`")))
+    pub(crate) fn member(&self, seat: Seat) -> Option<&Member> {
+        self.position(seat).map(|at| &self.members[at])
     }
 
-    /// Whether one more may come in; whoever takes the place of its own identity may always.
-    ///
-    /// # Errors
-    /// `room_full`, naming the limit.
-    pub fn check_space(&self, identity: &Identity) -> Result<(), Refusal> {
-        let max = self.settings.participants_max;
-        if self.participants.len() < max as usize || self.by_identity(identity.as_str()).is_some() {
-            return Ok(());
-        }
-        Err(Code::RoomFull
-            .because(format!("participants_max: the room holds {max} participants"))
-            .retry_after_ms(1_000))
+    fn member_mut(&mut self, seat: Seat) -> Option<&mut Member> {
+        self.position(seat).map(|at| &mut self.members[at])
     }
 
-    /// A participant comes in; the others are told.
-    pub fn enter(&mut self, participant: Participant, at: Instant, out: &mut Vec<Push>) {
-        let audience = presence(&participant);
-        let wire = participant.to_wire();
-        let kind = Kind::ParticipantJoined(Box::new(wire));
-        self.emit(kind, audience.but(&participant.id), at, out);
-        self.participants.push(participant);
-        self.empty_since = None;
+    fn position(&self, seat: Seat) -> Option<usize> {
+        self.members.binary_search_by_key(&seat, |member| member.seat).ok()
     }
 
-    /// A participant goes for good: its tracks end, the others are told.
-    pub fn remove(
-        &mut self,
-        id: &ParticipantId,
-        reason: Code,
-        at: Instant,
-        out: &mut Vec<Push>,
-    ) -> Option<Participant> {
-        self.end_tracks(id, at, out);
-        let place = self.participants.iter().position(|p| p.id == *id)?;
-        let gone = self.participants.remove(place);
-        let left = v1::ParticipantLeft {
-            id: gone.id.to_string(),
-            identity: gone.identity.to_string(),
-            reason: reason.name().to_owned(),
-        };
-        self.emit(Kind::ParticipantLeft(left), presence(&gone), at, out);
-        if self.participants.is_empty() {
-            self.empty_since = Some(at);
-        }
-        Some(gone)
+    /// The member of a seat that the caller knows to be taken.
+    fn seated(&self, seat: Seat) -> Result<&Member, Refusal> {
+        self.member(seat).ok_or_else(|| Code::NotJoined.refuse())
     }
 
-    /// A participant lost its connection and lingers.
-    pub fn disconnect(&mut self, id: &ParticipantId, at: Instant, out: &mut Vec<Push>) {
-        let Some(participant) = self.participant_mut(id) else { return };
-        participant.connection = None;
-        let kind = Kind::ParticipantReconnecting(v1::ParticipantReconnecting {
-            id: participant.id.to_string(),
-            identity: participant.identity.to_string(),
-        });
-        let audience = presence(participant).but(id);
-        self.emit(kind, audience, at, out);
+    /// Lets go of history that is past its age; answers when to come again, while something is left.
+    pub(crate) fn trim(&mut self, at: Instant) -> Option<Instant> {
+        self.history.trim(at, &self.bounds);
+        self.history_ends_at()
     }
 
-    /// A lingering participant is back.
-    pub fn reconnect(&mut self, id: &ParticipantId, at: Instant, out: &mut Vec<Push>) {
-        let Some(participant) = self.participant(id) else { return };
-        let kind = Kind::ParticipantResumed(v1::ParticipantResumed {
-            id: participant.id.to_string(),
-            identity: participant.identity.to_string(),
-        });
-        let audience = presence(participant).but(id);
-        self.emit(kind, audience, at, out);
+    /// When the oldest event kept is past its age.
+    pub(crate) fn history_ends_at(&self) -> Option<Instant> {
+        self.history.oldest().map(|oldest| oldest + self.bounds.history_age)
     }
 
-    /// New metadata of the room.
-    pub fn set_metadata(&mut self, metadata: String, at: Instant, out: &mut Vec<Push>) -> Offset {
-        self.settings.metadata = metadata;
+    /// Sets the room's metadata.
+    pub(crate) fn set_metadata(&mut self, metadata: String, turn: &mut Turn<'_>) -> Offset {
+        self.founding.metadata = metadata.into();
         let info = Box::new(self.info());
-        self.emit(Kind::RoomUpdated(info), Audience::All, at, out)
+        self.emit(Audience::All, Kind::RoomUpdated(info), turn)
     }
 
-    /// The room ends.
-    pub fn close(&mut self, reason: Code, at: Instant, out: &mut Vec<Push>) {
-        let closed = v1::RoomClosed { reason: reason.name().to_owned() };
-        self.emit(Kind::RoomClosed(closed), Audience::All, at, out);
+    /// Tells everybody that the room ends.
+    pub(crate) fn close(&mut self, reason: Code, turn: &mut Turn<'_>) {
+        self.emit(Audience::All, Kind::RoomClosed(v1::RoomClosed { reason: reason.name().to_owned() }), turn);
     }
 
-    /// A message to the room, never echoed to its sender.
-    pub fn send(
-        &mut self,
-        push: v1::DataPush,
-        from: Option<&ParticipantId>,
-        at: Instant,
-        out: &mut Vec<Push>,
-    ) -> Offset {
-        self.tip = Offset(self.tip.0 + 1);
-        let push = v1::DataPush { offset: Some(self.tip.0), ..push };
-        let audience = from.map_or(Audience::All, |from| Audience::Except(from.clone()));
-        self.log(ServerFrame { id: None, body: Some(Body::Data(push)) }, audience, at, out)
+    /// Gives a fact its offset, keeps it, and pushes it to those who may see it.
+    fn emit(&mut self, audience: Audience, kind: Kind, turn: &mut Turn<'_>) -> Offset {
+        let to = self.reachable(audience);
+        if to.is_empty() {
+            return self.history.keep_event(turn.at, audience, kind, &self.bounds);
+        }
+        let offset = self.history.keep_event(turn.at, audience, kind.clone(), &self.bounds);
+        let frame = self.event_frame(offset, kind);
+        turn.pushes.push(Push { to, frame });
+        offset
     }
 
-    fn emit(&mut self, kind: Kind, audience: Audience, at: Instant, out: &mut Vec<Push>) -> Offset {
-        self.tip = Offset(self.tip.0 + 1);
+    fn event_frame(&self, offset: Offset, kind: Kind) -> Box<ServerFrame> {
         let event = v1::Event {
-            room: self.id.to_string(),
-            epoch: self.epoch.to_string(),
-            offset: self.tip.0,
+            room: self.founding.id.as_str().to_owned(),
+            epoch: self.founding.epoch.to_string(),
+            offset: offset.0,
             kind: Some(kind),
         };
-        self.log(ServerFrame { id: None, body: Some(Body::Event(event)) }, audience, at, out)
+        Box::new(ServerFrame { id: None, body: Some(Body::Event(event)) })
     }
 
-    fn log(&mut self, frame: ServerFrame, audience: Audience, at: Instant, out: &mut Vec<Push>) -> Offset {
-        let to: Vec<ConnectionId> =
-            self.participants.iter().filter(|p| audience.includes(p)).filter_map(|p| p.connection).collect();
-        if !to.is_empty() {
-            out.push(Push { to, frame: Box::new(frame.clone()) });
+    /// The connections of those of the audience who have one now.
+    fn reachable(&self, audience: Audience) -> Vec<ConnectionId> {
+        if let Audience::Pair(one, other) = audience {
+            let mut to: Vec<_> = self.member(one).and_then(|m| m.connection).into_iter().collect();
+            if one != other {
+                to.extend(self.member(other).and_then(|m| m.connection));
+            }
+            return to;
         }
-        let entry = Entry { offset: self.tip, at, audience, frame };
-        self.history.add(entry, self.settings.history);
-        self.tip
+        let mut to = Vec::with_capacity(self.members.len());
+        to.extend(self.members.iter().filter(|m| audience.includes(m)).filter_map(|m| m.connection));
+        to
     }
-
-    /// The events after `offset` that `viewer` may see, or `None` when some of them are no longer kept.
-    pub fn since(
-        &mut self,
-        epoch: &str,
-        offset: Offset,
-        viewer: &ParticipantId,
-        at: Instant,
-    ) -> Option<Vec<(Offset, ServerFrame)>> {
-        if epoch != self.epoch.to_string() || offset > self.tip {
-            return None;
-        }
-        self.history.expire(at, self.settings.history);
-        let viewer = self.participants.iter().find(|p| p.id == *viewer)?;
-        let entries = self.history.since(offset, self.tip)?;
-        Some(entries.filter(|e| e.audience.includes(viewer)).map(|e| (e.offset, e.frame.clone())).collect())
-    }
-}
-
-/// Who learns of a participant's comings and goings.
-fn presence(participant: &Participant) -> Audience {
-    if participant.permissions.hidden { Audience::Admins } else { Audience::All }
 }

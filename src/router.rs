@@ -5,76 +5,119 @@
 
 mod admin;
 mod contract;
+mod directed;
+mod drain;
 mod ending;
-mod opening;
+mod frame;
+mod halls;
+mod ice;
+mod join;
 mod ops;
-mod snapshot;
+mod resume;
+mod settings;
 #[cfg(test)]
 mod tests;
 mod timers;
 mod update;
+mod welcome;
 
-use std::time::Instant;
-
-use ahash::AHashMap;
-pub use contract::{AdminCall, AdminReply, IceSettings, Input, Now, Opening, Output, Settings, slice_of};
-use timers::{Timer, Timers};
-
-use crate::{
-    event::{Event, Outcome},
-    ids::{ConnectionId, Epoch, Offset, ParticipantId, RoomId, SessionId},
-    protocol::{
-        Code, OpKind, Refusal,
-        v1::{self, ServerFrame, server_frame::Body},
-    },
-    room::{HistoryBounds, Push, Room, RoomSettings},
-    session::{HeldBounds, ResumeTokens, Session},
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::Arc,
+    time::{Duration, Instant},
 };
 
-/// See the module.
-#[derive(Debug)]
+use ahash::AHashMap;
+use slab::Slab;
+
+pub use self::{
+    contract::{AdminCall, AdminReply, Input, Now, Opening, Output},
+    settings::{IceSettings, Settings},
+};
+use self::{
+    drain::Drain,
+    halls::{Hall, HallKey},
+    timers::{Timer, Timers},
+};
+use crate::{
+    auth::Grant,
+    event::{Event, Outcome},
+    ids::{ConnectionId, RoomId, SessionId},
+    protocol::{
+        Code, OpKind, Refusal,
+        v1::{ServerFrame, server_frame::Body},
+    },
+    room::{Bounds, Push, Room, Seat, Turn},
+    session::{HoldBounds, ResumeTokens, Session},
+};
+
+/// The rooms of one slice and the sessions in them.
 pub struct Router {
     settings: Settings,
+    bounds: Arc<Bounds>,
     tokens: ResumeTokens,
-    random: fastrand::Rng,
-    rooms: AHashMap<RoomId, Room>,
-    sessions: AHashMap<SessionId, Session>,
-    /// Which session a connection belongs to.
-    connections: AHashMap<ConnectionId, SessionId>,
-    /// Which session a participant belongs to.
-    members: AHashMap<ParticipantId, SessionId>,
+    /// Ids, epochs, jitter. Nothing secret: what must not be guessed is signed.
+    rng: fastrand::Rng,
+    halls: Slab<Box<Hall>>,
+    names: BTreeMap<RoomId, HallKey>,
+    sessions: AHashMap<Seat, Box<Seated>>,
+    session_ids: AHashMap<SessionId, Seat>,
+    connections: AHashMap<ConnectionId, Seat>,
     timers: Timers,
-    drain_until: Option<Instant>,
+    drain: Option<Drain>,
+    seats_given: u64,
+    /// Of the latest join.
+    latest_key: Arc<str>,
+    /// Of the input at hand: what rooms push,
+    pushes: Vec<Push>,
+    /// and what follows after that. The reply goes before both.
+    closing: Vec<Output>,
 }
 
-/// One request under way: who gets its answer.
-#[derive(Clone, Copy, Debug)]
-struct Request {
-    connection: ConnectionId,
-    id: Option<u64>,
-    op: OpKind,
-    received: Instant,
+/// A session and where it sits.
+#[derive(Debug)]
+struct Seated {
+    session: Session,
+    hall: HallKey,
+    lingers_until: Option<Instant>,
+    /// The next of the two moments of its token: the notice, then the end.
+    expiry: Option<Instant>,
+    expiry_told: bool,
+    expires_at_ms: Option<u64>,
 }
 
 impl Router {
-    /// A router without rooms.
+    /// An empty router.
     pub fn new(settings: Settings) -> Self {
+        let bounds = Bounds {
+            limits: settings.limits,
+            history_events: settings.history_events,
+            history_age: settings.history_age,
+            history_bytes: settings.history_bytes,
+        };
         Self {
+            bounds: Arc::new(bounds),
             tokens: ResumeTokens::new(&settings.resume_secret),
-            random: fastrand::Rng::with_seed(settings.seed),
+            rng: fastrand::Rng::with_seed(settings.seed),
             settings,
-            rooms: AHashMap::new(),
+            halls: Slab::new(),
+            names: BTreeMap::new(),
             sessions: AHashMap::new(),
+            session_ids: AHashMap::new(),
             connections: AHashMap::new(),
-            members: AHashMap::new(),
             timers: Timers::default(),
-            drain_until: None,
+            drain: None,
+            seats_given: 0,
+            latest_key: "".into(),
+            pushes: Vec::new(),
+            closing: Vec::new(),
         }
     }
 
-    /// Rooms, empty ones included.
+    /// Rooms that exist.
     pub fn rooms(&self) -> usize {
-        self.rooms.len()
+        self.halls.len()
     }
 
     /// Sessions, lingering ones included.
@@ -82,157 +125,146 @@ impl Router {
         self.sessions.len()
     }
 
-    /// Participants, lingering ones included.
-    pub fn participants(&self) -> usize {
-        self.members.len()
+    /// Sessions that are connected.
+    pub fn attached(&self) -> usize {
+        self.connections.len()
     }
 
-    /// Takes one input; what must happen is added to `out`, in order.
+    /// Participants, lingering ones included: each session is one.
+    pub fn participants(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// Carries out one input; what follows from it is appended to `out`, to be carried out in order.
     pub fn handle(&mut self, input: Input, now: Now, out: &mut Vec<Output>) {
         match input {
             Input::Frame { connection, frame, grant, received } => {
-                let request = Request { connection, id: frame.id, op: OpKind::of(frame.op.as_ref()), received };
-                self.frame(request, *frame, grant, now, out);
+                let op = OpKind::of(frame.op.as_ref());
+                let outcome = self.frame(connection, (frame, grant), now, out);
+                observe_signal(op, outcome, now.at.saturating_duration_since(received), out);
             }
             Input::Open { connection, grant, id, opening, received } => {
                 let op = match &opening {
                     Opening::Join(_) => OpKind::Join,
                     Opening::Resume { .. } => OpKind::Resume,
                 };
-                self.open(Request { connection, id, op, received }, *grant, opening, now, out);
+                let outcome = self.open(Opened { connection, grant, id }, opening, now, out);
+                observe_signal(op, outcome, now.at.saturating_duration_since(received), out);
             }
-            Input::Lost { connection, reason } => self.lost(connection, reason, now, out),
+            Input::Lost { connection, reason } => self.lost(connection, reason, now),
             Input::Admin { request, by, call } => {
-                let reply = self.admin(&by, call, now, out);
+                let reply = self.admin(by, call, now);
                 out.push(Output::AdminReply { request, reply });
             }
-            Input::Drain { window } => self.drain(window, now, out),
-            Input::Tick => self.tick(now, out),
+            Input::Drain { window } => self.start_drain(window, now),
+            Input::Tick => self.run_timers(now),
         }
-        if let Some(at) = self.timers.next() {
+        self.flush(out);
+        if let Some(at) = self.timers.wake() {
             out.push(Output::Wake(at));
         }
     }
 
-    /// A random id of 96 bits under a prefix.
+    fn open(&mut self, opened: Opened, opening: Opening, now: Now, out: &mut Vec<Output>) -> Outcome {
+        let (connection, id) = (opened.connection, opened.id);
+        if self.connections.contains_key(&connection) {
+            send_error(connection, id, &Code::AlreadyJoined.refuse(), out);
+            return Outcome::Refused(Code::AlreadyJoined);
+        }
+        let result = match opening {
+            Opening::Join(join) => self.join(opened, *join, now, out),
+            Opening::Resume { claims, resume } => self.resume(opened, (&claims, &resume), now, out),
+        };
+        match result {
+            Ok(()) => Outcome::Ok,
+            Err(refusal) => {
+                // before the answer: a client that has read it may open anew at once
+                out.push(Output::Detach { connection });
+                send_error(connection, id, &refusal, out);
+                Outcome::Refused(refusal.code)
+            }
+        }
+    }
+
+    /// A connection ended without `leave`.
+    fn lost(&mut self, connection: ConnectionId, reason: Code, now: Now) {
+        let Some(seat) = self.connections.remove(&connection) else { return };
+        let Some(seated) = self.sessions.get_mut(&seat) else { return };
+        seated.session.detach();
+        if self.settings.linger.is_zero() {
+            self.end_session(seat, Code::LingeredOut, now);
+            return;
+        }
+        self.timers.arm(&mut seated.lingers_until, now.at + self.settings.linger, Timer::Linger(seat));
+        let (hall, session) = (seated.hall, seated.session.id.clone());
+        let (room, mut turn) = self.room_turn(hall, now.at);
+        room.drop_connection(seat, &mut turn);
+        self.settle(hall, now.at);
+        self.closing.push(Output::Observe(Event::SessionDropped { session, reason }));
+    }
+
+    /// The room and what it needs to speak.
+    fn room_turn(&mut self, hall: HallKey, at: Instant) -> (&mut Room, Turn<'_>) {
+        (&mut self.halls[hall].room, Turn { at, pushes: &mut self.pushes })
+    }
+
+    fn hold_bounds(&self) -> HoldBounds {
+        HoldBounds { pushes: self.settings.held_pushes, bytes: self.settings.held_bytes }
+    }
+
     fn new_id(&mut self, prefix: &str) -> String {
-        const ALPHABET: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
-        let mut id = String::with_capacity(prefix.len() + 16);
+        let mut id = String::with_capacity(prefix.len() + ID_LETTERS);
         id.push_str(prefix);
-        id.extend((0..16).map(|_| char::from(ALPHABET[self.random.usize(..ALPHABET.len())])));
+        id.extend(std::iter::repeat_with(|| self.rng.alphanumeric()).take(ID_LETTERS));
         id
     }
 
-    fn held_bounds(&self) -> HeldBounds {
-        HeldBounds { pushes: self.settings.held_pushes, bytes: self.settings.held_bytes }
-    }
-
-    /// Makes a room; says nothing when it exists.
-    fn create_room(
-        &mut self,
-        id: &RoomId,
-        asked: Option<&v1::CreateRoomRequest>,
-        now: Now,
-        out: &mut Vec<Output>,
-    ) -> Result<(), Refusal> {
-        if self.rooms.contains_key(id) {
-            return Ok(());
-        }
-        if self.rooms.len() >= self.settings.rooms_max {
-            let why = format!("limits.rooms: the router holds {} rooms", self.rooms.len());
-            return Err(Code::RouterFull.because(why).retry_after_ms(1_000));
-        }
-        let settings = &self.settings;
-        let seconds = asked.and_then(|a| a.empty_timeout_seconds).map(|s| std::time::Duration::from_secs(s.into()));
-        let room_settings = RoomSettings {
-            metadata: asked.map(|a| a.metadata.clone()).unwrap_or_default(),
-            participants_max: asked.and_then(|a| a.participants_max).unwrap_or(settings.participants_max),
-            empty_timeout: seconds.unwrap_or(settings.empty_timeout),
-            history: HistoryBounds {
-                events: settings.history_events,
-                age: settings.history_age,
-                bytes: settings.history_bytes,
-            },
-        };
-        let epoch = Epoch(self.random.u64(..));
-        let mut room = Room::new(id.clone(), epoch, now.unix_ms, room_settings);
-        room.empty_since = Some(now.at);
-        self.timers.add(now.at + room.empty_timeout(), Timer::Empty(id.clone()));
-        self.rooms.insert(id.clone(), room);
-        out.push(Output::Observe(Event::RoomCreated { room: id.clone() }));
-        Ok(())
-    }
-
-    /// The one session and room of a participant of this router.
-    fn pair(&mut self, session: &SessionId) -> Option<(&mut Session, &mut Room)> {
-        let session = self.sessions.get_mut(session)?;
-        let room = self.rooms.get_mut(&session.room)?;
-        Some((session, room))
-    }
-
-    /// Answers a request, once, and remembers the answer for a repeat.
-    fn reply(&mut self, request: Request, body: Body, out: &mut Vec<Output>) {
-        let outcome = match &body {
-            Body::Error(error) => Outcome::Refused(Code::by_name(&error.code).unwrap_or(Code::Internal)),
-            _ => Outcome::Ok,
-        };
-        let silent = request.id.is_none() && matches!(body, Body::Ok(_));
-        if !silent {
-            let frame = ServerFrame { id: request.id, body: Some(body) };
-            if let Some(id) = request.id
-                && let Some(session) = self.connections.get(&request.connection)
-                && let Some(session) = self.sessions.get_mut(session)
-            {
-                session.replies.keep(id, frame.clone(), self.settings.replies);
+    fn flush(&mut self, out: &mut Vec<Output>) {
+        for Push { to, frame } in self.pushes.drain(..) {
+            match *to {
+                [] => {}
+                [to] => out.push(Output::Send { to, frame, exempt: false }),
+                _ => out.push(Output::Fanout { to, frame }),
             }
-            out.push(Output::Send { to: request.connection, frame: Box::new(frame), exempt: false });
         }
-        self.observe_signal(request, outcome, out);
-    }
-
-    fn refuse(&mut self, request: Request, refusal: &Refusal, out: &mut Vec<Output>) {
-        self.reply(request, Body::Error(refusal.to_wire()), out);
-    }
-
-    fn observe_signal(&self, request: Request, outcome: Outcome, out: &mut Vec<Output>) {
-        // the outputs are still to be carried out: the timeline of a later change measures up to the flush
-        let took = std::time::Duration::ZERO;
-        let _ = request.received;
-        out.push(Output::Observe(Event::SignalHandled { op: request.op, outcome, took }));
-    }
-
-    /// Keeps a directed push for its session and sends it when it is there.
-    ///
-    /// # Errors
-    /// `hold_full` when the session is away and its bound is reached.
-    fn direct(
-        &mut self,
-        to: &ParticipantId,
-        make: impl FnOnce(u64) -> Body,
-        after: Offset,
-        out: &mut Vec<Output>,
-    ) -> Result<(), Refusal> {
-        let bounds = self.held_bounds();
-        let session = self.members.get(to).and_then(|id| self.sessions.get_mut(id));
-        let session = session.ok_or_else(|| Code::ParticipantNotFound.refuse())?;
-        let frame = ServerFrame { id: None, body: Some(make(session.held.next_seq().0)) };
-        let away = session.connection.is_none();
-        if away && !session.held.has_room_away(prost::Message::encoded_len(&frame), bounds) {
-            let why =
-                format!("rooms.held_pushes, rooms.held_bytes: `{}` is away and holds all it may", session.identity);
-            return Err(Code::HoldFull.because(why).retry_after_ms(1_000));
-        }
-        if session.held.keep(frame.clone(), after, away, bounds) == crate::session::Kept::Discarded {
-            out.push(Output::Observe(Event::PushDiscarded { buffer: "held" }));
-        }
-        if let Some(connection) = session.connection {
-            out.push(Output::Send { to: connection, frame: Box::new(frame), exempt: false });
-        }
-        Ok(())
+        out.append(&mut self.closing);
     }
 }
 
-/// Hands a room's pushes on.
-fn fan_out(pushes: Vec<Push>, out: &mut Vec<Output>) {
-    out.extend(pushes.into_iter().map(|push| Output::Fanout { to: push.to, frame: push.frame }));
+/// Letters of an id after its prefix: 71 bits.
+const ID_LETTERS: usize = 12;
+
+/// The connection that opens, and what it may do.
+#[derive(Debug)]
+struct Opened {
+    connection: ConnectionId,
+    grant: Box<Grant>,
+    id: Option<u64>,
+}
+
+impl fmt::Debug for Router {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Router")
+            .field("rooms", &self.rooms())
+            .field("sessions", &self.sessions())
+            .finish_non_exhaustive()
+    }
+}
+
+fn observe_signal(op: OpKind, outcome: Outcome, took: Duration, out: &mut Vec<Output>) {
+    out.push(Output::Observe(Event::SignalHandled { op, outcome, took }));
+}
+
+fn send_error(to: ConnectionId, id: Option<u64>, refusal: &Refusal, out: &mut Vec<Output>) {
+    let frame = Box::new(ServerFrame { id, body: Some(Body::Error(refusal.to_wire())) });
+    out.push(Output::Send { to, frame, exempt: false });
+}
+
+/// Which of `slices` routers a room belongs to (stable within a process).
+pub fn slice_of(room: &RoomId, slices: usize) -> usize {
+    use std::hash::{BuildHasher, Hasher};
+    // fixed keys: every part of the process must agree
+    let mut hasher = ahash::RandomState::with_seeds(1, 2, 3, 4).build_hasher();
+    hasher.write(room.as_str().as_bytes());
+    (hasher.finish() % slices.max(1) as u64) as usize
 }

@@ -1,59 +1,116 @@
-//! One session's state: its resume position, directed pushes, replies.
+//! One session's state: which connection it is on, its resume position, directed pushes, replies.
 //!
-//! Knows nothing of rooms beyond their names, nor of sockets. The router owns one for each session.
+//! Knows nothing of rooms or of what a token grants: a session is somebody who can be written to, and who may
+//! come back.
 
 mod held;
 mod replies;
 mod resume_token;
+#[cfg(test)]
+mod tests;
 
-use std::time::Instant;
+pub use self::resume_token::ResumeTokens;
+use std::sync::Arc;
 
-pub use held::{Held, HeldBounds, HeldPush, Kept};
-pub use replies::Replies;
-pub use resume_token::{ResumeClaims, ResumeTokens};
+pub(crate) use self::{
+    held::{Directed, Held, HoldBounds},
+    replies::{Replies, Reply},
+};
+use crate::{
+    ids::{ConnectionId, Identity, RoomId, SessionId},
+    protocol::{Code, Refusal},
+};
 
-use crate::ids::{ConnectionId, Identity, ParticipantId, RoomId, SessionId};
-
-/// See the module.
-#[derive(Debug)]
-pub struct Session {
-    /// Its id.
-    pub id: SessionId,
-    /// Its room.
+/// What a resume token says, once its signature has been checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResumeClaims {
+    /// The session.
+    pub session: SessionId,
+    /// Its room, which says who owns it.
     pub room: RoomId,
-    /// Its participant.
-    pub participant: ParticipantId,
-    /// Who it is.
-    pub identity: Identity,
-    /// The API key that its tokens come from.
-    pub key: Box<str>,
-    /// Absent while it lingers.
-    pub connection: Option<ConnectionId>,
-    /// The highest generation of a resume token that was used.
+    /// The API key and identity it was issued to.
+    pub key: String,
+    /// The identity.
+    pub identity: String,
+    /// How many resumes came before it; a token is spent when a later one has been used.
     pub generation: u64,
-    /// When its token ends, Unix milliseconds.
-    pub expires_at_ms: Option<u64>,
-    /// When it ends unless it resumes.
-    pub linger_until: Option<Instant>,
-    /// When its expiry is next looked at.
-    pub expiry_check: Option<Instant>,
-    /// Whether its end of validity was announced.
-    pub noticed: bool,
-    /// Directed pushes until they are acknowledged.
-    pub held: Held,
-    /// Latest replies.
-    pub replies: Replies,
+}
+
+/// One client connection, its resumes included.
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(crate) id: SessionId,
+    /// Shared by the sessions of the same key.
+    pub(crate) key: Arc<str>,
+    pub(crate) identity: Identity,
+    /// Absent while it lingers.
+    connection: Option<ConnectionId>,
+    /// Of the highest resume token that was used.
+    generation: u64,
+    pub(crate) held: Held,
+    pub(crate) replies: Replies,
 }
 
 impl Session {
-    /// What its next resume token says.
-    pub fn next_claims(&self, first: bool) -> ResumeClaims {
+    pub(crate) fn new(id: SessionId, key: Arc<str>, identity: Identity, connection: ConnectionId) -> Self {
+        Self {
+            id,
+            key,
+            identity,
+            connection: Some(connection),
+            generation: 0,
+            held: Held::default(),
+            replies: Replies::default(),
+        }
+    }
+
+    pub(crate) fn connection(&self) -> Option<ConnectionId> {
+        self.connection
+    }
+
+    /// The connection is gone; what is pushed from now on waits.
+    pub(crate) fn detach(&mut self) {
+        self.connection = None;
+        self.held.recipient_left();
+    }
+
+    /// It is on this connection now; answers the one it was on until now.
+    pub(crate) fn attach(&mut self, connection: ConnectionId) -> Option<ConnectionId> {
+        self.held.recipient_returned();
+        self.connection.replace(connection)
+    }
+
+    /// Checks a resume token against what it was issued for, and marks it as used.
+    ///
+    /// # Errors
+    /// `resume_token_invalid` of somebody else, `resume_token_spent` once a successor was used.
+    pub(crate) fn use_token(&mut self, claims: &ResumeClaims) -> Result<(), Refusal> {
+        let known = claims.session == self.id && *claims.key == *self.key && claims.identity == self.identity.as_str();
+        // one beyond the highest used is the newest that was ever handed out
+        let newest = self.next_generation();
+        if !known || claims.generation > newest {
+            return Err(Code::ResumeTokenInvalid.refuse());
+        }
+        if claims.generation < self.generation {
+            return Err(Code::ResumeTokenSpent.refuse());
+        }
+        self.generation = claims.generation;
+        Ok(())
+    }
+
+    /// Of the token that answers a resume.
+    pub(crate) fn next_generation(&self) -> u64 {
+        self.generation + 1
+    }
+
+    /// What a token of this generation says.
+    pub(crate) fn claims(&self, room: RoomId, generation: u64) -> ResumeClaims {
         ResumeClaims {
             session: self.id.clone(),
-            room: self.room.clone(),
+            room,
             key: self.key.to_string(),
-            identity: self.identity.to_string(),
-            generation: if first { 0 } else { self.generation + 1 },
+            identity: self.identity.as_str().to_owned(),
+            generation,
         }
     }
 }

@@ -24,6 +24,8 @@ pub struct Settings<'a> {
     pub version: &'a str,
     /// How many there are; [`catalog::SHARDS_MAX`] are told apart.
     pub shards: usize,
+    /// Inputs that may wait for one shard.
+    pub inbox_bound: usize,
     /// From when on the intervals between repeated log lines count.
     pub started: Instant,
 }
@@ -79,6 +81,9 @@ impl Telemetry {
         let metrics = handles::Handles::new(&recorder, settings.shards, settings.version);
         metrics.build_info.set(1.0);
         metrics.drain[0].set(1.0);
+        for bound in &metrics.inbox_bound {
+            bound.set(settings.inbox_bound as f64);
+        }
         Self {
             recorder,
             metrics,
@@ -109,11 +114,10 @@ impl Telemetry {
         }
     }
 
-    /// Inputs that wait for a shard now, and that may. A shard beyond those given at start is not shown.
-    pub fn set_inbox(&self, shard: usize, waiting: usize, bound: usize) {
-        if let (Some(depth), Some(limit)) = (self.metrics.inbox_depth.get(shard), self.metrics.inbox_bound.get(shard)) {
+    /// Inputs that wait for a shard now. A shard beyond those given at start is not told apart, hence not shown.
+    pub fn set_inbox_depth(&self, shard: usize, waiting: usize) {
+        if let Some(depth) = self.metrics.inbox_depth.get(shard) {
             depth.set(waiting as f64);
-            limit.set(bound as f64);
         }
     }
 

@@ -56,13 +56,13 @@ impl fmt::Debug for Sources {
 pub(super) struct Merged {
     pub(super) root: Value,
     figment: Figment,
-    sources: Vec<Source>,
+    layers: Vec<(Source, Value)>,
 }
 
 impl Merged {
     /// Merges the layers that can be read; those that cannot are mistakes.
     pub(super) fn of(sources: &Sources) -> (Self, Vec<Mistake>) {
-        let mut merged = Self { root: Value::from(Dict::new()), figment: Figment::new(), sources: Vec::new() };
+        let mut merged = Self { root: Value::from(Dict::new()), figment: Figment::new(), layers: Vec::new() };
         let mut mistakes = Vec::new();
         if sources.dev {
             merged.add(Source::Flag("--dev".to_owned()), dev::preset());
@@ -75,7 +75,6 @@ impl Merged {
         }
         let mut env: Vec<_> =
             sources.env.iter().filter_map(|(name, value)| Some((name, path_of(name, value)?, value))).collect();
-        // a section before what is in it, whatever order the environment has
         env.sort();
         for (name, path, value) in env {
             merged.add(Source::Env(name.clone()), nest(&path, text_value(&path, value)));
@@ -89,8 +88,8 @@ impl Merged {
     }
 
     fn add(&mut self, source: Source, dict: Dict) {
-        let layer = Layer { name: self.sources.len().to_string(), dict };
-        self.sources.push(source);
+        let layer = Layer { name: self.layers.len().to_string(), dict: dict.clone() };
+        self.layers.push((source, Value::from(dict)));
         self.figment = std::mem::take(&mut self.figment).merge(layer);
     }
 
@@ -106,7 +105,12 @@ impl Merged {
 
     fn source_of_tag(&self, tag: Tag) -> Source {
         let index = self.figment.get_metadata(tag).and_then(|metadata| metadata.name.parse::<usize>().ok());
-        index.and_then(|i| self.sources.get(i)).cloned().unwrap_or_default()
+        index.and_then(|i| self.layers.get(i)).map(|(source, _)| source.clone()).unwrap_or_default()
+    }
+
+    /// What each source says by itself.
+    pub(super) fn layers(&self) -> &[(Source, Value)] {
+        &self.layers
     }
 }
 

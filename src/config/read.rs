@@ -15,6 +15,9 @@ use super::{
 /// A value in an error is cut here.
 const SHOWN_CHARS_MAX: usize = 80;
 
+/// Letters that a slip in a key changes at most.
+const SLIP_MAX: usize = 3;
+
 /// What reading found.
 pub(super) struct Read {
     pub(super) config: Config,
@@ -30,6 +33,7 @@ pub(super) fn read(merged: &Merged) -> Read {
     let mut config = Config::default();
     config.visit("", &mut reader);
     reader.strangers(&merged.root, "");
+    reader.misplaced();
     Read { config, provenance: reader.keys, mistakes: reader.mistakes }
 }
 
@@ -113,11 +117,26 @@ impl Reader<'_> {
             }
             return;
         }
+        if is_section {
+            return;
+        }
         let source = self.merged.source_of(value);
-        let problem =
-            if is_section { "is a section with keys, not a value".to_owned() } else { self.unknown(path, &source) };
+        let problem = self.unknown(path, &source);
         // whatever stands at an unknown place may be a secret with a slip in its key
         self.mistakes.push(Mistake { key: path.to_owned(), value: HIDDEN.to_owned(), source, problem });
+    }
+
+    /// Reports values where sections belong, layer by layer: a later layer may hide them and what they replaced.
+    fn misplaced(&mut self) {
+        for (source, value) in self.merged.layers() {
+            let mut nodes = BTreeMap::new();
+            index(value, String::new(), &mut nodes);
+            let is_value = |value: &Value| !matches!(value, Value::Dict(..) | Value::Array(..));
+            for (path, _) in nodes.into_iter().filter(|(path, value)| self.sections.contains(path) && is_value(value)) {
+                let problem = "is a section with keys, not a value".to_owned();
+                self.mistakes.push(Mistake { key: path, value: HIDDEN.to_owned(), source: source.clone(), problem });
+            }
+        }
     }
 
     fn unknown(&self, path: &str, source: &Source) -> String {
@@ -128,11 +147,12 @@ impl Reader<'_> {
         }
     }
 
-    /// The known key that was probably meant: a slip away, or the same word in another section.
+    /// The known key that was probably meant: a slip away, cut short, or the same word in another section.
     fn close_to(&self, path: &str) -> Option<&str> {
         let last = |path: &str| path.rsplit('.').next().map(str::to_owned);
         let nearest = self.keys.keys().map(|key| (distance(path, key), key)).min()?;
-        let slip = (nearest.0 <= 2.max(path.len() / 6)).then_some(nearest.1);
+        let slip = (nearest.0 <= SLIP_MAX).then_some(nearest.1);
+        let slip = slip.or_else(|| self.keys.keys().find(|key| key.starts_with(path)));
         slip.or_else(|| self.keys.keys().find(|key| last(key) == last(path))).map(String::as_str)
     }
 }

@@ -1,11 +1,26 @@
-//! From the tree to what each part asks for.
+//! What the parts of the router are told, each in its own words.
 
-use super::tree::{ApiKey, Config, Expiry, Role};
+use super::{
+    check::settings_of,
+    tree::{Auth, Config, Expiry, Ice, Role},
+};
 use crate::{
-    auth::{self, AlgorithmSet, settings as wanted},
+    auth::{
+        self,
+        settings::{IntrospectionSettings, JwksSettings, OidcSettings, RoleSettings, Secret},
+    },
     protocol::{self, v1},
     router,
 };
+
+/// One router of several in a process.
+#[derive(Clone, Copy, Debug)]
+pub struct Slice {
+    /// How many share the limits of the process.
+    pub count: usize,
+    /// Seeds this one's ids, epochs and jitter.
+    pub seed: u64,
+}
 
 impl Config {
     /// The limits of the protocol.
@@ -26,51 +41,19 @@ impl Config {
         }
     }
 
-    /// Whose tokens are accepted.
-    pub fn auth_settings(&self) -> auth::Settings {
-        let auth = &self.auth;
-        let named = auth.keys.iter().flat_map(|(name, keys)| keys.iter().map(move |key| (name, key)));
-        let introspection = &auth.introspection;
-        auth::Settings {
-            keys: named.filter_map(|(name, key)| static_key(name, key)).collect(),
-            leeway: auth.leeway_seconds.duration(),
-            limits: self.protocol_limits(),
-            jwks: auth.jwks.url.as_ref().map(|url| wanted::JwksSettings {
-                url: url.as_str().to_owned(),
-                refresh: auth.jwks.refresh_seconds.duration(),
-                issuer: auth.jwks.issuer.clone(),
-                audience: auth.jwks.audience.clone(),
-                algorithms: set_of(&auth.jwks.algorithms),
-            }),
-            oidc: auth.oidc.issuer.as_ref().map(|issuer| wanted::OidcSettings {
-                issuer: issuer.as_str().to_owned(),
-                audience: auth.oidc.audience.clone(),
-                refresh: auth.oidc.refresh_seconds.duration(),
-                algorithms: set_of(&auth.oidc.algorithms),
-            }),
-            introspection: introspection.url.as_ref().map(|url| wanted::IntrospectionSettings {
-                url: url.as_str().to_owned(),
-                client_id: introspection.client_id.clone().unwrap_or_default(),
-                client_secret: introspection.client_secret.clone().unwrap_or_else(|| wanted::Secret::from("")),
-                cache: introspection.cache_seconds.duration(),
-                cache_entries: introspection.cache_entries,
-                timeout: introspection.timeout_ms.duration(),
-            }),
-            roles: auth.roles.iter().map(|(name, role)| (name.clone(), allowed(role))).collect(),
-            roles_claim: auth.roles_claim.clone(),
-        }
-    }
-
-    /// The settings of one of `slices` routers; limits of the process are divided, rounded up.
-    pub fn router_settings(&self, seed: u64, slices: usize, resume_secret: &[u8]) -> router::Settings {
+    /// The settings of one of several routers. Limits of the process are divided, rounded up.
+    ///
+    /// `resume_secret` is what all of them sign with: `resume.secret`, or what was drawn in its place.
+    pub fn router_settings(&self, slice: Slice, resume_secret: &[u8]) -> router::Settings {
         let rooms = &self.rooms;
+        let share = |limit: usize| limit.div_ceil(slice.count.max(1));
         router::Settings {
             limits: self.protocol_limits(),
             auto_create: rooms.auto_create,
             empty_timeout: rooms.empty_timeout_seconds.duration(),
             participants_max: rooms.participants_max,
-            rooms_max: self.limits.rooms.div_ceil(slices),
-            sessions_max: self.limits.sessions.div_ceil(slices),
+            rooms_max: share(self.limits.rooms),
+            sessions_max: share(self.limits.sessions),
             history_events: rooms.history_events,
             history_age: rooms.history_seconds.duration(),
             history_bytes: rooms.history_bytes,
@@ -83,49 +66,79 @@ impl Config {
             enforce_expiry: self.auth.expiry == Expiry::Close,
             expiry_notice: self.auth.expiry_notice_seconds.duration(),
             region: self.server.region.clone(),
-            ice: self.ice_settings(),
+            ice: ice_settings(&self.ice),
             resume_secret: resume_secret.to_vec(),
-            seed,
+            seed: slice.seed,
             reconnect_url: self.drain.reconnect_url.clone(),
         }
     }
 
-    fn ice_settings(&self) -> router::IceSettings {
-        let ice = &self.ice;
-        let fixed = ice.servers.iter().map(|server| v1::IceServer {
-            urls: server.urls.clone(),
-            username: server.username.clone(),
-            credential: server.credential.as_ref().map(|secret| secret.expose().to_owned()).unwrap_or_default(),
-        });
-        router::IceSettings {
-            fixed: fixed.collect(),
-            turn_urls: ice.turn_urls.clone(),
-            turn_secret: ice.turn_secret.as_ref().map(|s| s.expose().as_bytes().to_vec()).unwrap_or_default(),
-            turn_ttl: ice.turn_ttl_seconds.duration(),
+    /// Whose tokens are accepted.
+    pub fn auth_settings(&self) -> auth::Settings {
+        let auth = &self.auth;
+        auth::Settings {
+            keys: auth.keys.iter().flat_map(|(name, keys)| settings_of(name, keys)).collect(),
+            leeway: auth.leeway_seconds.duration(),
+            limits: self.protocol_limits(),
+            jwks: jwks_settings(auth),
+            oidc: oidc_settings(auth),
+            introspection: introspection_settings(auth),
+            roles: auth.roles.iter().map(|(name, role)| (name.clone(), role_settings(role))).collect(),
+            roles_claim: auth.roles_claim.clone(),
         }
     }
 }
 
-fn static_key(name: &str, key: &ApiKey) -> Option<wanted::KeySettings> {
-    let material = match (&key.secret, &key.public_key) {
-        (Some(secret), _) => wanted::KeyMaterial::Secret(secret.clone()),
-        (None, Some(pem)) => wanted::KeyMaterial::PublicKeyPem(pem.clone()),
-        (None, None) => return None,
-    };
-    Some(wanted::KeySettings {
-        name: name.to_owned(),
-        kid: key.kid.clone(),
-        material,
-        algorithms: set_of(&key.algorithms),
+fn ice_settings(ice: &Ice) -> router::IceSettings {
+    let exposed = |secret: &Option<Secret>| secret.as_ref().map(|s| s.expose().to_owned()).unwrap_or_default();
+    let fixed = ice.servers.iter().map(|server| v1::IceServer {
+        urls: server.urls.clone(),
+        username: server.username.clone(),
+        credential: exposed(&server.credential),
+    });
+    router::IceSettings {
+        fixed: fixed.collect(),
+        turn_urls: ice.turn_urls.clone(),
+        turn_secret: exposed(&ice.turn_secret).into_bytes(),
+        turn_ttl: ice.turn_ttl_seconds.duration(),
+    }
+}
+
+fn jwks_settings(auth: &Auth) -> Option<JwksSettings> {
+    let jwks = &auth.jwks;
+    jwks.url.as_ref().map(|url| JwksSettings {
+        url: url.as_str().to_owned(),
+        refresh: jwks.refresh_seconds.duration(),
+        issuer: jwks.issuer.clone(),
+        audience: jwks.audience.clone(),
+        algorithms: jwks.algorithms.iter().copied().collect(),
     })
 }
 
-fn set_of(algorithms: &[auth::Algorithm]) -> AlgorithmSet {
-    algorithms.iter().copied().collect()
+fn oidc_settings(auth: &Auth) -> Option<OidcSettings> {
+    let oidc = &auth.oidc;
+    oidc.issuer.as_ref().map(|issuer| OidcSettings {
+        issuer: issuer.as_str().to_owned(),
+        audience: oidc.audience.clone(),
+        refresh: oidc.refresh_seconds.duration(),
+        algorithms: oidc.algorithms.iter().copied().collect(),
+    })
 }
 
-fn allowed(role: &Role) -> wanted::RoleSettings {
-    wanted::RoleSettings {
+fn introspection_settings(auth: &Auth) -> Option<IntrospectionSettings> {
+    let asked = &auth.introspection;
+    asked.url.as_ref().map(|url| IntrospectionSettings {
+        url: url.as_str().to_owned(),
+        client_id: asked.client_id.clone().unwrap_or_default(),
+        client_secret: asked.client_secret.clone().unwrap_or_else(|| Secret::from("")),
+        cache: asked.cache_seconds.duration(),
+        cache_entries: asked.cache_entries,
+        timeout: asked.timeout_ms.duration(),
+    })
+}
+
+fn role_settings(role: &Role) -> RoleSettings {
+    RoleSettings {
         room_join: role.room_join,
         room_create: role.room_create,
         room_list: role.room_list,

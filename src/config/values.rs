@@ -209,7 +209,11 @@ impl<T: Setting> Setting for Vec<T> {
     }
 
     fn allowed(rule: &Self::Rule) -> String {
-        format!("a list of {} to {}, each {}", rule.count.start(), rule.count.end(), T::allowed(&rule.each))
+        let (least, most, each) = (rule.count.start(), rule.count.end(), T::allowed(&rule.each));
+        match least {
+            0 => format!("a list of at most {most}, each {each}"),
+            _ => format!("a list of {least} to {most}, each {each}"),
+        }
     }
 }
 

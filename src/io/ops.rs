@@ -10,17 +10,14 @@ use std::{
     path::PathBuf,
     sync::Arc,
     thread::{self, JoinHandle},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
-use tokio::{
-    sync::mpsc,
-    time::{MissedTickBehavior, interval, timeout},
-};
+use tokio::{sync::mpsc, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 mod guard;
@@ -98,14 +95,14 @@ impl Ops {
             .enable_all()
             .build()
             .map_err(OpsError::Thread)?;
-        let router = routes::router(Shared { telemetry: telemetry.clone(), state }, guard);
+        let router = routes::router(Shared { telemetry, state }, guard);
         let shutdown = CancellationToken::new();
         let (alive, ended) = mpsc::channel(1);
         let port = Port { router, header_timeout, shutdown: shutdown.clone(), _alive: alive };
         let thread = thread::Builder::new()
             .name("ops".to_owned())
             .spawn(move || {
-                runtime.block_on(port.run(listener, telemetry, ended));
+                runtime.block_on(port.run(listener, ended));
                 runtime.shutdown_timeout(END_PATIENCE);
             })
             .map_err(OpsError::Thread)?;
@@ -160,9 +157,8 @@ struct Port {
 }
 
 impl Port {
-    async fn run(self, listener: Listener, telemetry: Arc<Telemetry>, mut ended: mpsc::Receiver<Infallible>) {
+    async fn run(self, listener: Listener, mut ended: mpsc::Receiver<Infallible>) {
         let shutdown = self.shutdown.clone();
-        tokio::spawn(shutdown.clone().run_until_cancelled_owned(settle(telemetry)));
         if let Err(error) = listener.run(shutdown, move |accepted| self.clone().serve(accepted)).await {
             tracing::error!(%error, "the ops port cannot be served");
         }
@@ -213,16 +209,6 @@ fn speaks_http2(stream: &ByteStream) -> bool {
     match stream {
         ByteStream::Tcp(_) => false,
         ByteStream::Tls(tls) => tls.get_ref().1.alpn_protocol() == Some(b"h2"),
-    }
-}
-
-/// Lets telemetry tell once a second what repeated lines held back.
-async fn settle(telemetry: Arc<Telemetry>) -> Infallible {
-    let mut every = interval(Duration::from_secs(1));
-    every.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        every.tick().await;
-        telemetry.settle(Instant::now());
     }
 }
 

@@ -140,12 +140,9 @@ impl Shards {
         counts
     }
 
-    /// Waiting inputs of each shard, and their bound.
-    pub fn inbox_depths(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
-        self.handles.iter().map(|handle| {
-            let bound = handle.inbox.max_capacity();
-            (bound - handle.inbox.capacity(), bound)
-        })
+    /// Waiting inputs of each shard.
+    pub fn inbox_depths(&self) -> impl Iterator<Item = usize> + '_ {
+        self.handles.iter().map(|handle| handle.inbox.max_capacity() - handle.inbox.capacity())
     }
 
     /// Carries an admin call to the shard of its room; a list of rooms to all of them.
@@ -343,8 +340,9 @@ pub async fn report_population(
     while shutdown.run_until_cancelled(every.tick()).await.is_some() {
         let counts = shards.counts();
         telemetry.set_population(counts);
-        for (shard, (depth, bound)) in shards.inbox_depths().enumerate() {
-            telemetry.set_inbox(shard, depth, bound);
+        for (shard, depth) in shards.inbox_depths().enumerate() {
+            telemetry.set_inbox_depth(shard, depth);
         }
+        telemetry.settle(Instant::now());
     }
 }

@@ -1,77 +1,94 @@
-//! How sessions end, and how their connections are lost.
+//! How sessions end: by leaving, being replaced or removed, lingering out, with their token or their room.
 
-use super::{Now, Output, Router, Timer, fan_out};
+use std::time::{Duration, Instant};
+
+use super::{HallKey, Now, Output, Router, Seated, Timer};
 use crate::{
     event::Event,
-    ids::{ConnectionId, RoomId, SessionId},
-    protocol::{Code, Refusal},
+    protocol::{
+        Code,
+        v1::{self, ServerFrame, server_frame::Body},
+    },
+    room::{Push, Seat},
 };
 
 impl Router {
-    /// A connection is gone: its session lingers.
-    pub(super) fn lost(&mut self, connection: ConnectionId, reason: Code, now: Now, out: &mut Vec<Output>) {
-        let Some(id) = self.connections.remove(&connection) else { return };
-        out.push(Output::Observe(Event::SessionDropped { session: id.clone(), reason }));
-        let linger = self.settings.linger;
-        if linger.is_zero() || self.drain_until.is_some() {
-            self.end_session(&id, Code::LingeredOut, now, out);
-            return;
-        }
-        let Some((session, room)) = self.pair(&id) else { return };
-        session.connection = None;
-        session.linger_until = Some(now.at + linger);
-        let mut pushes = Vec::new();
-        room.disconnect(&session.participant, now.at, &mut pushes);
-        fan_out(pushes, out);
-        self.timers.add(now.at + linger, Timer::Linger(id));
+    /// Ends a session for good: its participant leaves, its connection is closed, what was held for it is gone.
+    pub(super) fn end_session(&mut self, seat: Seat, reason: Code, now: Now) {
+        let Some(seated) = self.forget_session(seat, reason) else { return };
+        let (room, mut turn) = self.room_turn(seated.hall, now.at);
+        room.leave(seat, reason, &mut turn);
+        self.settle(seated.hall, now.at);
     }
 
-    /// Ends a session and tells its client why.
-    pub(super) fn close_session(&mut self, id: &SessionId, refusal: &Refusal, now: Now, out: &mut Vec<Output>) {
-        let connection = self.sessions.get(id).and_then(|s| s.connection);
-        self.end_session(id, refusal.code, now, out);
-        if let Some(connection) = connection {
-            out.push(Output::Close { connection, refusal: refusal.clone() });
-        }
-    }
-
-    /// Ends a session: its participant leaves, its tracks end, what was held for it is dropped.
-    pub(super) fn end_session(&mut self, id: &SessionId, reason: Code, now: Now, out: &mut Vec<Output>) {
-        let Some(session) = self.sessions.remove(id) else { return };
-        if let Some(connection) = session.connection {
+    /// The session's part of the end, for when its room need not hear of it.
+    pub(super) fn forget_session(&mut self, seat: Seat, reason: Code) -> Option<Box<Seated>> {
+        let mut seated = self.sessions.remove(&seat)?;
+        self.session_ids.remove(&seated.session.id);
+        self.timers.cancel(&mut seated.lingers_until, Timer::Linger(seat));
+        self.timers.cancel(&mut seated.expiry, Timer::Expiry(seat));
+        if let Some(connection) = seated.session.connection() {
             self.connections.remove(&connection);
+            self.closing.push(Output::Close { connection, refusal: reason.refuse() });
         }
-        if let Some(until) = session.linger_until {
-            self.timers.remove(until, Timer::Linger(id.clone()));
-        }
-        if let Some(at) = session.expiry_check {
-            self.timers.remove(at, Timer::Expiry(id.clone()));
-        }
-        self.members.remove(&session.participant);
-        if let Some(room) = self.rooms.get_mut(&session.room) {
-            let mut pushes = Vec::new();
-            room.remove(&session.participant, reason, now.at, &mut pushes);
-            if room.empty_since.is_some() {
-                self.timers.add(now.at + room.empty_timeout(), Timer::Empty(session.room.clone()));
-            }
-            fan_out(pushes, out);
-        }
-        out.push(Output::Observe(Event::SessionClosed { session: id.clone(), reason }));
+        self.closing.push(Output::Observe(Event::SessionClosed { session: seated.session.id.clone(), reason }));
+        Some(seated)
     }
 
     /// Ends a room and everybody's session in it.
-    pub(super) fn end_room(&mut self, id: &RoomId, reason: Code, now: Now, out: &mut Vec<Output>) {
-        let Some(room) = self.rooms.get_mut(id) else { return };
-        let mut pushes = Vec::new();
-        room.close(reason, now.at, &mut pushes);
-        fan_out(pushes, out);
-        let Some(room) = self.rooms.remove(id) else { return };
-        let sessions: Vec<SessionId> =
-            room.participants().iter().filter_map(|p| self.members.get(&p.id).cloned()).collect();
-        for session in sessions {
-            // the room is gone already: nobody is left to be told of each one's leaving
-            self.close_session(&session, &reason.refuse(), now, out);
+    pub(super) fn end_room(&mut self, hall: HallKey, reason: Code, now: Now) {
+        let (room, mut turn) = self.room_turn(hall, now.at);
+        room.close(reason, &mut turn);
+        let seats: Vec<Seat> = room.members().iter().map(|member| member.seat).collect();
+        for seat in seats {
+            self.forget_session(seat, reason);
         }
-        out.push(Output::Observe(Event::RoomClosed { room: id.clone(), reason }));
+        self.close_hall(hall, reason);
     }
+
+    pub(super) fn linger_ended(&mut self, seat: Seat, now: Now) {
+        if let Some(seated) = self.sessions.get_mut(&seat) {
+            seated.lingers_until = None;
+            self.end_session(seat, Code::LingeredOut, now);
+        }
+    }
+
+    /// From now on this expiry counts, in place of the one before.
+    pub(super) fn watch_expiry(&mut self, seat: Seat, expires_at_ms: Option<u64>, now: Now) {
+        let Some(seated) = self.sessions.get_mut(&seat) else { return };
+        self.timers.cancel(&mut seated.expiry, Timer::Expiry(seat));
+        seated.expires_at_ms = expires_at_ms;
+        seated.expiry_told = false;
+        if !self.settings.enforce_expiry {
+            return;
+        }
+        // an expiry beyond what a clock can hold never comes
+        let Some(end) = expires_at_ms.and_then(|end| instant_of(end, now)) else { return };
+        let notice = end.checked_sub(self.settings.expiry_notice).map_or(now.at, |notice| notice.max(now.at));
+        self.timers.arm(&mut seated.expiry, notice, Timer::Expiry(seat));
+    }
+
+    /// The notice's moment; then, once told, the end's.
+    pub(super) fn expiry_came(&mut self, seat: Seat, now: Now) {
+        let Some(seated) = self.sessions.get_mut(&seat) else { return };
+        seated.expiry = None;
+        let Some(expires_at_ms) = seated.expires_at_ms else { return };
+        // one that is away needs a fresh token to come back
+        let Some(connection) = seated.session.connection() else { return };
+        let left_ms = expires_at_ms.saturating_sub(now.unix_ms);
+        if left_ms == 0 || seated.expiry_told {
+            self.end_session(seat, Code::TokenExpired, now);
+            return;
+        }
+        let advice = v1::Advice { token: Some(v1::TokenAdvice { expires_in_ms: left_ms }), reconnect: None };
+        let frame = Box::new(ServerFrame { id: None, body: Some(Body::Advice(advice)) });
+        self.pushes.push(Push { to: vec![connection], frame });
+        seated.expiry_told = true;
+        let Some(end) = instant_of(expires_at_ms, now) else { return };
+        self.timers.arm(&mut seated.expiry, end, Timer::Expiry(seat));
+    }
+}
+
+fn instant_of(unix_ms: u64, now: Now) -> Option<Instant> {
+    now.at.checked_add(Duration::from_millis(unix_ms.saturating_sub(now.unix_ms)))
 }

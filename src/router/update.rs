@@ -1,105 +1,69 @@
-//! `update`: metadata, attributes, a fresh token.
+//! The op `update`: what a participant says of itself and of the room, and a fresh token.
 
-use std::collections::BTreeMap;
-
-use super::{Now, Output, Router, fan_out};
+use super::{Now, Router};
 use crate::{
     auth::Grant,
-    ids::{Offset, SessionId},
-    protocol::{Code, Limits, Refusal, v1, validate},
-    room::{Change, Participant},
+    protocol::{Code, Refusal, v1},
+    room::{Change, Seat, denied, may_update_own, merge_attributes},
+    session::Reply,
 };
 
 impl Router {
+    /// All of it or, when one part is refused, nothing. What the fresh token grants counts for the rest.
     pub(super) fn update(
         &mut self,
-        id: &SessionId,
+        seat: Seat,
         update: v1::Update,
-        grant: Option<&Grant>,
+        grant: Option<Box<Grant>>,
         now: Now,
-        out: &mut Vec<Output>,
-    ) -> Result<Option<Offset>, Refusal> {
-        if let Some(grant) = grant {
-            self.check_fresh(id, grant)?;
+    ) -> Result<Reply, Refusal> {
+        let hall = self.hall_of(seat)?;
+        if !update.token.is_empty() && grant.is_none() {
+            return Err(Code::Unauthenticated.refuse());
         }
-        let limits = self.settings.limits;
-        let Some((session, room)) = self.pair(id) else { return Err(Code::SessionGone.refuse()) };
-        let participant = room.participant(&session.participant).ok_or_else(|| Code::SessionGone.refuse())?;
-        // a fresh token's grants decide what the same frame may change
-        let permissions = grant.map_or(&participant.permissions, |grant| &grant.permissions);
-        let own = update.name.is_some() || update.metadata.is_some() || !update.attributes.is_empty();
-        if own && !permissions.can_update_own_metadata && !permissions.room_admin {
-            return Err(Code::PermissionDenied.because("the token lacks `canUpdateOwnMetadata`"));
+        if let Some(grant) = &grant {
+            self.same_bearer(seat, grant)?;
         }
-        if update.room_metadata.is_some() && !permissions.room_admin {
-            return Err(Code::PermissionDenied.because("update.room_metadata: the token lacks `roomAdmin`"));
+        let Some(member) = self.halls[hall].room.member(seat) else { return Err(Code::NotJoined.refuse()) };
+        let permissions = grant.as_ref().map_or(member.permissions(), |grant| &grant.permissions);
+        let (room_metadata, expires_at_ms) = (update.room_metadata, grant.as_ref().map(|grant| grant.expires_at_ms));
+        let mut change =
+            Change { name: update.name, metadata: update.metadata, attributes: update.attributes, permissions: None };
+        if change.is_of_profile() {
+            may_update_own(permissions)?;
         }
-        let attributes = merged(participant, &update.attributes, &limits)?;
-        let participant = session.participant.clone();
-        let mut pushes = Vec::new();
-        let mut offset = None;
-        if own {
-            let change = Change { name: update.name, metadata: update.metadata, attributes, permissions: None };
-            offset = room.change(&participant, change, now.at, &mut pushes);
+        if room_metadata.is_some() && !permissions.room_admin {
+            return Err(denied("roomAdmin"));
         }
-        if let Some(metadata) = update.room_metadata {
-            offset = Some(room.set_metadata(metadata, now.at, &mut pushes));
+        merge_attributes(member.attributes(), &change.attributes, &self.settings.limits)?;
+        change.permissions = grant.map(|grant| grant.permissions);
+
+        let (room, mut turn) = self.room_turn(hall, now.at);
+        let mut offset = room.change(seat, change, &mut turn)?;
+        if let Some(metadata) = room_metadata {
+            offset = Some(room.set_metadata(metadata, &mut turn));
         }
-        fan_out(pushes, out);
-        if let Some(grant) = grant {
-            offset = self.replace_grant(id, grant, now, out).or(offset);
-            self.watch_expiry(id, now);
+        self.settle(hall, now.at);
+        if let Some(expires_at_ms) = expires_at_ms {
+            self.watch_expiry(seat, expires_at_ms, now);
         }
-        Ok(offset)
+        Ok(Reply::done(offset))
     }
 
-    fn check_fresh(&self, id: &SessionId, grant: &Grant) -> Result<(), Refusal> {
-        let session = self.sessions.get(id).ok_or_else(|| Code::SessionGone.refuse())?;
-        if *grant.key != *session.key || grant.identity != session.identity {
-            return Err(Code::PermissionDenied.because("update.token is of another key or identity"));
+    /// A fresh token must be of the same key, identity and room as the one the session began with.
+    fn same_bearer(&self, seat: Seat, grant: &Grant) -> Result<(), Refusal> {
+        let Some(seated) = self.sessions.get(&seat) else { return Err(Code::NotJoined.refuse()) };
+        let (session, room) = (&seated.session, self.halls[seated.hall].room.id());
+        if grant.room.as_ref().is_some_and(|granted| granted != room) {
+            return Err(Code::WrongRoom.refuse());
         }
-        if grant.room.as_ref().is_some_and(|room| *room != session.room) {
-            return Err(Code::WrongRoom.because("update.token is for another room"));
-        }
-        if !grant.room_join {
-            return Err(Code::PermissionDenied.because("update.token lacks `roomJoin`"));
-        }
-        Ok(())
+        let wrong = match () {
+            () if *grant.key != *session.key => "another API key",
+            () if grant.identity != session.identity => "another identity",
+            () if !grant.room_join => return Err(denied("roomJoin")),
+            () => return Ok(()),
+        };
+        let message = format!("the fresh token is of {wrong}; it must be of the key and identity of the session");
+        Err(Code::PermissionDenied.because(message))
     }
-
-    /// The permissions and the end of validity of a grant replace the present ones.
-    pub(super) fn replace_grant(
-        &mut self,
-        id: &SessionId,
-        grant: &Grant,
-        now: Now,
-        out: &mut Vec<Output>,
-    ) -> Option<Offset> {
-        let (session, room) = self.pair(id)?;
-        session.expires_at_ms = grant.expires_at_ms;
-        session.noticed = false;
-        let participant = session.participant.clone();
-        if room.participant(&participant)?.permissions == grant.permissions {
-            return None;
-        }
-        let change = Change { permissions: Some(grant.permissions.clone()), ..Change::default() };
-        let mut pushes = Vec::new();
-        let offset = room.change(&participant, change, now.at, &mut pushes);
-        fan_out(pushes, out);
-        offset
-    }
-}
-
-/// The attributes after a change, when there is one, within the limits.
-pub(super) fn merged(
-    participant: &Participant,
-    changes: &BTreeMap<String, String>,
-    limits: &Limits,
-) -> Result<Option<BTreeMap<String, String>>, Refusal> {
-    if changes.is_empty() {
-        return Ok(None);
-    }
-    let merged = participant.merged_attributes(changes);
-    validate::attributes("attributes", &merged, limits)?;
-    Ok(Some(merged))
 }

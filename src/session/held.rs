@@ -1,4 +1,7 @@
-//! Directed pushes of one session, kept until acknowledged, so that a resume can give them again.
+//! Directed pushes of a session: numbered by `seq` and kept, bounded, until acknowledged.
+//!
+//! Nothing that was pushed since the recipient dropped is ever let go of: when there is no more place the
+//! sender is told. What it was sent while connected gives way to newer pushes.
 
 use std::collections::VecDeque;
 
@@ -6,174 +9,176 @@ use prost::Message;
 
 use crate::{
     ids::{Offset, Seq},
-    protocol::v1::ServerFrame,
+    protocol::{
+        Code, Refusal,
+        v1::{DataPush, ServerFrame, SignalPush, server_frame::Body},
+    },
 };
 
-/// How much one session keeps.
+/// What a held push weighs beside its content, roughly.
+const PUSH_BYTES: usize = 64;
+
+/// How much one session may hold.
 #[derive(Clone, Copy, Debug)]
-pub struct HeldBounds {
-    /// Pushes.
-    pub pushes: usize,
-    /// Their encoded bytes.
-    pub bytes: usize,
+pub(crate) struct HoldBounds {
+    pub(crate) pushes: usize,
+    pub(crate) bytes: usize,
 }
 
-/// One kept push.
+/// A push to one participant.
 #[derive(Clone, Debug)]
-pub struct HeldPush {
-    /// Its place in the session's order.
-    pub seq: Seq,
-    /// The room's latest offset when it was made: what a replay sends before it.
-    pub after: Offset,
-    /// The push.
-    pub frame: ServerFrame,
-    bytes: usize,
-    /// Made while the session was away.
-    away: bool,
+pub(crate) enum Directed {
+    Signal(Box<SignalPush>),
+    Data(Box<DataPush>),
 }
 
-/// See the module.
+impl Directed {
+    pub(crate) fn size(&self) -> usize {
+        PUSH_BYTES
+            + match self {
+                Self::Signal(push) => push.encoded_len(),
+                Self::Data(push) => push.encoded_len(),
+            }
+    }
+
+    fn number(&mut self, seq: Seq) {
+        match self {
+            Self::Signal(push) => push.seq = seq.0,
+            Self::Data(push) => push.seq = Some(seq.0),
+        }
+    }
+
+    fn into_frame(self) -> Box<ServerFrame> {
+        let body = match self {
+            Self::Signal(push) => Body::Signal(*push),
+            Self::Data(push) => Body::Data(*push),
+        };
+        Box::new(ServerFrame { id: None, body: Some(body) })
+    }
+}
+
+#[derive(Debug)]
+struct HeldPush {
+    /// The room's tip when it was pushed: its place among the room's events.
+    after: Offset,
+    bytes: usize,
+    push: Directed,
+}
+
+/// The session's directed pushes. Nothing is allocated while there are none.
 #[derive(Debug, Default)]
-pub struct Held {
-    last: Seq,
-    /// Everything up to here was acknowledged or let go of.
-    dropped: Seq,
-    acknowledged: Seq,
-    pushes: VecDeque<HeldPush>,
-    bytes: usize,
+pub(crate) struct Held {
+    last: u64,
+    store: Option<Box<Store>>,
 }
 
-/// What keeping a push led to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kept {
-    /// Kept.
-    Fits,
-    /// Kept; older ones had to go.
-    Discarded,
+#[derive(Debug, Default)]
+struct Store {
+    kept: VecDeque<HeldPush>,
+    bytes: usize,
+    away: Option<Away>,
+}
+
+/// What has come since the recipient dropped.
+#[derive(Debug, Default)]
+struct Away {
+    pushes: usize,
+    bytes: usize,
 }
 
 impl Held {
-    /// The latest seq that was given out.
-    pub fn last(&self) -> Seq {
-        self.last
+    /// The latest seq.
+    pub(crate) fn last(&self) -> Seq {
+        Seq(self.last)
     }
 
-    /// The seq that the next push gets.
-    pub fn next_seq(&self) -> Seq {
-        Seq(self.last.0 + 1)
+    /// How many wait to be acknowledged.
+    pub(crate) fn len(&self) -> usize {
+        self.store.as_ref().map_or(0, |store| store.kept.len())
     }
 
-    /// Whether a push for an absent session still fits beside those held since it went away.
-    pub fn has_room_away(&self, bytes: usize, bounds: HeldBounds) -> bool {
-        let away = self.pushes.iter().filter(|push| push.away);
-        let (count, held) = away.fold((0, 0), |(count, sum), push| (count + 1, sum + push.bytes));
-        count < bounds.pushes && held + bytes <= bounds.bytes
-    }
-
-    /// Keeps a push under the next seq, which `frame` bears.
-    pub fn keep(&mut self, frame: ServerFrame, after: Offset, away: bool, bounds: HeldBounds) -> Kept {
-        self.last = self.next_seq();
-        let bytes = frame.encoded_len();
-        self.bytes += bytes;
-        self.pushes.push_back(HeldPush { seq: self.last, after, frame, bytes, away });
-        let mut kept = Kept::Fits;
-        while self.pushes.len() > bounds.pushes || (self.bytes > bounds.bytes && self.pushes.len() > 1) {
-            self.drop_front();
-            kept = Kept::Discarded;
-        }
-        kept
-    }
-
-    fn drop_front(&mut self) {
-        if let Some(push) = self.pushes.pop_front() {
-            self.bytes -= push.bytes;
-            self.dropped = push.seq;
+    /// Whether a push of that size can be taken.
+    ///
+    /// # Errors
+    /// `hold_full`: the recipient is away and what came since has reached the bound.
+    pub(crate) fn admits(&self, bytes: usize, bounds: HoldBounds) -> Result<(), Refusal> {
+        match self.store.as_ref().and_then(|store| store.away.as_ref()) {
+            Some(away) if away.pushes >= bounds.pushes || away.bytes + bytes > bounds.bytes => {
+                Err(Code::HoldFull.refuse())
+            }
+            _ => Ok(()),
         }
     }
 
-    /// The client has everything up to `seq`.
-    pub fn acknowledge(&mut self, seq: Seq) {
-        if seq > self.last {
+    /// Takes a push that was admitted; answers its frame, and how many unacknowledged ones gave way.
+    pub(crate) fn take(&mut self, mut push: Directed, after: Offset, bounds: HoldBounds) -> (Box<ServerFrame>, usize) {
+        // measured as it was when it was admitted, before its number
+        let bytes = push.size();
+        self.last += 1;
+        push.number(Seq(self.last));
+        let frame = push.clone().into_frame();
+        let store = self.store.get_or_insert_default();
+        if let Some(away) = &mut store.away {
+            away.pushes += 1;
+            away.bytes += bytes;
+        }
+        store.bytes += bytes;
+        store.kept.push_back(HeldPush { after, bytes, push });
+        let mut discarded = 0;
+        while store.kept.len() > bounds.pushes || store.bytes > bounds.bytes {
+            store.discard_oldest();
+            discarded += 1;
+        }
+        (frame, discarded)
+    }
+
+    /// The client has seen everything up to this one. A seq that was never given acknowledges nothing.
+    pub(crate) fn acknowledge(&mut self, seq: Seq) {
+        let Some(store) = &mut self.store else { return };
+        if seq.0 > self.last {
             return;
         }
-        while self.pushes.front().is_some_and(|push| push.seq <= seq) {
-            self.drop_front();
+        // those after it stay
+        while store.kept.len() as u64 > self.last - seq.0 {
+            store.discard_oldest();
         }
-        self.acknowledged = self.acknowledged.max(seq);
-        if self.pushes.is_empty() {
-            self.pushes = VecDeque::new();
-        }
+        self.tidy();
     }
 
-    /// What came after `seq`, or `None` when some of it is no longer kept or `seq` was never given out.
-    pub fn since(&self, seq: Seq) -> Option<impl Iterator<Item = &HeldPush>> {
-        if seq > self.last || seq < self.dropped {
-            return None;
+    /// Whether every push after that seq is still here.
+    pub(crate) fn covers(&self, seen: Seq) -> bool {
+        seen.0 <= self.last && self.last - seen.0 <= self.len() as u64
+    }
+
+    /// What is held, oldest first, each with its place among the room's events.
+    pub(crate) fn frames(&self) -> impl Iterator<Item = (Offset, Box<ServerFrame>)> {
+        let kept = self.store.iter().flat_map(|store| &store.kept);
+        kept.map(|held| (held.after, held.push.clone().into_frame()))
+    }
+
+    pub(super) fn recipient_left(&mut self) {
+        self.store.get_or_insert_default().away.get_or_insert_default();
+    }
+
+    pub(super) fn recipient_returned(&mut self) {
+        if let Some(store) = &mut self.store {
+            store.away = None;
         }
-        Some(self.pushes.iter().filter(move |push| push.seq > seq))
+        self.tidy();
     }
 
-    /// What is still kept, after `seq` or all of it when `seq` makes no sense.
-    pub fn remaining(&self, seq: Seq) -> impl Iterator<Item = &HeldPush> {
-        let seq = if seq > self.last { Seq(0) } else { seq };
-        self.pushes.iter().filter(move |push| push.seq > seq)
-    }
-
-    /// The session is back: what is held counts as sent.
-    pub fn settle(&mut self) {
-        for push in &mut self.pushes {
-            push.away = false;
+    /// Most sessions are idle most of the time: they give their memory back.
+    fn tidy(&mut self) {
+        if self.store.as_ref().is_some_and(|store| store.kept.is_empty() && store.away.is_none()) {
+            self.store = None;
         }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const BOUNDS: HeldBounds = HeldBounds { pushes: 3, bytes: 10_000 };
-
-    fn filled(n: u64) -> Held {
-        let mut held = Held::default();
-        for _ in 0..n {
-            held.keep(ServerFrame::default(), Offset(0), false, BOUNDS);
+impl Store {
+    fn discard_oldest(&mut self) {
+        if let Some(oldest) = self.kept.pop_front() {
+            self.bytes -= oldest.bytes;
         }
-        held
-    }
-
-    #[test]
-    fn what_was_acknowledged_is_not_given_again() {
-        let mut held = filled(3);
-        held.acknowledge(Seq(2));
-        let left: Vec<_> = held.since(Seq(2)).unwrap().map(|push| push.seq.0).collect();
-        assert_eq!(left, [3]);
-        assert!(held.since(Seq(1)).is_none());
-    }
-
-    #[test]
-    fn the_oldest_goes_when_the_bound_is_reached_and_its_gap_is_known() {
-        let held = filled(5);
-        assert!(held.since(Seq(1)).is_none());
-        assert_eq!(held.since(Seq(2)).unwrap().count(), 3);
-    }
-
-    #[test]
-    fn a_seq_from_the_future_is_no_position() {
-        let mut held = filled(2);
-        assert!(held.since(Seq(9)).is_none());
-        held.acknowledge(Seq(9));
-        assert_eq!(held.since(Seq(0)).unwrap().count(), 2);
-    }
-
-    #[test]
-    fn an_absent_session_holds_as_many_as_its_bound_and_no_more() {
-        let mut held = filled(2);
-        for _ in 0..3 {
-            assert!(held.has_room_away(0, BOUNDS));
-            held.keep(ServerFrame::default(), Offset(0), true, BOUNDS);
-        }
-        assert!(!held.has_room_away(0, BOUNDS));
-        held.settle();
-        assert!(held.has_room_away(0, BOUNDS));
     }
 }

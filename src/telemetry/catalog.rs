@@ -185,7 +185,7 @@ catalog! {
     SESSIONS "signalbox_sessions" Gauge Count []
         "Sessions now, lingering ones included.";
     ROOMS "signalbox_rooms" Gauge Count []
-        "Rooms now.";
+        "Rooms now, empty ones that have not ended included.";
     PARTICIPANTS "signalbox_participants" Gauge Count []
         "Participants of all rooms now, lingering and hidden ones included.";
     SESSIONS_OPENED "signalbox_sessions_opened_total" Counter Count []

@@ -56,7 +56,7 @@ fn labels(series: &str) -> Vec<(String, String)> {
 }
 
 fn telemetry(started: Instant) -> Telemetry {
-    Telemetry::new(Settings { version: "1.2.3", shards: 2, started })
+    Telemetry::new(Settings { version: "1.2.3", shards: 2, inbox_bound: 1024, started })
 }
 
 fn scrape(telemetry: &Telemetry) -> Scrape {
@@ -277,8 +277,8 @@ fn levels_are_shown_as_told() {
     let telemetry = telemetry(Instant::now());
     let here = Population { sessions: 5, rooms: 2, participants: 4 };
     telemetry.set_population(here);
-    telemetry.set_inbox(1, 17, 1024);
-    telemetry.set_inbox(2, 18, 1024);
+    telemetry.set_inbox_depth(1, 17);
+    telemetry.set_inbox_depth(2, 18);
     let samples = scrape(&telemetry).samples;
     assert_eq!(telemetry.population(), here);
     assert_eq!(samples["signalbox_sessions"], 5.0);

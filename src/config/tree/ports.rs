@@ -32,7 +32,7 @@ section! {
             /// For the headers of a request, and for the first request of a connection.
             /// A slow phone needs one or two seconds; a connection held open on purpose, forever.
             header_timeout_ms: Millis = Millis(5000), 100..=60_000;
-            /// For the TLS handshake: two round trips and a signature.
+            /// For the PROXY header and the TLS handshake: two round trips and a signature.
             tls_handshake_timeout_ms: Millis = Millis(5000), 100..=60_000;
             /// For `join` or `resume` after the upgrade; a client sends it at once.
             /// Long enough for a slow token callback in the application.

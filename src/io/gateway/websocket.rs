@@ -6,7 +6,7 @@
 use std::{
     pin::Pin,
     task::{Context, Poll},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use futures_util::{Sink, SinkExt, Stream, StreamExt};
@@ -22,6 +22,9 @@ use crate::{
     io::outbound::Batch,
     protocol::{Code, Encoding, Refusal, encode},
 };
+
+/// The least time that a ping's answer is given.
+const ANSWER_MIN: Duration = Duration::from_millis(500);
 
 /// What woke the task.
 enum Step {
@@ -173,7 +176,8 @@ impl Socket {
         }
         let settings = &gateway.settings;
         let silent = self.heard.elapsed();
-        if silent >= settings.idle_timeout {
+        // the first look may come late (first_frame_timeout): whoever was never pinged is not dead
+        if silent >= settings.idle_timeout && self.pinged {
             return Err(Code::Idle.refuse());
         }
         let mut next = settings.ping;
@@ -185,7 +189,7 @@ impl Socket {
                 self.stream.start_send_unpin(Message::ping("")).ok();
                 self.flushing = self.flushing.or(Some(0));
             }
-            next = next.min(settings.idle_timeout - silent);
+            next = next.min(settings.idle_timeout.saturating_sub(silent).max(ANSWER_MIN));
         }
         timer.reset(tokio::time::Instant::now() + next);
         Ok(())

@@ -2,6 +2,7 @@ use std::{
     io::{Read, Write},
     net::{IpAddr, TcpStream},
     sync::mpsc::channel,
+    time::Instant,
 };
 
 use axum::body::Body;
@@ -21,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const TOKEN: &str = "0123456789abcdef";
 
 fn telemetry() -> Arc<Telemetry> {
-    Arc::new(Telemetry::new(Settings { version: "1.2.3", shards: 1, started: Instant::now() }))
+    Arc::new(Telemetry::new(Settings { version: "1.2.3", shards: 1, inbox_bound: 1024, started: Instant::now() }))
 }
 
 fn settings() -> OpsSettings {
@@ -170,16 +171,14 @@ fn a_connection_that_does_not_finish_its_headers_is_closed() {
     ops.stop();
 }
 
-#[test]
-fn it_speaks_tls_when_told_to() {
-    let folder = tempfile::tempdir().unwrap();
+/// An ops port under TLS, and what a client needs to trust it.
+fn start_tls(folder: &std::path::Path) -> (OpsHandle, rustls::ClientConfig) {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    let tls = TlsSettings { certificates: folder.path().join("cert.pem"), key: folder.path().join("key.pem") };
+    let tls = TlsSettings { certificates: folder.join("cert.pem"), key: folder.join("key.pem") };
     std::fs::write(&tls.certificates, made.cert.pem()).unwrap();
     std::fs::write(&tls.key, made.signing_key.serialize_pem()).unwrap();
     let mut secure = settings();
     secure.listener.tls = Some(tls);
-    let (ops, _) = start(secure);
     let mut roots = rustls::RootCertStore::empty();
     roots.add(made.cert.der().clone()).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -188,10 +187,37 @@ fn it_speaks_tls_when_told_to() {
         .unwrap()
         .with_root_certificates(roots)
         .with_no_client_auth();
+    (start(secure).0, config)
+}
+
+#[test]
+fn it_speaks_tls_when_told_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let (ops, config) = start_tls(folder.path());
     let session = rustls::ClientConnection::new(Arc::new(config), "localhost".try_into().unwrap()).unwrap();
     let stream = rustls::StreamOwned::new(session, connect(ops.local_addr()));
     assert_eq!(get_over(stream, "/health/live").0, 200);
     ops.stop();
+}
+
+#[tokio::test]
+async fn under_tls_it_speaks_http2_to_who_asks_for_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let (ops, mut config) = start_tls(folder.path());
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    let tcp = tokio::net::TcpStream::connect(ops.local_addr()).await.unwrap();
+    let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
+    let stream = connector.connect("localhost".try_into().unwrap(), tcp).await.unwrap();
+    assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
+    let handshake = hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream));
+    let (mut sender, connection) = handshake.await.unwrap();
+    let connection = tokio::spawn(connection);
+    let request = Request::get("https://localhost/metrics").body(Body::empty()).unwrap();
+    let response = timeout(PATIENCE, sender.send_request(request)).await.unwrap().unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+    assert_eq!(response.headers()[header::CONTENT_TYPE], "text/plain; version=0.0.4; charset=utf-8");
+    tokio::task::spawn_blocking(|| ops.stop()).await.unwrap();
+    timeout(PATIENCE, connection).await.unwrap().unwrap().ok();
 }
 
 #[test]
