@@ -15,7 +15,8 @@ use crate::{
     config::{Config, Slice, Tls},
     event::{DrainPhase, Event},
     io::{
-        admin, clock,
+        admin::{self, AdminState},
+        clock,
         gateway::{self, Gateway, GatewayParts, GatewaySettings},
         identity::Authenticator,
         listener::{self, LimitSettings, Listener, ListenerSettings, ProxyProtocol, TlsSettings},
@@ -124,17 +125,20 @@ impl Running {
             shutdown: CancellationToken::new(),
             drain_window: config.drain.seconds.duration(),
         };
-        running.spawn(listener, gateway);
+        let admin =
+            AdminState::over(&gateway, config.limits.admin_page_max, config.client.header_timeout_ms.duration());
+        running.spawn(listener, gateway, &admin);
         running.state.latch(Latch::Listener);
         running.state.latch(Latch::Keys);
         tokio::spawn(authenticator.run_refresh(running.shutdown.clone()));
         Ok(running)
     }
 
-    fn spawn(&self, listener: Listener, gateway: Arc<Gateway>) {
+    fn spawn(&self, listener: Listener, gateway: Arc<Gateway>, admin: &AdminState) {
         let routes = Router::new()
             .route_service(rpc::PATH, rpc::Signaling::new(gateway.clone()))
-            .fallback(|| async { admin::error_response(&Code::BadRequest.because("no such path on the client port")) });
+            .merge(admin::routes(admin))
+            .fallback(|| async { admin::error_response(&Code::PathNotFound.refuse()) });
         let (connections, shutdown) = (self.connections.clone(), self.shutdown.clone());
         let handle = move |accepted| {
             let served = gateway::serve(gateway.clone(), routes.clone(), accepted, shutdown.clone());

@@ -7,7 +7,7 @@ use axum::{
     body::to_bytes,
     extract::{Path, Request, rejection::PathRejection},
     response::{IntoResponse, Response},
-    routing::{MethodFilter, get, on},
+    routing::{MethodFilter, any, get, on},
 };
 use bytes::Bytes;
 use http::{StatusCode, header};
@@ -42,7 +42,9 @@ pub(super) fn router(state: &AdminState) -> Router {
     }
     let rooms = rooms.method_not_allowed_fallback(method_not_allowed).fallback(path_not_found);
     let document = get(openapi).fallback(method_not_allowed);
-    Router::new().route(OPENAPI_PATH, document).nest(PREFIX, rooms)
+    // a nested router does not see its prefix with a slash behind it
+    let slash = any(path_not_found);
+    Router::new().route(OPENAPI_PATH, document).route(&format!("{PREFIX}/"), slash).nest(PREFIX, rooms)
 }
 
 async fn openapi() -> Response {

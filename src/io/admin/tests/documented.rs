@@ -26,14 +26,14 @@ fn messages() -> BTreeMap<String, Names> {
         include_str!("../../../protocol/signalbox/v1/rooms.proto"),
         include_str!("../../../protocol/signalbox/v1/signaling.proto")
     );
-    let code: String = idl.lines().map(|line| line.split("//").next().unwrap()).collect();
+    let code: String = idl.lines().flat_map(|line| [line.split("//").next().unwrap(), "\n"]).collect();
     let parse = |message: &str| {
         let (name, rest) = message.split_once('{').unwrap();
         let fields = rest.split('}').next().unwrap().split(';').filter_map(|field| field.split_once('='));
         let fields = fields.map(|(field, _)| field.split_whitespace().last().unwrap().to_owned()).collect();
         (name.trim().to_owned(), fields)
     };
-    code.split("message ").skip(1).map(parse).collect()
+    code.split("\nmessage ").skip(1).map(parse).collect()
 }
 
 fn properties(schema: &Value) -> Names {

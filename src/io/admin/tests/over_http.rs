@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use super::*;
 use crate::{
     event::{Event, Outcome},
@@ -234,12 +236,13 @@ async fn unknown_paths_and_methods_are_answered_in_json_and_leave_the_rest_of_th
     }
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn a_body_that_does_not_end_is_not_waited_for() {
-    let served = Served::new();
+    let mut state = state(&FakeRooms::with_a_call(), &Seen::default());
+    Arc::get_mut(&mut state.parts).unwrap().request_timeout = Duration::from_millis(20);
     let endless = futures_util::stream::pending::<Result<bytes::Bytes, std::io::Error>>();
     let request = request("create", "POST /v1/rooms", Body::from_stream(endless));
-    answer(&served.routes, request).await.refused(408, "handshake_timeout", "body");
+    answer(&routes(&state), request).await.refused(408, "handshake_timeout", "body");
 }
 
 #[tokio::test]
