@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 mod config;
+mod rooms;
 mod serve;
 mod token;
 
@@ -27,6 +28,8 @@ enum Command {
     Token(token::Args),
     /// Check or show the configuration.
     Config(config::Args),
+    /// Look at rooms and participants, and change them, through the admin API.
+    Rooms(rooms::Args),
 }
 
 /// Parses the command line and runs one subcommand.
@@ -43,6 +46,7 @@ pub fn run() -> ExitCode {
         Command::Serve(args) => serve::run(args),
         Command::Token(args) => token::run(args),
         Command::Config(args) => config::run(args),
+        Command::Rooms(args) => rooms::run(args),
     };
     done.unwrap_or_else(|e| {
         complain(&format!("error: {e:#}"));

@@ -43,16 +43,16 @@ pub(super) struct Args {
 }
 
 /// What signs it.
-#[derive(clap::Args)]
-struct Signing {
+#[derive(Default, clap::Args)]
+pub(super) struct Signing {
     /// API key.
-    #[arg(long, env = "SIGNALBOX_KEY")]
+    #[arg(long, env = "SIGNALBOX_KEY", global = true)]
     key: Option<String>,
     /// Its secret. Better in the environment or a file: arguments show up in process lists.
-    #[arg(long, env = "SIGNALBOX_SECRET", hide_env_values = true)]
+    #[arg(long, env = "SIGNALBOX_SECRET", hide_env_values = true, global = true)]
     secret: Option<String>,
     /// File with both; wins over --key, --secret and the environment.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", global = true)]
     key_file: Option<PathBuf>,
 }
 
@@ -159,7 +159,7 @@ fn claims(args: &Args, now: u64) -> Result<TokenClaims> {
 }
 
 /// The key and secret of the file, the flags or the environment, else the well-known ones.
-fn signing_key(signing: &Signing) -> Result<(String, String)> {
+pub(super) fn signing_key(signing: &Signing) -> Result<(String, String)> {
     if let Some(path) = &signing.key_file {
         let text = std::fs::read_to_string(path).with_context(|| format!("key file {}", path.display()))?;
         return parse_key_file(&text).with_context(|| format!("key file {}", path.display()));
@@ -210,7 +210,7 @@ fn parse_ttl(text: &str) -> Result<Duration, String> {
     seconds.map(Duration::from_secs).ok_or_else(|| allowed.to_owned())
 }
 
-fn parse_attribute(text: &str) -> Result<(String, String), String> {
+pub(super) fn parse_attribute(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
         _ => Err("must be NAME=VALUE".to_owned()),
