@@ -1,6 +1,7 @@
 //! Black-box tests: the real binary over real sockets, on ports of its own.
 
 #![allow(clippy::unwrap_used)] // a test that cannot go on says where
+#![allow(clippy::print_stderr)] // and what the processes said
 
 mod bad_frames;
 mod bad_tokens;
