@@ -1,7 +1,7 @@
 //! One room: its participants, their tracks, its metadata and its log of events.
 //!
 //! Knows nothing of tokens, sessions or sockets: who may enter was decided before, a connection is only an
-//! address. Every change ends as an event with an offset in the room's history and as a [`Push`] to those who
+//! address. Every change ends as an event with an offset in the room's history and as a push to those who
 //! may see it; the router carries the pushes out.
 
 mod audience;

@@ -31,7 +31,7 @@ impl Router {
             Some(reply) => reply,
             None => self.answer(seat, id, op, (grant, now)),
         };
-        let outcome = reply.outcome();
+        let outcome = reply.refused().map_or(Outcome::Ok, Outcome::Refused);
         if id.is_some() || reply.is_unasked() {
             out.push(Output::Send { to: connection, frame: reply.into_frame(id), exempt: false });
         }

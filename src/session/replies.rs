@@ -3,10 +3,9 @@
 use std::collections::VecDeque;
 
 use crate::{
-    event::Outcome,
     ids::Offset,
     protocol::{
-        Refusal,
+        Code, Refusal,
         v1::{self, ServerFrame, server_frame::Body},
     },
 };
@@ -28,10 +27,11 @@ impl Reply {
         Self::Ok { offset: offset.map(|offset| offset.0), track: None }
     }
 
-    pub(crate) fn outcome(&self) -> Outcome {
+    /// Why the request was not done; absent when it was.
+    pub(crate) fn refused(&self) -> Option<Code> {
         match self {
-            Self::Ok { .. } | Self::Pong(_) => Outcome::Ok,
-            Self::Refused(refusal) => Outcome::Refused(refusal.code),
+            Self::Ok { .. } | Self::Pong(_) => None,
+            Self::Refused(refusal) => Some(refusal.code),
         }
     }
 

@@ -1,5 +1,6 @@
 //! Black-box tests: the real binary over real sockets, on ports of its own.
 
+#![allow(clippy::print_stderr)] // a failed test shows what it saw
 #![allow(clippy::unwrap_used)] // a test that cannot go on says where
 #![allow(clippy::print_stderr)] // and what the processes said
 
