@@ -2,7 +2,6 @@
 
 #![allow(clippy::print_stderr)] // a failed test shows what it saw
 #![allow(clippy::unwrap_used)] // a test that cannot go on says where
-#![allow(clippy::print_stderr)] // and what the processes said
 
 mod bad_frames;
 mod bad_tokens;
