@@ -7,7 +7,7 @@ mod tokens;
 
 use std::time::Duration;
 
-pub(crate) use http::{Answer, get, get_with};
+pub(crate) use http::{Answer, ask, get, get_with};
 pub(crate) use process::{Router, run_to_end};
 pub(crate) use socket::{Socket, raw_frame, upgrade_raw};
 pub(crate) use tokens::{Token, unix_now};

@@ -3,6 +3,7 @@
 #![allow(clippy::print_stderr)] // a failed test shows what it saw
 #![allow(clippy::unwrap_used)] // a test that cannot go on says where
 
+mod admin;
 mod bad_frames;
 mod bad_tokens;
 mod bounds;

@@ -39,6 +39,13 @@ pub(crate) async fn get_with(at: SocketAddr, path: &str, headers: &[(&str, &str)
     request(at, head.as_bytes()).await
 }
 
+/// Asks with a line like `POST /v1/rooms`, a token and a JSON body.
+pub(crate) async fn ask(at: SocketAddr, line: &str, token: &str, body: &str) -> Answer {
+    let size = body.len();
+    let head = format!("{line} HTTP/1.1\r\nHost: {at}\r\nConnection: close\r\nAuthorization: Bearer {token}\r\n");
+    request(at, format!("{head}Content-Length: {size}\r\n\r\n{body}").as_bytes()).await
+}
+
 /// Sends these bytes and reads until the other side ends.
 async fn request(at: SocketAddr, bytes: &[u8]) -> Answer {
     within("the answer to a request", async {
