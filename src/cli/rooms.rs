@@ -35,11 +35,11 @@ Exit code 1 when the router refused or could not be reached, 64 when the command
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
-    #[command(flatten)]
-    access: Access,
     /// Print the answer as JSON, for programs.
     #[arg(long, global = true)]
     json: bool,
+    #[command(flatten, next_help_heading = "Router and token")]
+    access: Access,
     #[command(subcommand)]
     command: Command,
 }
@@ -59,7 +59,7 @@ struct Access {
     /// File with the access token; wins over --token. Without either one is minted with the key.
     #[arg(long, value_name = "FILE", global = true)]
     token_file: Option<PathBuf>,
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Router and token")]
     signing: Signing,
 }
 

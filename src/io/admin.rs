@@ -1,6 +1,6 @@
 //! The admin API: rooms and participants looked at and changed from outside, the same over gRPC and over HTTP/JSON.
 //!
-//! Both transports read a request into its message of the IDL and hand it to the one set of calls in [`calls`]; who
+//! Both transports read a request into its message of the IDL and hand it to the one set of calls in `calls.rs`; who
 //! may, what is valid and what is told of it is decided there, once. Knows rooms only as [`Rooms`], tokens as [`Verify`].
 
 mod access;

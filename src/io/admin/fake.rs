@@ -22,7 +22,7 @@ pub(crate) const ORIGIN: &str = "https://app.example";
 /// Every room a fake router holds, and what was asked of it.
 #[derive(Debug, Default)]
 pub(crate) struct FakeRooms {
-    rooms: Mutex<BTreeMap<String, (v1::RoomInfo, BTreeMap<String, v1::ParticipantInfo>)>>,
+    rooms: Mutex<BTreeMap<String, Held>>,
     asked: Mutex<Vec<(String, AdminCall)>>,
     refusing: Mutex<Option<Refusal>>,
 }
