@@ -2,6 +2,35 @@
 //!
 //! Pure: verifying reads no clock and no socket; keys and the time are arguments. Fetching keys is `io`'s.
 
+mod algorithm;
+mod claims;
+mod introspected;
+mod jwks;
+mod keys;
+mod mint;
+mod roles;
+pub mod settings;
+mod verify;
+
+#[cfg(test)]
+mod tests;
+
+pub use algorithm::{Algorithm, AlgorithmSet};
+pub use claims::VideoGrants;
+pub use introspected::{Introspected, introspected};
+pub use jwks::parse_jwks;
+pub use keys::{KeyError, KeyFault, KeySet, VerificationKey};
+pub use mint::{MintError, TokenClaims, mint};
+pub use roles::UnknownGrant;
+pub use settings::Settings;
+pub(crate) use verify::{Rejection, check};
+pub use verify::{TOKEN_BYTES_MAX, is_jwt_shaped, verify};
+
+/// Key of `serve --dev`, and of the commands that are given none.
+pub const DEV_KEY: &str = "devkey";
+/// Secret of [`DEV_KEY`]: known to everybody, so good on loopback only.
+pub const DEV_SECRET: &str = "secretsecretsecretsecretsecretsecret";
+
 use std::collections::BTreeMap;
 
 use crate::{
@@ -14,7 +43,7 @@ use crate::{
 pub struct Grant {
     /// The API key (`iss`) that signed it, or the provider's name.
     pub key: String,
-    /// `sub`: who it is.
+    /// `sub`: who it is. Empty only when `room_join` is not granted (a back end's token for the admin API).
     pub identity: Identity,
     /// Display name; may be empty.
     pub name: String,
@@ -32,6 +61,6 @@ pub struct Grant {
     pub room_list: bool,
     /// What it may do in the room; `room_admin` is in here.
     pub permissions: Permissions,
-    /// When it ends, Unix milliseconds; absent: never.
+    /// From when on it is refused, Unix milliseconds: the token's `exp` and the leeway; absent: never.
     pub expires_at_ms: Option<u64>,
 }

@@ -1,0 +1,1 @@
+//! Every way to be let in, and every way not to be.
