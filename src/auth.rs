@@ -13,6 +13,8 @@ pub mod settings;
 mod verify;
 
 #[cfg(test)]
+pub(crate) mod test_keys;
+#[cfg(test)]
 mod tests;
 
 pub use algorithm::{Algorithm, AlgorithmSet};
