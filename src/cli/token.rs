@@ -46,12 +46,12 @@ pub(super) struct Args {
 #[derive(clap::Args)]
 struct Signing {
     /// API key.
-    #[arg(long, env = "SIGNALBOX_KEY", requires = "secret")]
+    #[arg(long, env = "SIGNALBOX_KEY")]
     key: Option<String>,
     /// Its secret. Better in the environment or a file: arguments show up in process lists.
-    #[arg(long, env = "SIGNALBOX_SECRET", hide_env_values = true, requires = "key")]
+    #[arg(long, env = "SIGNALBOX_SECRET", hide_env_values = true)]
     secret: Option<String>,
-    /// File with both; wins over the environment.
+    /// File with both; wins over --key, --secret and the environment.
     #[arg(long, value_name = "FILE")]
     key_file: Option<PathBuf>,
 }
@@ -66,10 +66,10 @@ impl std::fmt::Debug for Signing {
 #[derive(Debug, clap::Args)]
 struct About {
     /// Display name.
-    #[arg(long, default_value = "")]
+    #[arg(long, default_value = "", hide_default_value = true)]
     name: String,
     /// Participant metadata.
-    #[arg(long, default_value = "")]
+    #[arg(long, default_value = "", hide_default_value = true)]
     metadata: String,
     /// Participant attribute; may be repeated.
     #[arg(long = "attribute", value_name = "NAME=VALUE", value_parser = parse_attribute)]
@@ -109,9 +109,9 @@ struct Grants {
 }
 
 pub(super) fn run(args: Args) -> Result<ExitCode> {
-    let (key, secret) = signing_key(&args.signing)?;
     let now = crate::io::clock::unix_ms() / 1000;
     let claims = claims(&args, now)?;
+    let (key, secret) = signing_key(&args.signing)?;
     let token = mint(&key, &secret, &claims)?;
     if args.json {
         let shown = serde_json::json!({"token": token, "key": key, "claims": claims});
@@ -164,11 +164,16 @@ fn signing_key(signing: &Signing) -> Result<(String, String)> {
         let text = std::fs::read_to_string(path).with_context(|| format!("key file {}", path.display()))?;
         return parse_key_file(&text).with_context(|| format!("key file {}", path.display()));
     }
-    if let (Some(key), Some(secret)) = (&signing.key, &signing.secret) {
-        return Ok((key.clone(), secret.clone()));
+    match (&signing.key, &signing.secret) {
+        (Some(key), Some(secret)) => Ok((key.clone(), secret.clone())),
+        (Some(_), None) => bail!("a key needs its secret: --secret, SIGNALBOX_SECRET or --key-file"),
+        (None, Some(_)) => bail!("a secret needs its key: --key, SIGNALBOX_KEY or --key-file"),
+        (None, None) => {
+            let line = format!("signed with the well-known key `{DEV_KEY}`: only `signalbox serve --dev` accepts it");
+            super::complain(&line);
+            Ok((DEV_KEY.to_owned(), DEV_SECRET.to_owned()))
+        }
     }
-    super::complain(&format!("signed with the well-known key `{DEV_KEY}`, which only `signalbox serve --dev` accepts"));
-    Ok((DEV_KEY.to_owned(), DEV_SECRET.to_owned()))
 }
 
 /// `key: secret` in its first line that says something, or `{"key": …, "secret": …}`.

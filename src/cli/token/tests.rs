@@ -66,6 +66,26 @@ fn a_key_file_is_a_line_or_json() {
 }
 
 #[test]
+fn a_key_without_its_secret_is_asked_for_it_and_a_file_wins() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "app: filed").unwrap();
+    let signing = |key: Option<&str>, secret: Option<&str>, key_file| Signing {
+        key: key.map(ToOwned::to_owned),
+        secret: secret.map(ToOwned::to_owned),
+        key_file,
+    };
+    let pair = |key: &str, secret: &str| (key.to_owned(), secret.to_owned());
+    assert!(signing_key(&signing(Some("k"), None, None)).unwrap_err().to_string().contains("SIGNALBOX_SECRET"));
+    assert!(signing_key(&signing(None, Some("s"), None)).unwrap_err().to_string().contains("SIGNALBOX_KEY"));
+    assert_eq!(signing_key(&signing(Some("k"), Some("s"), None)).unwrap(), pair("k", "s"));
+    assert_eq!(signing_key(&signing(None, None, None)).unwrap(), pair(DEV_KEY, DEV_SECRET));
+    let by_file = signing(Some("k"), Some("s"), Some(file.path().to_owned()));
+    assert_eq!(signing_key(&by_file).unwrap(), pair("app", "filed"));
+    let gone = signing(None, None, Some("/no/such/file".into()));
+    assert!(format!("{:#}", signing_key(&gone).unwrap_err()).contains("/no/such/file"));
+}
+
+#[test]
 fn the_secret_is_not_in_the_arguments_debug_text() {
     let args = args("--admin --key app --secret hushhush").unwrap();
     assert!(!format!("{args:?}").contains("hushhush"));
