@@ -7,7 +7,6 @@ use clap::{Parser, Subcommand};
 mod config;
 mod demo;
 mod load;
-mod rooms;
 mod serve;
 mod token;
 
@@ -34,8 +33,6 @@ enum Command {
     Token(token::Args),
     /// Check or show the configuration.
     Config(config::Args),
-    /// Look at rooms and participants, and change them, through the admin API.
-    Rooms(rooms::Args),
 }
 
 /// Parses the command line and runs one subcommand.
@@ -54,7 +51,6 @@ pub fn run() -> ExitCode {
         Command::Load(args) => load::run(args),
         Command::Token(args) => token::run(args),
         Command::Config(args) => config::run(args),
-        Command::Rooms(args) => rooms::run(args),
     };
     done.unwrap_or_else(|e| {
         complain(&format!("error: {e:#}"));

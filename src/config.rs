@@ -1,1 +1,62 @@
-//! (being written)
+//! The typed configuration: a tree of sections, each key declared once with its default, bounds and reason.
+//!
+//! Layers (`--dev`, file, environment, flags) come in as [`Sources`]; what goes out is one [`Config`] with where
+//! each value came from, or all mistakes at once. Must not know sockets or rooms; `app` hands its values on.
+
+mod check;
+mod dev;
+mod layers;
+mod mistake;
+mod read;
+mod schema;
+mod settings;
+mod show;
+mod tree;
+mod values;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+
+pub use layers::{ENV_PREFIX, Sources};
+pub(crate) use mistake::columns;
+pub use mistake::{ConfigError, Mistake, Source};
+pub use settings::Slice;
+pub use show::{Row, example};
+pub use tree::{
+    ApiKey, Auth, Client, Config, Drain, Expiry, Ice, IceServer, Introspection, Jwks, Limits, Log, Oidc, Ops, Resume,
+    Role, Rooms, Server, Signal, Tls,
+};
+pub use values::{Millis, Seconds, Url};
+
+pub use crate::auth::settings::Secret;
+
+/// A configuration that can be used.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// The tree; secrets that were in files are in it.
+    pub config: Config,
+    /// Where the value of each key came from.
+    pub provenance: BTreeMap<String, Source>,
+}
+
+/// Merges the layers, reads the files that hold secrets, and checks everything.
+///
+/// # Errors
+/// All mistakes together, when there is at least one.
+pub fn load(sources: &Sources) -> Result<Loaded, ConfigError> {
+    let (merged, unreadable) = layers::Merged::of(sources);
+    let mut read = read::read(&merged);
+    if unreadable.is_empty() {
+        check::check(&mut read, sources.dev);
+    }
+    // without the file, what it may say cannot be missed
+    let mut mistakes = unreadable;
+    mistakes.append(&mut read.mistakes);
+    if mistakes.is_empty() {
+        return Ok(Loaded { config: read.config, provenance: read.provenance });
+    }
+    mistakes.sort_by(|one, other| one.key.cmp(&other.key));
+    Err(ConfigError { mistakes })
+}

@@ -3,264 +3,261 @@
 //! One router owns a hash slice of the rooms, alone. No I/O, no clock, no lock, no await: time and
 //! connections come in as values, everything that must happen outside leaves as an [`Output`].
 
-use std::time::{Duration, Instant};
+mod admin;
+mod contract;
+mod directed;
+mod drain;
+mod ending;
+mod frame;
+mod halls;
+mod ice;
+mod join;
+mod ops;
+mod resume;
+mod settings;
+#[cfg(test)]
+mod tests;
+mod timers;
+mod update;
+mod welcome;
 
-use crate::{
-    auth::Grant,
-    event::Event,
-    ids::{ConnectionId, RoomId},
-    protocol::{
-        Code, Limits, Refusal,
-        v1::{self, ClientFrame, ServerFrame},
-    },
-    session::ResumeClaims,
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::Arc,
+    time::{Duration, Instant},
 };
 
-/// The moment of an input: one clock read for both scales.
-#[derive(Clone, Copy, Debug)]
-pub struct Now {
-    /// Monotonic, for durations and timers.
-    pub at: Instant,
-    /// Wall clock, Unix milliseconds, for what clients see and for token expiry.
-    pub unix_ms: u64,
+use ahash::AHashMap;
+use slab::Slab;
+
+pub use self::{
+    contract::{AdminCall, AdminReply, Input, Now, Opening, Output},
+    settings::{IceSettings, Settings},
+};
+use self::{
+    drain::Drain,
+    halls::{Hall, HallKey},
+    timers::{Timer, Timers},
+};
+use crate::{
+    auth::Grant,
+    event::{Event, Outcome},
+    ids::{ConnectionId, RoomId, SessionId},
+    protocol::{
+        Code, OpKind, Refusal,
+        v1::{ServerFrame, server_frame::Body},
+    },
+    room::{Bounds, Push, Room, Seat, Turn},
+    session::{HoldBounds, ResumeTokens, Session},
+};
+
+/// The rooms of one slice and the sessions in them.
+pub struct Router {
+    settings: Settings,
+    bounds: Arc<Bounds>,
+    tokens: ResumeTokens,
+    /// Ids, epochs, jitter. Nothing secret: what must not be guessed is signed.
+    rng: fastrand::Rng,
+    halls: Slab<Box<Hall>>,
+    names: BTreeMap<RoomId, HallKey>,
+    sessions: AHashMap<Seat, Box<Seated>>,
+    session_ids: AHashMap<SessionId, Seat>,
+    connections: AHashMap<ConnectionId, Seat>,
+    timers: Timers,
+    drain: Option<Drain>,
+    seats_given: u64,
+    /// Of the latest join.
+    latest_key: Arc<str>,
+    /// Of the input at hand: what rooms push,
+    pushes: Vec<Push>,
+    /// and what follows after that. The reply goes before both.
+    closing: Vec<Output>,
 }
 
-/// What the first frame of a connection asks for.
+/// A session and where it sits.
 #[derive(Debug)]
-pub enum Opening {
-    /// Enter a room as a new session.
-    Join(Box<v1::Join>),
-    /// Come back; the resume token's signature has been checked, everything else has not.
-    Resume {
-        /// What the resume token says.
-        claims: ResumeClaims,
-        /// The frame.
-        resume: v1::Resume,
-    },
+struct Seated {
+    session: Session,
+    hall: HallKey,
+    lingers_until: Option<Instant>,
+    /// The next of the two moments of its token: the notice, then the end.
+    expiry: Option<Instant>,
+    expiry_told: bool,
+    expires_at_ms: Option<u64>,
 }
 
-/// What enters the router.
+impl Router {
+    /// An empty router.
+    pub fn new(settings: Settings) -> Self {
+        let bounds = Bounds {
+            limits: settings.limits,
+            history_events: settings.history_events,
+            history_age: settings.history_age,
+            history_bytes: settings.history_bytes,
+        };
+        Self {
+            bounds: Arc::new(bounds),
+            tokens: ResumeTokens::new(&settings.resume_secret),
+            rng: fastrand::Rng::with_seed(settings.seed),
+            settings,
+            halls: Slab::new(),
+            names: BTreeMap::new(),
+            sessions: AHashMap::new(),
+            session_ids: AHashMap::new(),
+            connections: AHashMap::new(),
+            timers: Timers::default(),
+            drain: None,
+            seats_given: 0,
+            latest_key: "".into(),
+            pushes: Vec::new(),
+            closing: Vec::new(),
+        }
+    }
+
+    /// Rooms that exist.
+    pub fn rooms(&self) -> usize {
+        self.halls.len()
+    }
+
+    /// Sessions, lingering ones included.
+    pub fn sessions(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// Sessions that are connected.
+    pub fn attached(&self) -> usize {
+        self.connections.len()
+    }
+
+    /// Participants, lingering ones included: each session is one.
+    pub fn participants(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// Carries out one input; what follows from it is appended to `out`, to be carried out in order.
+    pub fn handle(&mut self, input: Input, now: Now, out: &mut Vec<Output>) {
+        match input {
+            Input::Frame { connection, frame, grant, received } => {
+                let op = OpKind::of(frame.op.as_ref());
+                let outcome = self.frame(connection, (frame, grant), now, out);
+                observe_signal(op, outcome, now.at.saturating_duration_since(received), out);
+            }
+            Input::Open { connection, grant, id, opening, received } => {
+                let op = match &opening {
+                    Opening::Join(_) => OpKind::Join,
+                    Opening::Resume { .. } => OpKind::Resume,
+                };
+                let outcome = self.open(Opened { connection, grant, id }, opening, now, out);
+                observe_signal(op, outcome, now.at.saturating_duration_since(received), out);
+            }
+            Input::Lost { connection, reason } => self.lost(connection, reason, now),
+            Input::Admin { request, by, call } => {
+                let reply = self.admin(by, call, now);
+                out.push(Output::AdminReply { request, reply });
+            }
+            Input::Drain { window } => self.start_drain(window, now),
+            Input::Tick => self.run_timers(now),
+        }
+        self.flush(out);
+        if let Some(at) = self.timers.wake() {
+            out.push(Output::Wake(at));
+        }
+    }
+
+    fn open(&mut self, opened: Opened, opening: Opening, now: Now, out: &mut Vec<Output>) -> Outcome {
+        let (connection, id) = (opened.connection, opened.id);
+        if self.connections.contains_key(&connection) {
+            send_error(connection, id, &Code::AlreadyJoined.refuse(), out);
+            return Outcome::Refused(Code::AlreadyJoined);
+        }
+        let result = match opening {
+            Opening::Join(join) => self.join(opened, *join, now, out),
+            Opening::Resume { claims, resume } => self.resume(opened, (&claims, &resume), now, out),
+        };
+        match result {
+            Ok(()) => Outcome::Ok,
+            Err(refusal) => {
+                // before the answer: a client that has read it may open anew at once
+                out.push(Output::Detach { connection });
+                send_error(connection, id, &refusal, out);
+                Outcome::Refused(refusal.code)
+            }
+        }
+    }
+
+    /// A connection ended without `leave`.
+    fn lost(&mut self, connection: ConnectionId, reason: Code, now: Now) {
+        let Some(seat) = self.connections.remove(&connection) else { return };
+        let Some(seated) = self.sessions.get_mut(&seat) else { return };
+        seated.session.detach();
+        if self.settings.linger.is_zero() {
+            self.end_session(seat, Code::LingeredOut, now);
+            return;
+        }
+        self.timers.arm(&mut seated.lingers_until, now.at + self.settings.linger, Timer::Linger(seat));
+        let (hall, session) = (seated.hall, seated.session.id.clone());
+        let (room, mut turn) = self.room_turn(hall, now.at);
+        room.drop_connection(seat, &mut turn);
+        self.settle(hall, now.at);
+        self.closing.push(Output::Observe(Event::SessionDropped { session, reason }));
+    }
+
+    /// The room and what it needs to speak.
+    fn room_turn(&mut self, hall: HallKey, at: Instant) -> (&mut Room, Turn<'_>) {
+        (&mut self.halls[hall].room, Turn { at, pushes: &mut self.pushes })
+    }
+
+    fn hold_bounds(&self) -> HoldBounds {
+        HoldBounds { pushes: self.settings.held_pushes, bytes: self.settings.held_bytes }
+    }
+
+    fn new_id(&mut self, prefix: &str) -> String {
+        let mut id = String::with_capacity(prefix.len() + ID_LETTERS);
+        id.push_str(prefix);
+        id.extend(std::iter::repeat_with(|| self.rng.alphanumeric()).take(ID_LETTERS));
+        id
+    }
+
+    fn flush(&mut self, out: &mut Vec<Output>) {
+        for Push { to, frame } in self.pushes.drain(..) {
+            match *to {
+                [] => {}
+                [to] => out.push(Output::Send { to, frame, exempt: false }),
+                _ => out.push(Output::Fanout { to, frame }),
+            }
+        }
+        out.append(&mut self.closing);
+    }
+}
+
+/// Letters of an id after its prefix: 71 bits.
+const ID_LETTERS: usize = 12;
+
+/// The connection that opens, and what it may do.
 #[derive(Debug)]
-pub enum Input {
-    /// The first frame of a connection, for a room of this router.
-    Open {
-        /// The connection.
-        connection: ConnectionId,
-        /// Its access token's grant, valid now.
-        grant: Box<Grant>,
-        /// The frame's `id`.
-        id: Option<u64>,
-        /// The frame.
-        opening: Opening,
-        /// When the frame arrived.
-        received: Instant,
-    },
-    /// A later frame of a connection.
-    Frame {
-        /// The connection.
-        connection: ConnectionId,
-        /// The frame; validated against the limits.
-        frame: Box<ClientFrame>,
-        /// The verified grant of an `update`'s token.
-        grant: Option<Box<Grant>>,
-        /// When the frame arrived.
-        received: Instant,
-    },
-    /// The connection is gone, without `leave`.
-    Lost {
-        /// The connection.
-        connection: ConnectionId,
-        /// Why.
-        reason: Code,
-    },
-    /// A call of the admin API; its grant has been checked against the call.
-    Admin {
-        /// Finds the caller again.
-        request: u64,
-        /// Identity, else API key, of the caller: the `by` of what follows.
-        by: String,
-        /// The call.
-        call: AdminCall,
-    },
-    /// The router drains: advise every session within the window, close what is left at its end.
-    Drain {
-        /// Length of the window.
-        window: Duration,
-    },
-    /// The time of an [`Output::Wake`] has come.
-    Tick,
+struct Opened {
+    connection: ConnectionId,
+    grant: Box<Grant>,
+    id: Option<u64>,
 }
 
-/// Calls of the admin API on one router's rooms.
-#[derive(Clone, Debug)]
-pub enum AdminCall {
-    /// Make a room; an existing one is `already_exists`.
-    CreateRoom(v1::CreateRoomRequest),
-    /// Rooms by name after the given one, `limit` at most.
-    ListRooms {
-        /// The last name of the page before; empty: from the first.
-        after: String,
-        /// At most that many.
-        limit: usize,
-    },
-    /// One room.
-    GetRoom(v1::GetRoomRequest),
-    /// End a room and its sessions.
-    DeleteRoom(v1::DeleteRoomRequest),
-    /// Its metadata.
-    UpdateRoom(v1::UpdateRoomRequest),
-    /// Participants by identity after the given one, `limit` at most, hidden ones included.
-    ListParticipants {
-        /// The room.
-        room: String,
-        /// The last identity of the page before; empty: from the first.
-        after: String,
-        /// At most that many.
-        limit: usize,
-    },
-    /// One participant.
-    GetParticipant(v1::GetParticipantRequest),
-    /// Remove it; its session is closed with `removed`.
-    RemoveParticipant(v1::RemoveParticipantRequest),
-    /// Name, metadata, attributes, permissions.
-    UpdateParticipant(v1::UpdateParticipantRequest),
-    /// Mute or unmute as an admin.
-    MuteTrack(v1::MuteTrackRequest),
-    /// A message to the room or to some.
-    SendData(v1::SendDataRequest),
+impl fmt::Debug for Router {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Router")
+            .field("rooms", &self.rooms())
+            .field("sessions", &self.sessions())
+            .finish_non_exhaustive()
+    }
 }
 
-/// What an admin call answers.
-#[derive(Clone, Debug, PartialEq)]
-pub enum AdminReply {
-    /// Of create, get and update.
-    Room(v1::RoomInfo),
-    /// One router's page, in name order.
-    Rooms(Vec<v1::RoomInfo>),
-    /// A page, in identity order.
-    Participants(Vec<v1::ParticipantInfo>),
-    /// Of get and update.
-    Participant(Box<v1::ParticipantInfo>),
-    /// Of mute.
-    Track(v1::Track),
-    /// Of send: the offset when it went to the room.
-    Sent {
-        /// Its place in the room's log.
-        offset: Option<u64>,
-    },
-    /// Of delete and remove.
-    Done,
+fn observe_signal(op: OpKind, outcome: Outcome, took: Duration, out: &mut Vec<Output>) {
+    out.push(Output::Observe(Event::SignalHandled { op, outcome, took }));
 }
 
-/// What leaves the router, to be carried out in order.
-#[derive(Debug)]
-pub enum Output {
-    /// The connection now belongs to a session.
-    Attach {
-        /// The connection.
-        connection: ConnectionId,
-    },
-    /// The opening was refused: the connection may try another first frame.
-    Detach {
-        /// The connection.
-        connection: ConnectionId,
-    },
-    /// One frame to one connection.
-    Send {
-        /// The connection.
-        to: ConnectionId,
-        /// The frame.
-        frame: Box<ServerFrame>,
-        /// Snapshots and replays are bounded by themselves and do not count against the outbound bound.
-        exempt: bool,
-    },
-    /// One push to many; encoded once an encoding.
-    Fanout {
-        /// The connections.
-        to: Vec<ConnectionId>,
-        /// The push.
-        frame: Box<ServerFrame>,
-    },
-    /// Say `leave`, then close.
-    Close {
-        /// The connection.
-        connection: ConnectionId,
-        /// Why.
-        refusal: Refusal,
-    },
-    /// The answer to an admin call.
-    AdminReply {
-        /// Of which call.
-        request: u64,
-        /// The answer.
-        reply: Result<AdminReply, Refusal>,
-    },
-    /// Come back with [`Input::Tick`] no later than that; the newest one holds.
-    Wake(Instant),
-    /// Something happened.
-    Observe(Event),
-}
-
-/// What a router needs to know of its surroundings; from config.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// Limits of the protocol.
-    pub limits: Limits,
-    /// Make a room on first join when the token says nothing of it.
-    pub auto_create: bool,
-    /// How long an empty room stays.
-    pub empty_timeout: Duration,
-    /// Participants of a room, lingering ones included, when its creation says nothing.
-    pub participants_max: u32,
-    /// Rooms of this router.
-    pub rooms_max: usize,
-    /// Sessions of this router.
-    pub sessions_max: usize,
-    /// Events that a room keeps for resumes: how many,
-    pub history_events: usize,
-    /// for how long,
-    pub history_age: Duration,
-    /// and how many bytes.
-    pub history_bytes: usize,
-    /// How long a dropped participant keeps its place.
-    pub linger: Duration,
-    /// Directed pushes that a session keeps until acknowledged: how many,
-    pub held_pushes: usize,
-    /// and how many bytes.
-    pub held_bytes: usize,
-    /// Latest replies that a session keeps, to answer a repeated request.
-    pub replies: usize,
-    /// Participants in one part of a snapshot.
-    pub snapshot_part: usize,
-    /// How often the server pings, told to clients.
-    pub ping: Duration,
-    /// Close a session when its token expires.
-    pub enforce_expiry: bool,
-    /// How long before expiry a session is told.
-    pub expiry_notice: Duration,
-    /// This router's region, told to clients.
-    pub region: String,
-    /// ICE servers told to clients.
-    pub ice: IceSettings,
-    /// Signs resume tokens; at least 32 bytes.
-    pub resume_secret: Vec<u8>,
-    /// Seeds ids, epochs and jitter.
-    pub seed: u64,
-    /// Where drained clients are sent; empty: to where they came from.
-    pub reconnect_url: String,
-}
-
-/// ICE servers, and TURN credentials made a session (coturn `use-auth-secret`).
-#[derive(Clone, Debug, Default)]
-pub struct IceSettings {
-    /// As they are.
-    pub fixed: Vec<v1::IceServer>,
-    /// TURN servers that share a secret with us.
-    pub turn_urls: Vec<String>,
-    /// The shared secret.
-    pub turn_secret: Vec<u8>,
-    /// How long a credential is valid.
-    pub turn_ttl: Duration,
+fn send_error(to: ConnectionId, id: Option<u64>, refusal: &Refusal, out: &mut Vec<Output>) {
+    let frame = Box::new(ServerFrame { id, body: Some(Body::Error(refusal.to_wire())) });
+    out.push(Output::Send { to, frame, exempt: false });
 }
 
 /// Which of `slices` routers a room belongs to (stable within a process).

@@ -51,10 +51,10 @@ pub(super) struct Args {
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
     /// API key that tokens are minted with.
-    #[arg(long, env = "SIGNALBOX_LOAD_KEY", default_value = DEV_KEY)]
+    #[arg(long, env = "SIGNALBOX_KEY", default_value = DEV_KEY)]
     key: String,
     /// Its secret.
-    #[arg(long, env = "SIGNALBOX_LOAD_SECRET", default_value = DEV_SECRET, hide_default_value = true, hide_env_values = true)]
+    #[arg(long, env = "SIGNALBOX_SECRET", default_value = DEV_SECRET, hide_default_value = true, hide_env_values = true)]
     secret: String,
     /// Tokens to use instead, one a line, one for each participant, room by room.
     #[arg(long, value_name = "FILE")]

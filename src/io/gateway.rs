@@ -1,1 +1,177 @@
-//! (being written)
+//! The client port: admits connections, upgrades them to WebSocket, serves gRPC and the admin API beside it.
+//!
+//! Knows tokens and transports, nothing of rooms: a connection's frames go to the shard of its room, its
+//! pushes come back through its [`Outbound`] queue.
+
+mod door;
+mod inbound;
+mod serve;
+mod upgrade;
+mod websocket;
+
+use std::{
+    net::IpAddr,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use ahash::AHashMap;
+pub(crate) use door::{Admission, Knock};
+pub(crate) use inbound::{Inbound, leave_push};
+use ipnet::IpNet;
+pub use serve::{ConnectionInfo, serve};
+use tokio_util::task::TaskTracker;
+
+use super::{identity::Authenticator, listener::Limits as AddressLimits, outbound::Outbound, shard::Shards};
+use crate::{
+    event::{DrainPhase, Event},
+    ids::ConnectionId,
+    io::ops::State,
+    protocol::{Code, Limits, Refusal},
+    session::ResumeTokens,
+    telemetry::Telemetry,
+};
+
+/// What the client port needs to know; from config.
+#[derive(Clone, Debug)]
+pub struct GatewaySettings {
+    /// Limits of the protocol.
+    pub limits: Limits,
+    /// Bytes that may wait for one connection.
+    pub outbound_bytes: usize,
+    /// Connections that one API key may hold.
+    pub connections_per_key: usize,
+    /// Pages that may connect.
+    pub origins: Vec<String>,
+    /// Proxies whose `X-Forwarded-For` counts.
+    pub trusted_proxies: Vec<IpNet>,
+    /// For a request's headers, and for the first request of a connection.
+    pub header_timeout: Duration,
+    /// For `join` or `resume` after the upgrade.
+    pub first_frame_timeout: Duration,
+    /// Silence after which the server pings.
+    pub ping: Duration,
+    /// Silence after which a connection counts as dead.
+    pub idle_timeout: Duration,
+    /// How long a closing connection may take to read what waits for it.
+    pub close_timeout: Duration,
+}
+
+/// What all connections of the client port share.
+pub struct Gateway {
+    pub(crate) settings: GatewaySettings,
+    pub(crate) shards: Shards,
+    pub(crate) telemetry: Arc<Telemetry>,
+    pub(crate) authenticator: Authenticator,
+    pub(crate) resume_tokens: ResumeTokens,
+    pub(crate) state: Arc<State>,
+    addresses: Arc<AddressLimits>,
+    pub(crate) connections: TaskTracker,
+    next_connection: AtomicU64,
+    per_key: Mutex<AHashMap<Arc<str>, usize>>,
+}
+
+impl std::fmt::Debug for Gateway {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Gateway").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+/// What a gateway is made of.
+#[derive(Debug)]
+pub struct GatewayParts {
+    /// The shards.
+    pub shards: Shards,
+    /// Where events go.
+    pub telemetry: Arc<Telemetry>,
+    /// Verifies tokens.
+    pub authenticator: Authenticator,
+    /// Verifies resume tokens.
+    pub resume_tokens: ResumeTokens,
+    /// The drain phase.
+    pub state: Arc<State>,
+    /// Counts connections by address.
+    pub addresses: Arc<AddressLimits>,
+    /// Follows the tasks of connections, so that a drain can wait for them.
+    pub connections: TaskTracker,
+}
+
+impl Gateway {
+    /// A gateway over these parts.
+    pub fn new(settings: GatewaySettings, parts: GatewayParts) -> Arc<Self> {
+        let GatewayParts { shards, telemetry, authenticator, resume_tokens, state, addresses, connections } = parts;
+        Arc::new(Self {
+            settings,
+            shards,
+            telemetry,
+            authenticator,
+            resume_tokens,
+            state,
+            addresses,
+            connections,
+            next_connection: AtomicU64::new(1),
+            per_key: Mutex::default(),
+        })
+    }
+
+    pub(crate) fn observe(&self, event: &Event) {
+        self.telemetry.observe(event, Instant::now());
+    }
+
+    fn is_draining(&self) -> bool {
+        self.state.phase() != DrainPhase::Serving
+    }
+
+    fn connection(&self) -> (ConnectionId, Arc<Outbound>) {
+        let id = ConnectionId(self.next_connection.fetch_add(1, Ordering::Relaxed));
+        (id, Arc::new(Outbound::new(self.settings.outbound_bytes)))
+    }
+
+    /// A place among its key's connections, given back on drop.
+    fn place(self: &Arc<Self>, key: &str) -> Result<Place, Refusal> {
+        let mut per_key = self.per_key.lock().unwrap_or_else(PoisonError::into_inner);
+        let allowed = self.settings.connections_per_key;
+        if let Some((key, held)) = per_key.get_key_value(key).map(|(key, held)| (key.clone(), *held)) {
+            if held >= allowed {
+                let why = format!("limits.sessions_per_key: the key holds {held} connections, at most {allowed}");
+                return Err(Code::TooManyConnections.because(why).retry_after_ms(1_000));
+            }
+            per_key.insert(key.clone(), held + 1);
+            return Ok(Place { gateway: self.clone(), key });
+        }
+        let key: Arc<str> = key.into();
+        per_key.insert(key.clone(), 1);
+        Ok(Place { gateway: self.clone(), key })
+    }
+
+    fn shed(&self, refusal: &Refusal, peer_ip: Option<IpAddr>) {
+        self.observe(&Event::Shed { code: refusal.code, peer_ip });
+    }
+}
+
+/// One connection of an API key.
+pub(crate) struct Place {
+    gateway: Arc<Gateway>,
+    key: Arc<str>,
+}
+
+impl std::fmt::Debug for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Place").field(&self.key).finish()
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut per_key = self.gateway.per_key.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(held) = per_key.get_mut(&self.key) {
+            *held -= 1;
+            if *held == 0 {
+                per_key.remove(&self.key);
+            }
+        }
+    }
+}

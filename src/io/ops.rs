@@ -1,1 +1,216 @@
-//! (being written)
+//! The ops port: health, metrics, status. On a thread and a runtime of its own, so that it answers while the workers are pegged.
+//!
+//! Knows nothing of rooms and sessions beyond their number. What it shows is told to it through [`State`] and
+//! [`Telemetry`]; nothing here waits for a worker.
+
+use std::{
+    convert::Infallible,
+    io,
+    net::SocketAddr,
+    path::PathBuf,
+    sync::Arc,
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    service::TowerToHyperService,
+};
+use tokio::{sync::mpsc, time::timeout};
+use tokio_util::sync::CancellationToken;
+
+mod guard;
+mod process;
+mod routes;
+mod state;
+
+pub use state::{Latch, State};
+
+use self::{guard::Guard, routes::Shared};
+use super::listener::{Accepted, BindError, ByteStream, Listener, ListenerSettings};
+use crate::telemetry::Telemetry;
+
+/// Scrapes that are rendered at one time; others wait, as many as there may be connections.
+const RENDERING_MAX: usize = 2;
+/// A connection is asked to end at that age: whoever reads or writes without end does not keep its place.
+const CONNECTION_AGE_MAX: Duration = Duration::from_secs(600);
+/// What is under way at the end may take that long.
+const END_PATIENCE: Duration = Duration::from_millis(500);
+
+/// What the ops port needs to know.
+#[derive(Clone, Debug)]
+pub struct OpsSettings {
+    /// Its addresses, TLS and limits.
+    pub listener: ListenerSettings,
+    /// Holds the bearer token that `/debug` and `/api` ask for when an address is not loopback.
+    pub token_file: Option<PathBuf>,
+    /// For a request's headers to arrive; also how long a connection may idle.
+    pub header_timeout: Duration,
+}
+
+/// Why the ops port cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpsError {
+    /// The address or its certificates.
+    #[error("the ops port: {0}")]
+    Bind(#[from] BindError),
+    /// The token's file is not there, or not ours to read.
+    #[error("ops.token_file: cannot read {}: {cause}", path.display())]
+    TokenUnreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        cause: io::Error,
+    },
+    /// The token's file holds no token.
+    #[error("ops.token_file: {} {problem}", path.display())]
+    TokenUnusable {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it, and what it should be.
+        problem: &'static str,
+    },
+    /// The system gives no thread or no runtime.
+    #[error("the ops port: cannot start its thread: {0}")]
+    Thread(io::Error),
+}
+
+/// The ops port, before it is opened.
+#[derive(Debug)]
+pub struct Ops;
+
+impl Ops {
+    /// Takes the addresses and begins to answer. Needs no runtime.
+    ///
+    /// # Errors
+    /// Names the address or the file, and what is wrong with it. Nothing is left running then.
+    pub fn start(settings: OpsSettings, telemetry: Arc<Telemetry>, state: Arc<State>) -> Result<OpsHandle, OpsError> {
+        let OpsSettings { listener, token_file, header_timeout } = settings;
+        let guard = Guard::new(&listener.addresses, token_file.as_deref())?;
+        let listener = Listener::bind(listener)?;
+        let addresses = listener.local_addrs();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .max_blocking_threads(RENDERING_MAX)
+            .enable_all()
+            .build()
+            .map_err(OpsError::Thread)?;
+        let router = routes::router(Shared { telemetry, state }, guard);
+        let shutdown = CancellationToken::new();
+        let (alive, ended) = mpsc::channel(1);
+        let port = Port { router, header_timeout, shutdown: shutdown.clone(), _alive: alive };
+        let thread = thread::Builder::new()
+            .name("ops".to_owned())
+            .spawn(move || {
+                runtime.block_on(port.run(listener, ended));
+                runtime.shutdown_timeout(END_PATIENCE);
+            })
+            .map_err(OpsError::Thread)?;
+        Ok(OpsHandle { addresses, shutdown, thread: Some(thread) })
+    }
+}
+
+/// An ops port that answers; dropped, it ends.
+#[derive(Debug)]
+pub struct OpsHandle {
+    addresses: Vec<SocketAddr>,
+    shutdown: CancellationToken,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl OpsHandle {
+    /// The first address, with the port that was really given.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.addresses[0]
+    }
+
+    /// All addresses, in the order of the settings.
+    pub fn local_addrs(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Ends it: no new connections, a moment for what is under way. Blocks for about a second at most.
+    pub fn stop(mut self) {
+        self.shutdown.cancel();
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the ops thread panicked");
+        }
+    }
+}
+
+impl Drop for OpsHandle {
+    fn drop(&mut self) {
+        self.shutdown.cancel();
+    }
+}
+
+/// What all connections have in common.
+#[derive(Clone)]
+struct Port {
+    router: axum::Router,
+    header_timeout: Duration,
+    shutdown: CancellationToken,
+    /// Nothing is sent: once every copy is dropped, every connection has ended.
+    _alive: mpsc::Sender<Infallible>,
+}
+
+impl Port {
+    async fn run(self, listener: Listener, mut ended: mpsc::Receiver<Infallible>) {
+        let shutdown = self.shutdown.clone();
+        if let Err(error) = listener.run(shutdown, move |accepted| self.clone().serve(accepted)).await {
+            tracing::error!(%error, "the ops port cannot be served");
+        }
+        // who does not end in time is cut off with the runtime
+        timeout(END_PATIENCE, ended.recv()).await.ok();
+    }
+
+    async fn serve(self, accepted: Accepted) {
+        let Accepted { stream, peer: _, permit } = accepted;
+        let service = TowerToHyperService::new(self.router.clone());
+        let ending = async {
+            timeout(CONNECTION_AGE_MAX, self.shutdown.cancelled()).await.ok();
+        };
+        // how a connection of an ops client ends is nobody's concern
+        if speaks_http2(&stream) {
+            let mut http = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+            http.timer(TokioTimer::new())
+                .keep_alive_interval(self.header_timeout)
+                .keep_alive_timeout(self.header_timeout);
+            let connection = http.serve_connection(TokioIo::new(stream), service);
+            tokio::pin!(connection);
+            tokio::select! {
+                _ = connection.as_mut() => {}
+                () = ending => {
+                    connection.as_mut().graceful_shutdown();
+                    timeout(END_PATIENCE, connection).await.ok();
+                }
+            }
+        } else {
+            let mut http = hyper::server::conn::http1::Builder::new();
+            http.timer(TokioTimer::new()).header_read_timeout(self.header_timeout);
+            let connection = http.serve_connection(TokioIo::new(stream), service);
+            tokio::pin!(connection);
+            tokio::select! {
+                _ = connection.as_mut() => {}
+                () = ending => {
+                    connection.as_mut().graceful_shutdown();
+                    timeout(END_PATIENCE, connection).await.ok();
+                }
+            }
+        }
+        drop(permit);
+    }
+}
+
+/// Whether the TLS handshake agreed on HTTP/2; without TLS this port speaks HTTP/1.1.
+fn speaks_http2(stream: &ByteStream) -> bool {
+    match stream {
+        ByteStream::Tcp(_) => false,
+        ByteStream::Tls(tls) => tls.get_ref().1.alpn_protocol() == Some(b"h2"),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,237 @@
-//! (being written)
+//! `signalbox.v1.Signaling/Connect`: the frames of the protocol on a gRPC bidirectional stream.
+//!
+//! Frames are encoded by the shards, once for all recipients; so this service's codec takes and gives bytes.
+
+use std::{
+    convert::Infallible,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Instant,
+};
+
+use bytes::{Buf, BufMut, Bytes};
+use futures_util::Stream;
+use http::HeaderMap;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tonic::{
+    Request, Response, Status, Streaming,
+    codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
+    server::{Grpc, StreamingService},
+};
+
+use super::{
+    gateway::{ConnectionInfo, Gateway, Inbound, Knock, leave_push},
+    outbound::{Batch, Outbound},
+};
+use crate::{
+    event::Event,
+    protocol::{Code, Encoding, Refusal, encode},
+};
+
+/// The path of the one method.
+pub const PATH: &str = "/signalbox.v1.Signaling/Connect";
+
+type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// The service, for a router's `route_service`.
+#[derive(Clone, Debug)]
+pub struct Signaling {
+    gateway: Arc<Gateway>,
+}
+
+impl Signaling {
+    /// Over that gateway.
+    pub fn new(gateway: Arc<Gateway>) -> Self {
+        Self { gateway }
+    }
+}
+
+impl tower::Service<http::Request<axum::body::Body>> for Signaling {
+    type Response = http::Response<tonic::body::Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<axum::body::Body>) -> Self::Future {
+        let connect = Connect { gateway: self.gateway.clone() };
+        // a little above the limit, so that a frame just past it is answered by name
+        let largest = self.gateway.settings.limits.frame_bytes.saturating_mul(2);
+        Box::pin(async move {
+            let mut grpc = Grpc::new(Frames).apply_max_message_size_config(Some(largest), None);
+            Ok(grpc.streaming(connect, request).await)
+        })
+    }
+}
+
+struct Connect {
+    gateway: Arc<Gateway>,
+}
+
+impl StreamingService<Bytes> for Connect {
+    type Response = Bytes;
+    type ResponseStream = Pushes;
+    type Future = BoxFuture<Result<Response<Pushes>, Status>>;
+
+    fn call(&mut self, request: Request<Streaming<Bytes>>) -> Self::Future {
+        let gateway = self.gateway.clone();
+        Box::pin(async move {
+            let (metadata, extensions, frames) = request.into_parts();
+            let headers: HeaderMap = metadata.into_headers();
+            let info = extensions.get::<Arc<ConnectionInfo>>().cloned();
+            let info = info.ok_or_else(|| Code::Internal.refuse().to_status())?;
+            let knock = Knock { headers: &headers, query: "", info: &info };
+            let admission = gateway.admit(knock).await.map_err(|refusal| refusal.to_status())?;
+            let inbound = Inbound::new(gateway.clone(), admission);
+            let gone = CancellationToken::new();
+            let pushes = Pushes {
+                gateway: gateway.clone(),
+                outbound: inbound.outbound().clone(),
+                batch: Batch::default(),
+                next: 0,
+                closing: None,
+                said_leave: false,
+                _gone: gone.clone().drop_guard(),
+            };
+            gateway.observe(&Event::ConnectionOpened { transport: "grpc" });
+            gateway.clone().connections.spawn(read(gateway, inbound, frames, gone));
+            Ok(Response::new(pushes))
+        })
+    }
+}
+
+/// Takes the client's frames until either side ends.
+async fn read(gateway: Arc<Gateway>, mut inbound: Inbound, mut frames: Streaming<Bytes>, gone: CancellationToken) {
+    let outbound = inbound.outbound().clone();
+    let opened = tokio::time::sleep(gateway.settings.first_frame_timeout);
+    tokio::pin!(opened);
+    let mut waiting = true;
+    loop {
+        let frame = tokio::select! {
+            frame = frames.message() => frame,
+            () = gone.cancelled() => break,
+            () = opened.as_mut(), if waiting => {
+                waiting = false;
+                if !inbound.is_attached() {
+                    outbound.close(Code::FirstFrameTimeout.refuse());
+                }
+                inbound.settle();
+                continue;
+            }
+        };
+        match frame {
+            Ok(Some(frame)) => {
+                if let Err(refusal) = inbound.receive(Encoding::Protobuf, &frame, Instant::now()).await {
+                    outbound.close(refusal);
+                }
+            }
+            Ok(None) => break,
+            Err(status) => {
+                outbound.close(reason_of(&status));
+                break;
+            }
+        }
+    }
+    outbound.close(Code::ConnectionLost.refuse());
+    let reason = outbound.closed().unwrap_or(Code::ConnectionLost);
+    inbound.end("grpc", reason).await;
+}
+
+fn reason_of(status: &Status) -> Refusal {
+    match status.code() {
+        tonic::Code::OutOfRange | tonic::Code::ResourceExhausted => {
+            Code::LimitExceeded.because("limits.frame_bytes: the frame is too large")
+        }
+        tonic::Code::InvalidArgument => Code::BadRequest.refuse(),
+        _ => Code::ConnectionLost.refuse(),
+    }
+}
+
+/// The response stream: what waits in the outbound queue.
+struct Pushes {
+    gateway: Arc<Gateway>,
+    outbound: Arc<Outbound>,
+    batch: Batch,
+    /// Of the batch's frames.
+    next: usize,
+    closing: Option<Box<Refusal>>,
+    said_leave: bool,
+    /// Tells the reader when the client has hung up and the stream is dropped.
+    _gone: DropGuard,
+}
+
+impl Stream for Pushes {
+    type Item = Result<Bytes, Status>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = &mut *self;
+        loop {
+            if let Some(frame) = this.batch.frames.get_mut(this.next) {
+                this.next += 1;
+                return Poll::Ready(Some(Ok(std::mem::take(frame))));
+            }
+            if this.next > 0 {
+                let pushes = u32::try_from(std::mem::take(&mut this.next)).unwrap_or(u32::MAX);
+                this.batch.frames.clear();
+                this.outbound.written(&mut this.batch);
+                this.gateway.observe(&Event::Delivered { pushes });
+            }
+            if let Some(refusal) = &this.closing {
+                if !this.said_leave {
+                    this.said_leave = true;
+                    return Poll::Ready(Some(Ok(encode(Encoding::Protobuf, &leave_push(refusal)))));
+                }
+                let status = refusal.to_status();
+                this.closing = None;
+                return Poll::Ready(Some(Err(status)));
+            }
+            if this.said_leave {
+                return Poll::Ready(None);
+            }
+            ready!(this.outbound.poll_waiting(cx));
+            this.closing = this.outbound.take(&mut this.batch);
+        }
+    }
+}
+
+/// Bytes as they are: frames are encoded elsewhere, and decoded where both transports meet.
+#[derive(Clone, Copy, Debug)]
+struct Frames;
+
+impl Codec for Frames {
+    type Encode = Bytes;
+    type Decode = Bytes;
+    type Encoder = Self;
+    type Decoder = Self;
+
+    fn encoder(&mut self) -> Self {
+        *self
+    }
+
+    fn decoder(&mut self) -> Self {
+        *self
+    }
+}
+
+impl Encoder for Frames {
+    type Item = Bytes;
+    type Error = Status;
+
+    fn encode(&mut self, frame: Bytes, to: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        to.put(frame);
+        Ok(())
+    }
+}
+
+impl Decoder for Frames {
+    type Item = Bytes;
+    type Error = Status;
+
+    fn decode(&mut self, from: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
+        Ok(Some(from.copy_to_bytes(from.remaining())))
+    }
+}

@@ -66,7 +66,7 @@ macro_rules! enum_json {
                 let upper = format!(concat!($prefix, "{}"), name.to_ascii_uppercase());
                 match v1::$Enum::from_str_name(&upper) {
                     Some(value) => Ok(value as i32),
-                    None => Err(E::custom(format_args!("`{name}` is not one of {}", allowed()))),
+                    None => Err(E::custom(format_args!("`{name:.64}` is not one of {}", allowed()))),
                 }
             }
 

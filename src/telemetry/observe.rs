@@ -1,1 +1,189 @@
-//! (being written)
+//! One exhaustive match: what each event does to metrics and logs. A new event without a decision does not compile.
+//!
+//! Nothing else counts and nothing else logs facts about signals, sessions, rooms and connections. Names of rooms,
+//! sessions and identities appear in lines only, never as labels; tokens, descriptions, candidates, metadata and data in neither.
+
+use std::{net::IpAddr, time::Instant};
+
+use tracing::{debug, info, trace, warn};
+
+use super::{Telemetry, catalog, quiet::Quiet};
+use crate::{
+    event::{DrainPhase, Event, Outcome},
+    protocol::{Code, OpKind},
+};
+
+/// Places in [`catalog::RESULTS`].
+const OK: usize = 0;
+const ERROR: usize = 1;
+
+/// Lines that a storm would repeat.
+#[derive(Debug)]
+pub(super) struct QuietLines {
+    /// By code.
+    sheds: [Quiet; Code::ALL.len()],
+    keys: [Quiet; catalog::KEY_SOURCES.len()],
+    introspection: Quiet,
+    admin_refused: Quiet,
+}
+
+impl Default for QuietLines {
+    fn default() -> Self {
+        Self {
+            sheds: std::array::from_fn(|_| Quiet::default()),
+            keys: std::array::from_fn(|_| Quiet::default()),
+            introspection: Quiet::default(),
+            admin_refused: Quiet::default(),
+        }
+    }
+}
+
+impl Telemetry {
+    /// Takes note of what happened at that moment.
+    pub fn observe(&self, event: &Event, at: Instant) {
+        let metrics = &self.metrics;
+        match event {
+            Event::SignalHandled { op, outcome: Outcome::Ok, .. } => {
+                metrics.signals.at(&self.recorder, *op as usize, 0).increment(1);
+            }
+            Event::SignalHandled { op, outcome: Outcome::Refused(code), .. } => self.signal_refused(*op, *code),
+            Event::Delivered { pushes } => metrics.deliveries.increment(u64::from(*pushes)),
+            Event::SessionOpened { session, identity, room, connection } => {
+                metrics.sessions_opened.increment(1);
+                let (session, identity, room) = (session.as_str(), identity.as_str(), room.as_str());
+                debug!(target: "signalbox", session, identity, room, connection = connection.0, "session opened");
+            }
+            Event::SessionResumed { session, recovered } => {
+                metrics.resumes.at(usize::from(!recovered)).increment(1);
+                debug!(target: "signalbox", session = session.as_str(), recovered, "session resumed");
+            }
+            Event::SessionDropped { session, reason } => {
+                metrics.sessions_dropped.at(*reason as usize).increment(1);
+                debug!(target: "signalbox", session = session.as_str(), reason = reason.name(), "session dropped");
+            }
+            Event::SessionClosed { session, reason } => {
+                metrics.sessions_closed.at(*reason as usize).increment(1);
+                debug!(target: "signalbox", session = session.as_str(), reason = reason.name(), "session closed");
+            }
+            Event::RoomCreated { room } => {
+                metrics.rooms_created.increment(1);
+                debug!(target: "signalbox", room = room.as_str(), "room created");
+            }
+            Event::RoomClosed { room, reason } => {
+                metrics.rooms_closed.at(*reason as usize).increment(1);
+                debug!(target: "signalbox", room = room.as_str(), reason = reason.name(), "room closed");
+            }
+            Event::PushDiscarded { buffer } => {
+                metrics.pushes_discarded.of(buffer).increment(1);
+                trace!(target: "signalbox", buffer, "oldest entry let go of");
+            }
+            Event::ConnectionOpened { transport } => {
+                metrics.connections.of(transport).increment(1);
+                trace!(target: "signalbox", transport, "connection opened");
+            }
+            Event::ConnectionClosed { transport, reason } => {
+                metrics.connections_closed.of(&self.recorder, transport, *reason as usize).increment(1);
+                trace!(target: "signalbox", transport, reason = reason.name(), "connection closed");
+            }
+            Event::Shed { code, peer_ip } => self.shed(*code, *peer_ip, at),
+            Event::AdminCalled { call, key, room, outcome: Outcome::Ok } => {
+                metrics.admin.of(&self.recorder, call, OK).increment(1);
+                info!(target: "signalbox", call, key = key.as_str(), room = room.as_deref(), "admin call");
+            }
+            Event::AdminCalled { call, key, room: _, outcome: Outcome::Refused(code) } => {
+                self.admin_refused(call, key, *code, at);
+            }
+            Event::DrainAdvanced { phase } => self.drain_advanced(*phase),
+            Event::KeysRefreshed { source, keys } => self.keys_refreshed(source, *keys, at),
+            Event::IntrospectionFailed => self.introspection_failed(at),
+            Event::CertificatesReloaded { ok } => self.certificates_reloaded(*ok),
+        }
+    }
+
+    /// Tells what the last repeated lines held back, once their time has come; called about once a second.
+    pub fn settle(&self, at: Instant) {
+        let now = self.milliseconds(at);
+        let told = |quiet: &Quiet, line: &str, reason: &str| {
+            let held_back = quiet.settle(now);
+            if held_back > 0 {
+                warn!(target: "signalbox", line, reason, held_back, "repeated lines were held back");
+            }
+        };
+        for (quiet, reason) in self.quiet.sheds.iter().zip(catalog::CODES) {
+            told(quiet, "shed", reason);
+        }
+        for (quiet, source) in self.quiet.keys.iter().zip(catalog::KEY_SOURCES) {
+            told(quiet, "keys not refreshed", source);
+        }
+        told(&self.quiet.introspection, "token not introspected", "");
+        told(&self.quiet.admin_refused, "admin call refused", "");
+    }
+
+    fn milliseconds(&self, at: Instant) -> u64 {
+        at.saturating_duration_since(self.started).as_millis() as u64
+    }
+
+    fn signal_refused(&self, op: OpKind, code: Code) {
+        self.metrics.signals.at(&self.recorder, op as usize, code as usize + 1).increment(1);
+        debug!(target: "signalbox", op = op.name(), code = code.name(), "signal refused");
+    }
+
+    fn shed(&self, code: Code, peer_ip: Option<IpAddr>, at: Instant) {
+        self.metrics.sheds.at(code as usize).increment(1);
+        if let Some(held_back) = self.quiet.sheds[code as usize].admit(self.milliseconds(at)) {
+            let peer_ip = peer_ip.map(tracing::field::display);
+            warn!(target: "signalbox", reason = code.name(), peer_ip, held_back, "shed");
+        }
+    }
+
+    /// A change that was made is always on record; a refusal, which anyone with a token can repeat, is not each time.
+    fn admin_refused(&self, call: &str, key: &str, code: Code, at: Instant) {
+        self.metrics.admin.of(&self.recorder, call, ERROR).increment(1);
+        if let Some(held_back) = self.quiet.admin_refused.admit(self.milliseconds(at)) {
+            warn!(target: "signalbox", call, key, code = code.name(), held_back, "admin call refused");
+        }
+    }
+
+    fn drain_advanced(&self, phase: DrainPhase) {
+        for (place, gauge) in self.metrics.drain.iter().enumerate() {
+            gauge.set(if place == phase as usize { 1.0 } else { 0.0 });
+        }
+        info!(target: "signalbox", phase = phase_name(phase), "drain advanced");
+    }
+
+    fn keys_refreshed(&self, source: &str, keys: Option<usize>, at: Instant) {
+        let result = if keys.is_some() { OK } else { ERROR };
+        self.metrics.keys_refreshed.of(&self.recorder, source, result).increment(1);
+        if let Some(keys) = keys {
+            debug!(target: "signalbox", source, keys, "keys refreshed");
+            return;
+        }
+        let known = catalog::KEY_SOURCES.iter().position(|known| *known == source);
+        let quiet = &self.quiet.keys[known.unwrap_or(catalog::KEY_SOURCES.len() - 1)];
+        if let Some(held_back) = quiet.admit(self.milliseconds(at)) {
+            warn!(target: "signalbox", source, held_back, "keys not refreshed; the old ones stay in use");
+        }
+    }
+
+    fn introspection_failed(&self, at: Instant) {
+        self.metrics.introspection_failures.increment(1);
+        if let Some(held_back) = self.quiet.introspection.admit(self.milliseconds(at)) {
+            warn!(target: "signalbox", held_back, "a token could not be introspected: the endpoint does not answer");
+        }
+    }
+
+    fn certificates_reloaded(&self, ok: bool) {
+        if ok {
+            self.metrics.certificates.at(OK).increment(1);
+            info!(target: "signalbox", "certificates reloaded");
+        } else {
+            self.metrics.certificates.at(ERROR).increment(1);
+            warn!(target: "signalbox", "certificates not reloaded; the old ones stay in use");
+        }
+    }
+}
+
+/// The metrics', logs' and ops port's word for a phase.
+pub const fn phase_name(phase: DrainPhase) -> &'static str {
+    catalog::PHASES[phase as usize]
+}

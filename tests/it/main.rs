@@ -1,1 +1,15 @@
-//! Black-box tests: the real binary over real sockets.
+//! Black-box tests: the real binary over real sockets, on ports of its own.
+
+#![allow(clippy::print_stderr)] // a failed test shows what it saw
+#![allow(clippy::unwrap_used)] // a test that cannot go on says where
+
+mod bad_frames;
+mod bad_tokens;
+mod bounds;
+mod browser;
+mod corpus;
+mod drain;
+mod grants;
+mod harness;
+mod listeners;
+mod resume;

@@ -1,0 +1,130 @@
+//! The tree written down: as it is in force, and as an example with every key.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value as Json;
+
+use super::{
+    Loaded,
+    mistake::Source,
+    read::env_name,
+    schema::{Key, Part, Setting, Visitor, join},
+    tree::Config,
+};
+
+/// One key as it is in force.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Row {
+    /// The key.
+    pub key: String,
+    /// Its value; secrets are hidden.
+    pub value: Json,
+    /// Where it came from.
+    pub source: Source,
+}
+
+impl Loaded {
+    /// Every key, its value and where that came from.
+    pub fn rows(&self) -> Vec<Row> {
+        let mut listing = Listing { provenance: &self.provenance, rows: Vec::new() };
+        self.config.clone().visit("", &mut listing);
+        listing.rows
+    }
+}
+
+struct Listing<'a> {
+    provenance: &'a BTreeMap<String, Source>,
+    rows: Vec<Row>,
+}
+
+impl Visitor for Listing<'_> {
+    fn section(&mut self, _at: &str, _why: &'static [&'static str]) {}
+
+    fn key<T: Setting>(&mut self, key: Key<'_>, slot: &mut T, _rule: &T::Rule) {
+        let source = self.provenance.get(key.path).cloned().unwrap_or_default();
+        self.rows.push(Row { key: key.path.to_owned(), value: slot.shown(), source });
+    }
+
+    fn names(&mut self, _at: &str, present: Vec<String>, _example: &str) -> Vec<String> {
+        present
+    }
+
+    fn items(&mut self, at: &str, present: usize) -> Vec<String> {
+        // one that was written without being a list keeps the name that it was written with
+        let first = format!("{at}.0.");
+        let listed = self.provenance.range(first.clone()..).next().is_some_and(|(key, _)| key.starts_with(&first));
+        match (present, listed) {
+            (1, false) => vec![at.to_owned()],
+            _ => (0..present).map(|i| join(at, &i.to_string())).collect(),
+        }
+    }
+}
+
+/// The example file: every key with what it is, what is allowed, its default and its variable.
+pub fn example() -> String {
+    let mut example = Example { text: PREFACE.to_owned(), open: 0 };
+    Config::default().visit("", &mut example);
+    example.text
+}
+
+const PREFACE: &str = "\
+# signalbox: every key of the configuration, each commented out and at its default.
+#
+# Defaults < this file < environment < flags. Lists in the environment are separated by commas.
+# `signalbox config check --config FILE` finds all mistakes at once; `signalbox config show` tells where each
+# value came from. This file is what `signalbox config example` prints.
+";
+
+struct Example {
+    text: String,
+    /// How many sections of names or lists we are in: those exist only when somebody wants them.
+    open: usize,
+}
+
+impl Example {
+    fn line(&mut self, line: &str) {
+        self.text.push_str(line.trim_end());
+        self.text.push('\n');
+    }
+
+    fn because(&mut self, why: &[&str]) {
+        for line in why {
+            self.line(&format!("# {}", line.trim()));
+        }
+    }
+}
+
+impl Visitor for Example {
+    fn section(&mut self, at: &str, why: &'static [&'static str]) {
+        if at.is_empty() {
+            return;
+        }
+        self.line("");
+        self.because(why);
+        match (self.open, at) {
+            (0, _) => self.line(&format!("[{at}]")),
+            (_, "ice.servers") => self.line("#[[ice.servers]]"),
+            _ => self.line(&format!("#[{at}]")),
+        }
+        self.open = 0;
+    }
+
+    fn key<T: Setting>(&mut self, key: Key<'_>, slot: &mut T, rule: &T::Rule) {
+        let name = key.path.rsplit('.').next().unwrap_or(key.path);
+        self.line("");
+        self.because(key.why);
+        self.line(&format!("# Allowed: {}", T::allowed(rule)));
+        self.line(&format!("# Default: {}  ({})", slot.shown(), env_name(key.path)));
+        self.line(&format!("#{name} = {}", slot.shown()));
+    }
+
+    fn names(&mut self, _at: &str, _present: Vec<String>, example: &str) -> Vec<String> {
+        self.open += 1;
+        vec![example.to_owned()]
+    }
+
+    fn items(&mut self, at: &str, _present: usize) -> Vec<String> {
+        self.open += 1;
+        vec![at.to_owned()]
+    }
+}

@@ -1,0 +1,142 @@
+//! The tree: every section and key, with its type, default, bounds and reason.
+
+mod auth;
+mod ports;
+mod rooms;
+
+pub use auth::{ApiKey, Auth, Expiry, Introspection, Jwks, Oidc, Role};
+pub use ports::{Client, Ops, Tls};
+pub use rooms::{Ice, IceServer, Limits, Rooms};
+
+use super::{
+    schema::section,
+    values::{List, Millis, Seconds, Text},
+};
+use crate::{
+    auth::settings::Secret,
+    telemetry::logs::{Format, check_level},
+};
+
+section! {
+    /// The configuration of a router.
+    pub struct Config {
+        keys {}
+        sections {
+            /// The process.
+            server: Server;
+            /// The port for clients and the admin API.
+            client: Client;
+            /// The port for operators.
+            ops: Ops;
+            /// Whose tokens are accepted.
+            auth: Auth;
+            /// Rooms and what they remember.
+            rooms: Rooms;
+            /// Bounds.
+            limits: Limits;
+            /// Servers that clients find a path with.
+            ice: Ice;
+            /// Coming back after a lost connection.
+            resume: Resume;
+            /// The way out.
+            drain: Drain;
+            /// One signal.
+            signal: Signal;
+            /// Logs.
+            log: Log;
+        }
+    }
+}
+
+section! {
+    /// The process.
+    pub struct Server {
+        keys {
+            /// Where this router runs; told to clients and put on metrics.
+            /// One word is right for a router that runs alone.
+            region: String = "default".to_owned(), LABEL;
+            /// Regions that clients may name and that metrics keep apart; others count as `other`.
+            /// None but this router's own by default, so that metrics stay small.
+            regions: Vec<String> = Vec::new(), List { count: 0..=64, each: LABEL };
+            /// Worker threads, each with a slice of the rooms; 0: as many as cores.
+            /// More than cores only adds switching.
+            workers: usize = 0, 0..=1024;
+        }
+    }
+}
+
+section! {
+    /// Coming back after a lost connection.
+    pub struct Resume {
+        keys {
+            /// Signs resume tokens; all routers of a fleet share it.
+            /// Without one it is random: tokens then do not survive a restart.
+            secret: Option<Secret> = None, SECRET_BYTES;
+            /// The same, read from a file; its last line break does not count.
+            secret_file: Option<std::path::PathBuf> = None, ();
+        }
+    }
+}
+
+section! {
+    /// The way out: SIGTERM advises all sessions to reconnect, spread over a window, and then closes.
+    pub struct Drain {
+        keys {
+            /// Length of the window.
+            /// Thirty seconds fit inside the grace that orchestrators give before they kill.
+            seconds: Seconds = Seconds(30), 0..=3600;
+            /// Where drained clients are sent; empty: to where they came from.
+            /// A balancer in front finds another router by itself.
+            reconnect_url: String = String::new(), RECONNECT_URL;
+        }
+    }
+}
+
+section! {
+    /// One signal, from its arrival to its answer.
+    pub struct Signal {
+        keys {
+            /// How long a signal may wait for its shard before it is shed as `overloaded`.
+            /// The deadline that the router promises for any one signal.
+            timeout_ms: Millis = Millis(150), 10..=10_000;
+        }
+    }
+}
+
+section! {
+    /// Logs, on standard error.
+    pub struct Log {
+        keys {
+            /// What is logged: off, error, warn, info, debug, trace, or a list as `warn,signalbox=debug`.
+            /// `info` tells what an operator acts on and stays quiet under load.
+            level: String = "info".to_owned(), LEVEL;
+            /// `pretty` for people, `json` for collectors, `auto`: pretty on a terminal and JSON elsewhere.
+            format: Format = Format::Auto, ();
+        }
+    }
+}
+
+/// A word that can be a metric's label.
+const LABEL: Text = Text { allowed: "1 to 64 of a-z A-Z 0-9 - _ .", test: is_label };
+/// A shared secret: as long as SHA-256's output (RFC 7518 section 3.2), and no more than makes sense.
+pub(super) const SECRET_BYTES: std::ops::RangeInclusive<usize> = 32..=4096;
+const RECONNECT_URL: Text =
+    Text { allowed: "a URL, ws:// or wss:// or http:// or https://, or empty", test: is_reconnect };
+const LEVEL: Text = Text {
+    allowed: "off, error, warn, info, debug, trace, or a list as warn,signalbox=debug",
+    test: |t| check_level(t).is_ok(),
+};
+/// Names, claims, issuers.
+const WORDS: Text = Text { allowed: "1 to 256 bytes", test: |t| (1..=256).contains(&t.len()) };
+
+fn is_label(text: &str) -> bool {
+    (1..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
+}
+
+fn is_reconnect(text: &str) -> bool {
+    text.is_empty()
+        || text.parse::<http::Uri>().is_ok_and(|uri| {
+            matches!(uri.scheme_str(), Some("ws" | "wss" | "http" | "https"))
+                && uri.authority().is_some_and(|a| !a.as_str().contains('@'))
+        })
+}

@@ -1,0 +1,190 @@
+//! One connection's frames on their way in: decode, check, hand to the shard of the room.
+
+use std::{sync::Arc, time::Instant};
+
+use super::{Admission, Gateway, door::Places};
+use crate::{
+    auth::Grant,
+    event::{Event, Outcome},
+    ids::{ConnectionId, RoomId},
+    io::{
+        outbound::{Attachment, Outbound},
+        shard::Arrival,
+    },
+    protocol::{
+        Code, Encoding, OpKind, Refusal, codec, encode,
+        v1::{self, ClientFrame, ServerFrame, client_frame::Op, server_frame::Body},
+        validate,
+    },
+    router::{Input, Opening},
+};
+
+/// See the module. Says `Lost` to its shard when [`end`](Self::end) is called, which every transport must do.
+pub(crate) struct Inbound {
+    gateway: Arc<Gateway>,
+    id: ConnectionId,
+    outbound: Arc<Outbound>,
+    /// Kept until the connection is attached; the session has its own then.
+    grant: Option<Box<Grant>>,
+    room: Option<Box<str>>,
+    shard: Option<usize>,
+    encoding: Option<Encoding>,
+    _places: Places,
+}
+
+impl std::fmt::Debug for Inbound {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Inbound").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+impl Inbound {
+    /// For a connection that was just let in.
+    pub(crate) fn new(gateway: Arc<Gateway>, admission: Admission) -> Self {
+        let (id, outbound) = gateway.connection();
+        let Admission { grant, room, places, .. } = admission;
+        Self { gateway, id, outbound, grant: Some(grant), room, shard: None, encoding: None, _places: places }
+    }
+
+    /// The queue of the connection's pushes.
+    pub(crate) fn outbound(&self) -> &Arc<Outbound> {
+        &self.outbound
+    }
+
+    /// Lets go of what only an opening needs, once there can be no further one.
+    pub(crate) fn settle(&mut self) {
+        if self.grant.is_some() && self.outbound.attachment() == Attachment::Attached {
+            self.grant = None;
+            self.room = None;
+        }
+    }
+
+    /// Whether the connection belongs to a session.
+    pub(crate) fn is_attached(&self) -> bool {
+        self.outbound.attachment() == Attachment::Attached
+    }
+
+    /// Takes one frame.
+    ///
+    /// # Errors
+    /// Only what ends the connection; everything else is answered.
+    pub(crate) async fn receive(&mut self, encoding: Encoding, bytes: &[u8], received: Instant) -> Result<(), Refusal> {
+        match self.encoding {
+            None => {
+                self.encoding = Some(encoding);
+                self.outbound.set_encoding(encoding);
+            }
+            Some(chosen) if chosen != encoding => return Err(Code::WrongEncoding.refuse()),
+            Some(_) => {}
+        }
+        let limit = self.gateway.settings.limits.frame_bytes;
+        if bytes.len() > limit {
+            let why = format!("limits.frame_bytes: a frame of {} bytes, at most {limit}", bytes.len());
+            return self.refuse(
+                codec::id_of_broken(encoding, bytes),
+                OpKind::Unknown,
+                Code::LimitExceeded.because(why),
+                received,
+            );
+        }
+        let frame = match codec::decode(encoding, bytes) {
+            Ok(frame) => frame,
+            Err(refusal) => {
+                return self.refuse(codec::id_of_broken(encoding, bytes), OpKind::Unknown, refusal, received);
+            }
+        };
+        let (id, op) = (frame.id, OpKind::of(frame.op.as_ref()));
+        match self.hand_on(encoding, frame, received).await {
+            Ok(()) => Ok(()),
+            Err(refusal) => self.refuse(id, op, refusal, received),
+        }
+    }
+
+    async fn hand_on(&mut self, encoding: Encoding, frame: ClientFrame, received: Instant) -> Result<(), Refusal> {
+        validate::validate(encoding, &frame, &self.gateway.settings.limits)?;
+        let opens = matches!(frame.op, Some(Op::Join(_) | Op::Resume(_)));
+        match (self.outbound.attachment(), opens) {
+            (Attachment::None, true) => self.open(frame, received).await,
+            (Attachment::None, false) => Err(Code::NotJoined.refuse()),
+            (Attachment::Pending | Attachment::Attached, _) => {
+                let grant = self.fresh_grant(&frame).await?;
+                let frame = Box::new(frame);
+                let input = Input::Frame { connection: self.id, frame, grant, received };
+                let shard = self.shard.expect("an opening under way has a shard");
+                self.gateway.shards.send(shard, Arrival::Input(input)).await
+            }
+        }
+    }
+
+    /// The grant of an `update`'s token.
+    async fn fresh_grant(&self, frame: &ClientFrame) -> Result<Option<Box<Grant>>, Refusal> {
+        match &frame.op {
+            Some(Op::Update(update)) if !update.token.is_empty() => {
+                Ok(Some(Box::new(self.gateway.authenticator.verify(&update.token).await?)))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    async fn open(&mut self, frame: ClientFrame, received: Instant) -> Result<(), Refusal> {
+        let id = frame.id;
+        let (room, opening) = match frame.op {
+            Some(Op::Join(join)) => {
+                if self.room.as_deref().is_some_and(|asked| asked != join.room) {
+                    return Err(Code::WrongRoom.because("join.room differs from the connection's ?room="));
+                }
+                (RoomId::from(join.room.as_str()), Opening::Join(join))
+            }
+            Some(Op::Resume(resume)) => {
+                let claims = self.gateway.resume_tokens.verify(&resume.resume_token)?;
+                (claims.room.clone(), Opening::Resume { claims, resume })
+            }
+            _ => return Err(Code::NotJoined.refuse()),
+        };
+        let grant = self.grant.clone().ok_or_else(|| Code::AlreadyJoined.refuse())?;
+        let shard = self.gateway.shards.of(&room);
+        if let Some(before) = self.shard.replace(shard)
+            && before != shard
+        {
+            self.gateway.shards.lost(before, self.id, Code::Left).await;
+        }
+        self.outbound.set_attachment(Attachment::Pending);
+        let input = Input::Open { connection: self.id, grant, id, opening, received };
+        let sent = self.gateway.shards.send(shard, Arrival::Open(self.id, self.outbound.clone(), input)).await;
+        if sent.is_err() {
+            self.outbound.set_attachment(Attachment::None);
+        }
+        sent
+    }
+
+    /// Answers what did not reach a shard.
+    fn refuse(&self, id: Option<u64>, op: OpKind, refusal: Refusal, received: Instant) -> Result<(), Refusal> {
+        let outcome = Outcome::Refused(refusal.code);
+        self.gateway.observe(&Event::SignalHandled { op, outcome, took: received.elapsed() });
+        let frame = ServerFrame { id, body: Some(Body::Error(refusal.to_wire())) };
+        let bytes = encode(self.outbound.encoding(), &frame);
+        self.outbound.push(bytes).map_err(|_| Code::SlowReader.refuse())
+    }
+
+    /// The connection is over.
+    pub(crate) async fn end(self, transport: &'static str, reason: Code) {
+        if let Some(shard) = self.shard {
+            self.gateway.shards.lost(shard, self.id, reason).await;
+        }
+        self.gateway.observe(&Event::ConnectionClosed { transport, reason });
+    }
+}
+
+/// The last push of a connection.
+pub(crate) fn leave_push(refusal: &Refusal) -> ServerFrame {
+    ServerFrame {
+        id: None,
+        body: Some(Body::Leave(v1::LeavePush {
+            code: refusal.code.name().to_owned(),
+            number: refusal.code.number().into(),
+            message: refusal.message.clone().into_owned(),
+            reconnect: refusal.code.reconnect(),
+            retry_after_ms: refusal.retry_after_ms,
+        })),
+    }
+}

@@ -1,0 +1,230 @@
+//! One WebSocket connection: a single task that reads, writes, pings and times out.
+//!
+//! The writer yields once after it wakes, then takes its whole queue and writes it vectored: fewer write
+//! calls than deliveries. Reading goes on while a write is held up by the client.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+    time::{Duration, Instant},
+};
+
+use futures_util::{Sink, SinkExt, Stream, StreamExt};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    time::Sleep,
+};
+use tokio_websockets::{CloseCode, Config, Limits, Message, ServerBuilder, WebSocketStream};
+
+use super::{Gateway, Inbound, inbound::leave_push, upgrade::Rewound};
+use crate::{
+    event::Event,
+    io::outbound::Batch,
+    protocol::{Code, Encoding, Refusal, encode},
+};
+
+/// The least time that a ping's answer is given.
+const ANSWER_MIN: Duration = Duration::from_millis(500);
+
+/// What woke the task.
+enum Step {
+    Received(Message),
+    /// The transport ended.
+    Ended(Code),
+    /// Frames wait in the outbound queue, or it must close.
+    Waiting,
+    Flushed,
+    Timer,
+}
+
+struct Socket {
+    stream: WebSocketStream<Rewound>,
+    batch: Batch,
+    /// Pushes of the batch being flushed.
+    flushing: Option<u32>,
+    heard: Instant,
+    pinged: bool,
+}
+
+/// Runs a connection until it ends, then tells its shard.
+pub(super) async fn run(gateway: &Gateway, stream: Rewound, mut inbound: Inbound) {
+    gateway.observe(&Event::ConnectionOpened { transport: "websocket" });
+    // a little above the limit, so that a frame just past it is answered by name; far past it the codec closes
+    let largest = gateway.settings.limits.frame_bytes.saturating_mul(2);
+    let stream = ServerBuilder::new()
+        .limits(Limits::default().max_payload_len(Some(largest)))
+        .config(Config::default().flush_threshold(usize::MAX).frame_size(usize::MAX))
+        .serve(stream);
+    let mut socket = Socket { stream, batch: Batch::default(), flushing: None, heard: Instant::now(), pinged: false };
+    let ended = socket.exchange(gateway, &mut inbound).await;
+    let encoding = inbound.outbound().encoding();
+    // the room must not wait for a client that is slow to go
+    match ended {
+        Ok(code) => {
+            inbound.end("websocket", code).await;
+            if code != Code::ConnectionLost {
+                tokio::time::timeout(gateway.settings.close_timeout, socket.hang_up()).await.ok();
+            }
+        }
+        Err(refusal) => {
+            inbound.end("websocket", refusal.code).await;
+            tokio::time::timeout(gateway.settings.close_timeout, socket.close(encoding, &refusal)).await.ok();
+        }
+    }
+}
+
+impl Socket {
+    /// Ends with the reason when the client is gone, with a refusal when it must be told.
+    async fn exchange(&mut self, gateway: &Gateway, inbound: &mut Inbound) -> Result<Code, Refusal> {
+        let timer = tokio::time::sleep(gateway.settings.first_frame_timeout);
+        tokio::pin!(timer);
+        loop {
+            let step = std::future::poll_fn(|cx| self.poll_step(cx, inbound, timer.as_mut())).await;
+            match step {
+                Step::Received(message) => {
+                    let received = Instant::now();
+                    self.heard = received;
+                    self.pinged = false;
+                    self.receive(inbound, message, received).await?;
+                }
+                Step::Waiting => {
+                    // others of this turn may add to the queue before it is written: one write call for all
+                    tokio::task::yield_now().await;
+                    inbound.settle();
+                    self.write(inbound)?;
+                }
+                Step::Flushed => {
+                    inbound.outbound().written(&mut self.batch);
+                    if let Some(pushes) = self.flushing.take() {
+                        gateway.observe(&Event::Delivered { pushes });
+                    }
+                }
+                Step::Timer => self.keep_alive(gateway, inbound, timer.as_mut())?,
+                Step::Ended(code) => return Ok(code),
+            }
+        }
+    }
+
+    fn poll_step(&mut self, cx: &mut Context<'_>, inbound: &Inbound, timer: Pin<&mut Sleep>) -> Poll<Step> {
+        if self.flushing.is_some() {
+            match Pin::new(&mut self.stream).poll_flush(cx) {
+                Poll::Ready(Ok(())) => return Poll::Ready(Step::Flushed),
+                Poll::Ready(Err(_)) => return Poll::Ready(Step::Ended(Code::ConnectionLost)),
+                Poll::Pending => {}
+            }
+        }
+        let waiting = if self.flushing.is_some() {
+            inbound.outbound().poll_closing(cx)
+        } else {
+            inbound.outbound().poll_waiting(cx)
+        };
+        if waiting.is_ready() {
+            return Poll::Ready(Step::Waiting);
+        }
+        if let Poll::Ready(received) = Pin::new(&mut self.stream).poll_next(cx) {
+            return Poll::Ready(match received {
+                Some(Ok(message)) => Step::Received(message),
+                Some(Err(error)) => Step::Ended(reason_of(&error)),
+                None => Step::Ended(Code::ConnectionLost),
+            });
+        }
+        timer.poll(cx).map(|()| Step::Timer)
+    }
+
+    async fn receive(&mut self, inbound: &mut Inbound, message: Message, received: Instant) -> Result<(), Refusal> {
+        let encoding = match &message {
+            message if message.is_text() => Encoding::Json,
+            message if message.is_binary() => Encoding::Protobuf,
+            // the codec answers pings and closes by itself; it wants to be polled for it
+            _ => return Ok(()),
+        };
+        inbound.receive(encoding, message.as_payload(), received).await
+    }
+
+    /// Takes all that waits and begins to write it.
+    fn write(&mut self, inbound: &Inbound) -> Result<(), Refusal> {
+        let text = inbound.outbound().encoding() == Encoding::Json;
+        // while a flush is under way only a close may come through: its frames wait behind
+        let mut taken = Batch::default();
+        let close = match self.flushing {
+            Some(_) => inbound.outbound().take(&mut taken),
+            None => inbound.outbound().take(&mut self.batch),
+        };
+        let frames = if taken.frames.is_empty() { &mut self.batch.frames } else { &mut taken.frames };
+        let pushes = u32::try_from(frames.len()).unwrap_or(u32::MAX);
+        for frame in frames.drain(..) {
+            let message = if text { Message::text(frame) } else { Message::binary(frame) };
+            // fails only when the stream is closing already, which its reading side reports
+            self.stream.start_send_unpin(message).ok();
+        }
+        if self.batch.frames.capacity() > 64 {
+            self.batch.frames.shrink_to(8);
+        }
+        match close {
+            Some(refusal) => Err(*refusal),
+            None => {
+                self.flushing = Some(pushes);
+                Ok(())
+            }
+        }
+    }
+
+    /// Finds connections that never speak, and those that no longer do.
+    fn keep_alive(&mut self, gateway: &Gateway, inbound: &Inbound, timer: Pin<&mut Sleep>) -> Result<(), Refusal> {
+        if !inbound.is_attached() {
+            return Err(Code::FirstFrameTimeout.refuse());
+        }
+        let settings = &gateway.settings;
+        let silent = self.heard.elapsed();
+        // the first look may come late (first_frame_timeout): whoever was never pinged is not dead
+        if silent >= settings.idle_timeout && self.pinged {
+            return Err(Code::Idle.refuse());
+        }
+        let mut next = settings.ping;
+        if silent < settings.ping {
+            next = settings.ping - silent;
+        } else {
+            if !self.pinged {
+                self.pinged = true;
+                self.stream.start_send_unpin(Message::ping("")).ok();
+                self.flushing = self.flushing.or(Some(0));
+            }
+            next = next.min(settings.idle_timeout.saturating_sub(silent).max(ANSWER_MIN));
+        }
+        timer.reset(tokio::time::Instant::now() + next);
+        Ok(())
+    }
+
+    /// Says `leave`, closes with the code, and waits for the client to have read it.
+    async fn close(&mut self, encoding: Encoding, refusal: &Refusal) {
+        let leave = encode(encoding, &leave_push(refusal));
+        let message = if encoding == Encoding::Json { Message::text(leave) } else { Message::binary(leave) };
+        self.stream.start_send_unpin(message).ok();
+        let code = CloseCode::try_from(refusal.code.number()).unwrap_or(CloseCode::INTERNAL_SERVER_ERROR);
+        self.stream.start_send_unpin(Message::close(Some(code), refusal.code.name())).ok();
+        if self.stream.flush().await.is_ok() {
+            while let Some(Ok(_)) = self.stream.next().await {}
+        }
+    }
+
+    /// Lets the codec's own close frame out. What the client still sends is read and dropped: closing a socket
+    /// with unread bytes resets it, and the reset would overtake the close frame.
+    async fn hang_up(&mut self) {
+        if self.stream.flush().await.is_err() {
+            return;
+        }
+        let socket = self.stream.get_mut();
+        socket.shutdown().await.ok();
+        let mut dropped = [0; 4096];
+        while matches!(socket.read(&mut dropped).await, Ok(1..)) {}
+    }
+}
+
+/// What a broken transport counts as. The codec has told the client already (1002, 1007, 1009).
+fn reason_of(error: &tokio_websockets::Error) -> Code {
+    match error {
+        tokio_websockets::Error::PayloadTooLong { .. } => Code::LimitExceeded,
+        tokio_websockets::Error::Protocol(_) => Code::BadRequest,
+        _ => Code::ConnectionLost,
+    }
+}

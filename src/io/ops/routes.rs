@@ -1,0 +1,100 @@
+//! What the ops port answers.
+
+use std::{sync::Arc, time::Instant};
+
+use axum::{
+    Json, Router,
+    extract::{DefaultBodyLimit, State},
+    middleware,
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use http::{StatusCode, header};
+use serde_json::{Map, Value, json};
+
+use super::{
+    guard::{self, Guard},
+    process,
+    state::{self, Latch},
+};
+use crate::{
+    protocol::Code,
+    telemetry::{Telemetry, observe::phase_name},
+};
+
+/// No handler reads a body; one that will is bounded.
+const BODY_BYTES_MAX: usize = 64 * 1024;
+
+const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+const INDEX: &str = concat!(
+    "signalbox ",
+    env!("CARGO_PKG_VERSION"),
+    "\n\n\
+    /health/live    200 while the process runs\n\
+    /health/ready   200 while new sessions may be sent here, else 503, and why\n\
+    /metrics        Prometheus text\n\
+    /api/status     version, drain phase, uptime, who is there\n"
+);
+
+/// What the answers are made of.
+#[derive(Clone)]
+pub(super) struct Shared {
+    pub(super) telemetry: Arc<Telemetry>,
+    pub(super) state: Arc<state::State>,
+}
+
+/// All routes, behind the guard.
+pub(super) fn router(shared: Shared, guard: Guard) -> Router {
+    Router::new()
+        .route("/", get(async || INDEX))
+        .route("/health/live", get(async || "live\n"))
+        .route("/health/ready", get(ready))
+        .route("/metrics", get(metrics))
+        .route("/api/status", get(status))
+        .fallback(async || (StatusCode::NOT_FOUND, "no such page; / lists those there are\n"))
+        .layer(middleware::from_fn_with_state(guard, guard::check))
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .with_state(shared)
+}
+
+/// A refusal in the shape that the client port's have.
+pub(super) fn refusal(code: Code, message: &str) -> Response {
+    let status = StatusCode::from_u16(code.http()).expect("the table's statuses are valid");
+    (status, Json(json!({ "error": { "code": code.name(), "message": message } }))).into_response()
+}
+
+async fn ready(State(shared): State<Shared>) -> Response {
+    let status = if shared.state.ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, [(header::CACHE_CONTROL, "no-store")], Json(Value::Object(health(&shared.state)))).into_response()
+}
+
+async fn status(State(shared): State<Shared>) -> Response {
+    let mut report = health(&shared.state);
+    let here = shared.telemetry.population();
+    report.insert("version".to_owned(), json!(env!("CARGO_PKG_VERSION")));
+    report.insert("uptime_seconds".to_owned(), json!(shared.state.uptime(Instant::now()).as_secs()));
+    report.insert("sessions".to_owned(), json!(here.sessions));
+    report.insert("rooms".to_owned(), json!(here.rooms));
+    report.insert("participants".to_owned(), json!(here.participants));
+    ([(header::CACHE_CONTROL, "no-store")], Json(Value::Object(report))).into_response()
+}
+
+fn health(state: &state::State) -> Map<String, Value> {
+    let latches: Map<_, _> =
+        Latch::ALL.into_iter().map(|latch| (latch.name().to_owned(), json!(state.latched(latch)))).collect();
+    Map::from_iter([
+        ("ready".to_owned(), json!(state.ready())),
+        ("phase".to_owned(), json!(phase_name(state.phase()))),
+        ("latches".to_owned(), Value::Object(latches)),
+    ])
+}
+
+/// Rendered on a thread beside this one: health answers meanwhile.
+async fn metrics(State(shared): State<Shared>) -> Response {
+    let rendered = tokio::task::spawn_blocking(move || shared.telemetry.render(process::read().as_ref()));
+    match rendered.await {
+        Ok(text) => ([(header::CONTENT_TYPE, METRICS_TYPE)], text).into_response(),
+        Err(_) => refusal(Code::Internal, Code::Internal.text()),
+    }
+}

@@ -1,0 +1,109 @@
+//! The latest events of a room by offset, bounded by count, age and bytes.
+//!
+//! Offsets have no gaps, so that an entry's offset is its distance from the tip. Knows audiences, not who is in them.
+
+use std::{collections::VecDeque, time::Instant};
+
+use bytes::Bytes;
+
+use super::{Audience, Bounds, Message};
+use crate::{
+    ids::{Identity, Offset},
+    protocol::v1::event::Kind,
+};
+
+/// What an entry weighs beside its content, roughly.
+const ENTRY_BYTES: usize = 128;
+
+/// What happened, to be told again.
+#[derive(Clone, Debug)]
+pub(super) enum Kept {
+    Event(Box<Kind>),
+    Message { from: Identity, data: Option<Box<str>>, bytes: Option<Bytes>, topic: Box<str> },
+}
+
+/// One offset's worth.
+#[derive(Debug)]
+pub(super) struct Entry {
+    at: Instant,
+    pub(super) audience: Audience,
+    bytes: usize,
+    pub(super) kept: Kept,
+}
+
+/// The log's end.
+#[derive(Debug, Default)]
+pub(super) struct History {
+    entries: VecDeque<Entry>,
+    tip: u64,
+    bytes: usize,
+}
+
+impl History {
+    pub(super) fn tip(&self) -> Offset {
+        Offset(self.tip)
+    }
+
+    pub(super) fn oldest(&self) -> Option<Instant> {
+        self.entries.front().map(|entry| entry.at)
+    }
+
+    pub(super) fn keep_event(&mut self, at: Instant, audience: Audience, kind: Kind, bounds: &Bounds) -> Offset {
+        let bytes = ENTRY_BYTES + kind.encoded_len();
+        self.append(Entry { at, audience, bytes, kept: Kept::Event(Box::new(kind)) }, bounds)
+    }
+
+    pub(super) fn keep_message(
+        &mut self,
+        at: Instant,
+        audience: Audience,
+        message: &Message,
+        bounds: &Bounds,
+    ) -> Offset {
+        let kept = Kept::Message {
+            from: message.from.clone(),
+            data: message.data.as_deref().map(Into::into),
+            // a copy, since the original may keep a whole read buffer alive
+            bytes: message.bytes.as_deref().map(Bytes::copy_from_slice),
+            topic: message.topic.as_str().into(),
+        };
+        self.append(Entry { at, audience, bytes: ENTRY_BYTES + message.size(), kept }, bounds)
+    }
+
+    fn append(&mut self, entry: Entry, bounds: &Bounds) -> Offset {
+        self.tip += 1;
+        self.bytes += entry.bytes;
+        let at = entry.at;
+        self.entries.push_back(entry);
+        self.trim(at, bounds);
+        Offset(self.tip)
+    }
+
+    /// Lets go of what is past the bounds.
+    pub(super) fn trim(&mut self, at: Instant, bounds: &Bounds) {
+        while let Some(oldest) = self.entries.front() {
+            let fits = self.entries.len() <= bounds.history_events
+                && self.bytes <= bounds.history_bytes
+                && at.saturating_duration_since(oldest.at) <= bounds.history_age;
+            if fits {
+                return;
+            }
+            self.bytes -= oldest.bytes;
+            self.entries.pop_front();
+        }
+        // an idle room gives its memory back
+        self.entries = VecDeque::new();
+    }
+
+    /// Whether every event after that offset is still here.
+    pub(super) fn covers(&self, after: Offset) -> bool {
+        after.0 <= self.tip && self.tip - after.0 <= self.entries.len() as u64
+    }
+
+    /// The events after that offset; those that are still here.
+    pub(super) fn after(&self, after: Offset) -> impl Iterator<Item = (Offset, &Entry)> {
+        let first = self.tip + 1 - self.entries.len() as u64;
+        let skip = (after.0 + 1).saturating_sub(first) as usize;
+        self.entries.iter().enumerate().skip(skip).map(move |(index, entry)| (Offset(first + index as u64), entry))
+    }
+}

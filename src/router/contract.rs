@@ -1,0 +1,199 @@
+//! What enters a router and what leaves it: the contract between the core and `io`.
+
+use std::time::{Duration, Instant};
+
+use crate::{
+    auth::Grant,
+    event::Event,
+    ids::ConnectionId,
+    protocol::{
+        Code, Refusal,
+        v1::{self, ClientFrame, ServerFrame},
+    },
+    session::ResumeClaims,
+};
+
+/// The moment of an input: one clock read for both scales.
+#[derive(Clone, Copy, Debug)]
+pub struct Now {
+    /// Monotonic, for durations and timers.
+    pub at: Instant,
+    /// Wall clock, Unix milliseconds, for what clients see and for token expiry.
+    pub unix_ms: u64,
+}
+
+/// What the first frame of a connection asks for.
+#[derive(Debug)]
+pub enum Opening {
+    /// Enter a room as a new session.
+    Join(Box<v1::Join>),
+    /// Come back; the resume token's signature has been checked, everything else has not.
+    Resume {
+        /// What the resume token says.
+        claims: ResumeClaims,
+        /// The frame.
+        resume: v1::Resume,
+    },
+}
+
+/// What enters the router.
+#[derive(Debug)]
+pub enum Input {
+    /// The first frame of a connection, for a room of this router.
+    Open {
+        /// The connection.
+        connection: ConnectionId,
+        /// Its access token's grant, valid now.
+        grant: Box<Grant>,
+        /// The frame's `id`.
+        id: Option<u64>,
+        /// The frame.
+        opening: Opening,
+        /// When the frame arrived.
+        received: Instant,
+    },
+    /// A later frame of a connection.
+    Frame {
+        /// The connection.
+        connection: ConnectionId,
+        /// The frame; validated against the limits.
+        frame: Box<ClientFrame>,
+        /// The verified grant of an `update`'s token.
+        grant: Option<Box<Grant>>,
+        /// When the frame arrived.
+        received: Instant,
+    },
+    /// The connection is gone, without `leave`.
+    Lost {
+        /// The connection.
+        connection: ConnectionId,
+        /// Why.
+        reason: Code,
+    },
+    /// A call of the admin API; its grant has been checked against the call.
+    Admin {
+        /// Finds the caller again.
+        request: u64,
+        /// Identity, else API key, of the caller: the `by` of what follows.
+        by: String,
+        /// The call.
+        call: AdminCall,
+    },
+    /// The router drains: advise every session within the window, close what is left at its end.
+    Drain {
+        /// Length of the window.
+        window: Duration,
+    },
+    /// The time of an [`Output::Wake`] has come.
+    Tick,
+}
+
+/// Calls of the admin API on one router's rooms.
+#[derive(Clone, Debug)]
+pub enum AdminCall {
+    /// Make a room; an existing one is `already_exists`.
+    CreateRoom(v1::CreateRoomRequest),
+    /// Rooms by name after the given one, `limit` at most.
+    ListRooms {
+        /// The last name of the page before; empty: from the first.
+        after: String,
+        /// At most that many.
+        limit: usize,
+    },
+    /// One room.
+    GetRoom(v1::GetRoomRequest),
+    /// End a room and its sessions.
+    DeleteRoom(v1::DeleteRoomRequest),
+    /// Its metadata.
+    UpdateRoom(v1::UpdateRoomRequest),
+    /// Participants by identity after the given one, `limit` at most, hidden ones included.
+    ListParticipants {
+        /// The room.
+        room: String,
+        /// The last identity of the page before; empty: from the first.
+        after: String,
+        /// At most that many.
+        limit: usize,
+    },
+    /// One participant.
+    GetParticipant(v1::GetParticipantRequest),
+    /// Remove it; its session is closed with `removed`.
+    RemoveParticipant(v1::RemoveParticipantRequest),
+    /// Name, metadata, attributes, permissions.
+    UpdateParticipant(v1::UpdateParticipantRequest),
+    /// Mute or unmute as an admin.
+    MuteTrack(v1::MuteTrackRequest),
+    /// A message to the room or to some.
+    SendData(v1::SendDataRequest),
+}
+
+/// What an admin call answers.
+#[derive(Clone, Debug, PartialEq)]
+pub enum AdminReply {
+    /// Of create, get and update.
+    Room(v1::RoomInfo),
+    /// One router's page, in name order.
+    Rooms(Vec<v1::RoomInfo>),
+    /// A page, in identity order.
+    Participants(Vec<v1::ParticipantInfo>),
+    /// Of get and update.
+    Participant(Box<v1::ParticipantInfo>),
+    /// Of mute.
+    Track(v1::Track),
+    /// Of send: the offset when it went to the room.
+    Sent {
+        /// Its place in the room's log.
+        offset: Option<u64>,
+    },
+    /// Of delete and remove.
+    Done,
+}
+
+/// What leaves the router, to be carried out in order.
+#[derive(Debug)]
+pub enum Output {
+    /// The connection now belongs to a session.
+    Attach {
+        /// The connection.
+        connection: ConnectionId,
+    },
+    /// The opening was refused: the connection may try another first frame.
+    Detach {
+        /// The connection.
+        connection: ConnectionId,
+    },
+    /// One frame to one connection.
+    Send {
+        /// The connection.
+        to: ConnectionId,
+        /// The frame.
+        frame: Box<ServerFrame>,
+        /// Snapshots and replays are bounded by themselves and do not count against the outbound bound.
+        exempt: bool,
+    },
+    /// One push to many; encoded once an encoding.
+    Fanout {
+        /// The connections.
+        to: Vec<ConnectionId>,
+        /// The push.
+        frame: Box<ServerFrame>,
+    },
+    /// Say `leave`, then close.
+    Close {
+        /// The connection.
+        connection: ConnectionId,
+        /// Why.
+        refusal: Refusal,
+    },
+    /// The answer to an admin call.
+    AdminReply {
+        /// Of which call.
+        request: u64,
+        /// The answer.
+        reply: Result<AdminReply, Refusal>,
+    },
+    /// Come back with [`Input::Tick`] no later than that; the newest one holds.
+    Wake(Instant),
+    /// Something happened.
+    Observe(Event),
+}

@@ -1,0 +1,140 @@
+//! A session comes back: whose token it is, what it missed, in which order it is told.
+
+use super::{HallKey, Now, Opened, Output, Router, Timer, welcome::send_exempt};
+use crate::{
+    auth::Grant,
+    event::Event,
+    ids::{ConnectionId, Offset, Seq},
+    protocol::{
+        Code, Refusal,
+        v1::{self, ParticipantState, ServerFrame, server_frame::Body},
+    },
+    room::{Change, Seat, denied},
+    session::ResumeClaims,
+};
+
+/// What a returning session missed.
+#[derive(Debug)]
+struct Gap {
+    /// All of it is in `frames`.
+    recovered: bool,
+    frames: Vec<Output>,
+}
+
+impl Router {
+    pub(super) fn resume(
+        &mut self,
+        opened: Opened,
+        (claims, resume): (&ResumeClaims, &v1::Resume),
+        now: Now,
+        out: &mut Vec<Output>,
+    ) -> Result<(), Refusal> {
+        let Opened { connection, grant, id } = opened;
+        self.refuse_while_draining()?;
+        may_resume(&grant, claims)?;
+        let seat = *self.session_ids.get(&claims.session).ok_or_else(|| Code::SessionGone.refuse())?;
+        let seated = self.sessions.get_mut(&seat).ok_or_else(|| Code::SessionGone.refuse())?;
+        let hall = seated.hall;
+        if self.halls[hall].room.id() != &claims.room {
+            return Err(Code::ResumeTokenInvalid.refuse());
+        }
+        seated.session.use_token(claims)?;
+
+        let before = self.take_over(seat, connection);
+        let Gap { recovered, frames } = self.gap((hall, seat), connection, resume, now);
+        out.push(Output::Attach { connection });
+        let missed = frames.len() as u32;
+        for resumed in self.resumed((hall, seat), recovered, missed, now) {
+            send_exempt(connection, id, Body::Resumed(Box::new(resumed)), out);
+        }
+        out.extend(frames);
+        self.after_return((hall, seat), before, *grant, now);
+        let session = claims.session.clone();
+        self.closing.push(Output::Observe(Event::SessionResumed { session, recovered }));
+        Ok(())
+    }
+
+    /// Puts the session on its new connection. An older one that is still open has lost it.
+    fn take_over(&mut self, seat: Seat, connection: ConnectionId) -> ParticipantState {
+        let Some(seated) = self.sessions.get_mut(&seat) else { return ParticipantState::Unspecified };
+        self.timers.cancel(&mut seated.lingers_until, Timer::Linger(seat));
+        if let Some(older) = seated.session.attach(connection) {
+            self.connections.remove(&older);
+            self.closing.push(Output::Close { connection: older, refusal: Code::Replaced.refuse() });
+        }
+        self.connections.insert(connection, seat);
+        self.halls[seated.hall].room.reconnect(seat, connection)
+    }
+
+    /// Events after the last one seen and directed pushes after theirs, merged in the order they were pushed in.
+    fn gap(&mut self, (hall, seat): (HallKey, Seat), to: ConnectionId, resume: &v1::Resume, now: Now) -> Gap {
+        let Some(seated) = self.sessions.get_mut(&seat) else { return Gap { recovered: false, frames: Vec::new() } };
+        let (room, held) = (&mut self.halls[hall].room, &mut seated.session.held);
+        let (offset, seq) = (Offset(resume.offset), Seq(resume.seq));
+        let recovered = room.can_replay(seat, &resume.epoch, offset, now.at) && held.covers(seq);
+        held.acknowledge(seq);
+        let events = if recovered { room.replay(seat, offset) } else { Vec::new() };
+        let mut directed = held.frames().peekable();
+        let mut frames = Vec::with_capacity(events.len());
+        for (offset, event) in events {
+            while let Some((_, frame)) = directed.next_if(|(after, _)| *after < offset) {
+                frames.push(again(to, frame));
+            }
+            frames.push(again(to, event));
+        }
+        frames.extend(directed.map(|(_, frame)| again(to, frame)));
+        Gap { recovered, frames }
+    }
+
+    /// `resumed`, with the room anew, in parts, when the gap could not be filled.
+    fn resumed(&self, (hall, seat): (HallKey, Seat), recovered: bool, missed: u32, now: Now) -> Vec<v1::Resumed> {
+        let Some(seated) = self.sessions.get(&seat) else { return Vec::new() };
+        let room = &self.halls[hall].room;
+        let token = self.mint(hall, seat, seated.session.next_generation());
+        let blank = v1::Resumed {
+            recovered,
+            session: seated.session.id.as_str().to_owned(),
+            resume_token: token.clone(),
+            epoch: room.epoch().to_string(),
+            offset: room.tip().0,
+            seq: seated.session.held.last().0,
+            missed,
+            snapshot: None,
+        };
+        if recovered {
+            return vec![blank];
+        }
+        let parts = self.snapshot(hall, seat, &token, now);
+        parts.into_iter().map(|part| v1::Resumed { snapshot: Some(part), ..blank.clone() }).collect()
+    }
+
+    /// The others see it again, and from now on the fresh token counts.
+    fn after_return(&mut self, (hall, seat): (HallKey, Seat), before: ParticipantState, grant: Grant, now: Now) {
+        let expires_at_ms = grant.expires_at_ms;
+        let (room, mut turn) = self.room_turn(hall, now.at);
+        if before == ParticipantState::Reconnecting {
+            room.announce_return(seat, &mut turn);
+        }
+        let change = Change { permissions: Some(grant.permissions), ..Change::default() };
+        // attributes alone can be refused, and there are none in it
+        let _ = room.change(seat, change, &mut turn);
+        self.settle(hall, now.at);
+        self.watch_expiry(seat, expires_at_ms, now);
+    }
+}
+
+/// The access token must be of the one who was given the resume token, and still let it in.
+fn may_resume(grant: &Grant, claims: &ResumeClaims) -> Result<(), Refusal> {
+    let same = grant.key == claims.key
+        && grant.identity.as_str() == claims.identity
+        && grant.room.as_ref().is_none_or(|room| *room == claims.room);
+    if !same {
+        return Err(Code::ResumeTokenInvalid.refuse());
+    }
+    if grant.room_join { Ok(()) } else { Err(denied("roomJoin")) }
+}
+
+/// Replays are bounded by what is kept, and do not count against the outbound bound.
+fn again(to: ConnectionId, frame: Box<ServerFrame>) -> Output {
+    Output::Send { to, frame, exempt: true }
+}

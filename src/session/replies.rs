@@ -1,0 +1,82 @@
+//! The latest replies of a session by request id, so that a repeated request is answered and not redone.
+
+use std::collections::VecDeque;
+
+use crate::{
+    ids::Offset,
+    protocol::{
+        Code, Refusal,
+        v1::{self, ServerFrame, server_frame::Body},
+    },
+};
+
+/// The answer to one request.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Reply {
+    /// Done.
+    Ok { offset: Option<u64>, track: Option<Box<v1::Track>> },
+    /// To a ping; sent even when the ping had no id.
+    Pong(v1::Pong),
+    /// Not done; sent even when the request had no id.
+    Refused(Box<Refusal>),
+}
+
+impl Reply {
+    /// Done, with the offset of the event that it made.
+    pub(crate) fn done(offset: Option<Offset>) -> Self {
+        Self::Ok { offset: offset.map(|offset| offset.0), track: None }
+    }
+
+    /// Why the request was not done; absent when it was.
+    pub(crate) fn refused(&self) -> Option<Code> {
+        match self {
+            Self::Ok { .. } | Self::Pong(_) => None,
+            Self::Refused(refusal) => Some(refusal.code),
+        }
+    }
+
+    /// Whether the client hears it although it asked for no reply.
+    pub(crate) fn is_unasked(&self) -> bool {
+        !matches!(self, Self::Ok { .. })
+    }
+
+    pub(crate) fn into_frame(self, id: Option<u64>) -> Box<ServerFrame> {
+        let body = match self {
+            Self::Ok { offset, track } => Body::Ok(Box::new(v1::Ok { offset, track: track.map(|track| *track) })),
+            Self::Pong(pong) => Body::Pong(pong),
+            Self::Refused(refusal) => Body::Error(refusal.to_wire()),
+        };
+        Box::new(ServerFrame { id, body: Some(body) })
+    }
+}
+
+/// Bounded; the oldest gives way. Nothing is allocated before the first request with an id.
+#[derive(Debug, Default)]
+pub(crate) struct Replies(Option<Box<Kept>>);
+
+#[derive(Debug, Default)]
+struct Kept {
+    replies: VecDeque<(u64, Reply)>,
+    /// Most clients count upwards: a higher id than all before cannot be a repeat.
+    highest: u64,
+}
+
+impl Replies {
+    /// The reply that this id had.
+    pub(crate) fn find(&self, id: u64) -> Option<&Reply> {
+        let kept = self.0.as_ref().filter(|kept| id <= kept.highest)?;
+        kept.replies.iter().rev().find(|(known, _)| *known == id).map(|(_, reply)| reply)
+    }
+
+    pub(crate) fn keep(&mut self, id: u64, reply: Reply, bound: usize) {
+        if bound == 0 {
+            return;
+        }
+        let kept = self.0.get_or_insert_default();
+        while kept.replies.len() >= bound {
+            kept.replies.pop_front();
+        }
+        kept.highest = kept.highest.max(id);
+        kept.replies.push_back((id, reply));
+    }
+}

@@ -1,0 +1,145 @@
+//! Rules of one session: tokens, replies, held pushes.
+
+use super::*;
+use crate::{
+    ids::{Offset, Seq},
+    protocol::v1::SignalPush,
+};
+
+fn claims(generation: u64) -> ResumeClaims {
+    ResumeClaims {
+        session: "SE_1".into(),
+        room: "r".into(),
+        key: "k".to_owned(),
+        identity: "ann".to_owned(),
+        generation,
+    }
+}
+
+fn session() -> Session {
+    Session::new("SE_1".into(), "k".into(), "ann".into(), ConnectionId(1))
+}
+
+fn signal() -> Directed {
+    Directed::Signal(Box::new(SignalPush { from: "bob".to_owned(), ..SignalPush::default() }))
+}
+
+const BOUNDS: HoldBounds = HoldBounds { pushes: 3, bytes: 10_000 };
+
+#[test]
+fn a_resume_token_says_what_it_was_minted_for() {
+    let tokens = ResumeTokens::new(&[7; 32]);
+    for claims in [claims(0), ResumeClaims { room: "".into(), identity: "ü\0".to_owned(), ..claims(u64::MAX) }] {
+        assert_eq!(tokens.verify(&tokens.mint(&claims)), Ok(claims));
+    }
+}
+
+#[test]
+fn a_resume_token_that_was_touched_is_refused() {
+    let tokens = ResumeTokens::new(&[7; 32]);
+    let token = tokens.mint(&claims(1));
+    for end in 0..token.len() {
+        assert_eq!(tokens.verify(&token[..end]).unwrap_err().code, Code::ResumeTokenInvalid);
+    }
+    for place in 0..token.len() - 1 {
+        let mut forged = token.clone().into_bytes();
+        forged[place] = if forged[place] == b'A' { b'B' } else { b'A' };
+        assert!(tokens.verify(std::str::from_utf8(&forged).unwrap()).is_err(), "byte {place}");
+    }
+    let foreign = ResumeTokens::new(&[8; 32]).mint(&claims(1));
+    for broken in ["", "no token", "====", &foreign, &"A".repeat(10_000)] {
+        assert!(tokens.verify(broken).is_err());
+    }
+}
+
+#[test]
+fn a_token_is_spent_when_its_successor_is_used_and_not_before() {
+    let mut session = session();
+    session.use_token(&claims(0)).unwrap();
+    assert_eq!(session.next_generation(), 1);
+    session.use_token(&claims(0)).unwrap();
+    session.use_token(&claims(1)).unwrap();
+    assert_eq!(session.use_token(&claims(0)).unwrap_err().code, Code::ResumeTokenSpent);
+    session.use_token(&claims(1)).unwrap();
+    assert_eq!(session.use_token(&claims(3)).unwrap_err().code, Code::ResumeTokenInvalid);
+}
+
+#[test]
+fn a_token_of_another_key_or_identity_is_invalid() {
+    let mut session = session();
+    for other in [
+        ResumeClaims { key: "other".to_owned(), ..claims(0) },
+        ResumeClaims { identity: "bob".to_owned(), ..claims(0) },
+        ResumeClaims { session: "SE_2".into(), ..claims(0) },
+    ] {
+        assert_eq!(session.use_token(&other).unwrap_err().code, Code::ResumeTokenInvalid);
+    }
+}
+
+#[test]
+fn held_pushes_are_numbered_from_one_and_end_with_their_acknowledgement() {
+    let mut held = Held::default();
+    for _ in 0..3 {
+        assert_eq!(held.take(signal(), Offset(4), BOUNDS).1, 0);
+    }
+    assert_eq!((held.last(), held.len()), (Seq(3), 3));
+    held.acknowledge(Seq(2));
+    assert_eq!(held.len(), 1);
+    assert!(held.covers(Seq(2)) && held.covers(Seq(3)));
+    assert!(!held.covers(Seq(1)) && !held.covers(Seq(4)));
+    held.acknowledge(Seq(9));
+    assert_eq!(held.len(), 1, "what was never pushed acknowledges nothing");
+    held.acknowledge(Seq(3));
+    assert_eq!(held.len(), 0);
+}
+
+#[test]
+fn while_connected_the_oldest_gives_way() {
+    let mut held = Held::default();
+    let discarded: usize = (0..5).map(|_| held.take(signal(), Offset(0), BOUNDS).1).sum();
+    assert_eq!((discarded, held.len()), (2, 3));
+    assert!(held.covers(Seq(2)) && !held.covers(Seq(1)));
+}
+
+#[test]
+fn while_away_the_sender_is_told_and_nothing_new_gives_way() {
+    let mut session = session();
+    session.held.take(signal(), Offset(0), BOUNDS);
+    session.detach();
+    for _ in 0..3 {
+        session.held.admits(signal().size(), BOUNDS).unwrap();
+        session.held.take(signal(), Offset(0), BOUNDS);
+    }
+    assert_eq!(session.held.admits(signal().size(), BOUNDS).unwrap_err().code, Code::HoldFull);
+    assert_eq!(session.held.frames().count(), 3);
+    session.attach(ConnectionId(2));
+    session.held.admits(signal().size(), BOUNDS).unwrap();
+}
+
+#[test]
+fn held_bytes_are_bounded_too() {
+    let bounds = HoldBounds { pushes: 100, bytes: 2 * signal().size() + 8 };
+    let mut session = session();
+    for _ in 0..10 {
+        session.held.take(signal(), Offset(0), bounds);
+    }
+    assert_eq!(session.held.len(), 2);
+    session.detach();
+    session.held.take(signal(), Offset(0), bounds);
+    session.held.take(signal(), Offset(0), bounds);
+    assert_eq!(session.held.admits(signal().size(), bounds).unwrap_err().code, Code::HoldFull);
+}
+
+#[test]
+fn the_latest_replies_are_found_by_id_and_older_ones_are_gone() {
+    let mut replies = Replies::default();
+    for id in 1..=5 {
+        replies.keep(id, Reply::done(Some(Offset(id))), 3);
+    }
+    assert_eq!(replies.find(5), Some(&Reply::done(Some(Offset(5)))));
+    assert_eq!(replies.find(3), Some(&Reply::done(Some(Offset(3)))));
+    assert_eq!(replies.find(2), None);
+    assert_eq!(replies.find(6), None);
+    replies.keep(1, Reply::done(None), 3);
+    assert_eq!(replies.find(1), Some(&Reply::done(None)));
+}

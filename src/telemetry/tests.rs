@@ -1,0 +1,362 @@
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use super::{catalog::Values, *};
+use crate::{
+    event::{DrainPhase, Event, Outcome},
+    ids::{ConnectionId, SessionId},
+    protocol::{Code, OpKind},
+};
+
+/// What is scraped: families with their type and samples by `name{labels}`.
+#[derive(Debug, Default)]
+struct Scrape {
+    families: BTreeMap<String, String>,
+    samples: BTreeMap<String, f64>,
+}
+
+/// Reads Prometheus text 0.0.4, stricter than Prometheus: HELP, TYPE, then samples; no family and no series twice.
+fn parse(text: &str) -> Scrape {
+    let mut scrape = Scrape::default();
+    let (mut helped, mut current) = (String::new(), String::new());
+    assert!(text.ends_with('\n'));
+    for line in text.lines().filter(|line| !line.is_empty()) {
+        if let Some(help) = line.strip_prefix("# HELP ") {
+            let (name, text) = help.split_once(' ').unwrap();
+            assert!(!text.is_empty(), "{line}");
+            name.clone_into(&mut helped);
+        } else if let Some(kind) = line.strip_prefix("# TYPE ") {
+            let (name, kind) = kind.split_once(' ').unwrap();
+            assert_eq!(name, helped, "TYPE without HELP before");
+            assert!(["counter", "gauge"].contains(&kind), "{line}");
+            assert!(scrape.families.insert(name.to_owned(), kind.to_owned()).is_none(), "{name} twice");
+            name.clone_into(&mut current);
+        } else {
+            let (series, value) = line.rsplit_once(' ').unwrap();
+            assert_eq!(series.split('{').next().unwrap(), current, "sample outside its family");
+            assert!(scrape.samples.insert(series.to_owned(), value.parse().unwrap()).is_none(), "{series} twice");
+        }
+    }
+    scrape
+}
+
+/// Names and values of a series' labels.
+fn labels(series: &str) -> Vec<(String, String)> {
+    let Some((_, labels)) = series.split_once('{') else { return Vec::new() };
+    let labels = labels.strip_suffix('}').unwrap();
+    labels
+        .split(',')
+        .map(|label| {
+            let (name, value) = label.split_once('=').unwrap();
+            (name.to_owned(), value.strip_prefix('"').unwrap().strip_suffix('"').unwrap().to_owned())
+        })
+        .collect()
+}
+
+fn telemetry(started: Instant) -> Telemetry {
+    Telemetry::new(Settings { version: "1.2.3", shards: 2, inbox_bound: 1024, started })
+}
+
+fn scrape(telemetry: &Telemetry) -> Scrape {
+    parse(&telemetry.render(Some(&Process { cpu_seconds: 1.5, ..Process::default() })))
+}
+
+/// The series that an event moves, and by how much.
+fn moved(telemetry: &Telemetry, event: &Event, at: Instant) -> BTreeMap<String, f64> {
+    let before = scrape(telemetry).samples;
+    telemetry.observe(event, at);
+    let after = scrape(telemetry).samples;
+    after
+        .into_iter()
+        .map(|(series, value)| {
+            let was = before.get(&series).copied().unwrap_or(0.0);
+            (series, value - was)
+        })
+        .filter(|(_, by)| *by != 0.0)
+        .collect()
+}
+
+fn sessions_and_rooms() -> Vec<(Event, Vec<(&'static str, f64)>)> {
+    let (session, room) = (|| SessionId::from("s1"), || "r1".into());
+    vec![
+        (
+            Event::SessionOpened {
+                session: session(),
+                identity: "bob".into(),
+                room: room(),
+                connection: ConnectionId(1),
+            },
+            vec![("signalbox_sessions_opened_total", 1.0)],
+        ),
+        (
+            Event::SessionResumed { session: session(), recovered: true },
+            vec![("signalbox_resumes_total{result=\"recovered\"}", 1.0)],
+        ),
+        (
+            Event::SessionResumed { session: session(), recovered: false },
+            vec![("signalbox_resumes_total{result=\"snapshot\"}", 1.0)],
+        ),
+        (
+            Event::SessionDropped { session: session(), reason: Code::ConnectionLost },
+            vec![("signalbox_sessions_dropped_total{reason=\"connection_lost\"}", 1.0)],
+        ),
+        (
+            Event::SessionClosed { session: session(), reason: Code::Left },
+            vec![("signalbox_sessions_closed_total{reason=\"left\"}", 1.0)],
+        ),
+        (Event::RoomCreated { room: room() }, vec![("signalbox_rooms_created_total", 1.0)]),
+        (
+            Event::RoomClosed { room: room(), reason: Code::RoomDeleted },
+            vec![("signalbox_rooms_closed_total{reason=\"room_deleted\"}", 1.0)],
+        ),
+    ]
+}
+
+fn signals_and_connections() -> Vec<(Event, Vec<(&'static str, f64)>)> {
+    let took = Duration::from_millis(2);
+    let refused = Outcome::Refused(Code::WrongRoom);
+    vec![
+        (
+            Event::SignalHandled { op: OpKind::Join, outcome: Outcome::Ok, took },
+            vec![("signalbox_signals_total{op=\"join\",outcome=\"ok\"}", 1.0)],
+        ),
+        (
+            Event::SignalHandled { op: OpKind::Unknown, outcome: refused, took },
+            vec![("signalbox_signals_total{op=\"unknown\",outcome=\"wrong_room\"}", 1.0)],
+        ),
+        (Event::Delivered { pushes: 7 }, vec![("signalbox_deliveries_total", 7.0)]),
+        (Event::PushDiscarded { buffer: "held" }, vec![("signalbox_pushes_discarded_total{buffer=\"held\"}", 1.0)]),
+        (Event::PushDiscarded { buffer: "new" }, vec![("signalbox_pushes_discarded_total{buffer=\"other\"}", 1.0)]),
+        (
+            Event::ConnectionOpened { transport: "websocket" },
+            vec![("signalbox_connections_total{transport=\"websocket\"}", 1.0)],
+        ),
+        (
+            Event::ConnectionClosed { transport: "grpc", reason: Code::Idle },
+            vec![("signalbox_connections_closed_total{transport=\"grpc\",reason=\"idle\"}", 1.0)],
+        ),
+        (
+            Event::Shed { code: Code::RouterFull, peer_ip: None },
+            vec![("signalbox_sheds_total{reason=\"router_full\"}", 1.0)],
+        ),
+    ]
+}
+
+fn operations() -> Vec<(Event, Vec<(&'static str, f64)>)> {
+    let admin = |call, outcome| Event::AdminCalled { call, key: "k1".into(), room: Some("r1".into()), outcome };
+    vec![
+        (
+            admin("delete_room", Outcome::Ok),
+            vec![("signalbox_admin_calls_total{call=\"delete_room\",outcome=\"ok\"}", 1.0)],
+        ),
+        (
+            admin("mute_track", Outcome::Refused(Code::TrackNotFound)),
+            vec![("signalbox_admin_calls_total{call=\"mute_track\",outcome=\"error\"}", 1.0)],
+        ),
+        (
+            Event::DrainAdvanced { phase: DrainPhase::Advising },
+            vec![
+                ("signalbox_drain_phase{phase=\"advising\"}", 1.0),
+                ("signalbox_drain_phase{phase=\"serving\"}", -1.0),
+            ],
+        ),
+        (
+            Event::KeysRefreshed { source: "jwks", keys: Some(2) },
+            vec![("signalbox_keys_refreshed_total{source=\"jwks\",result=\"ok\"}", 1.0)],
+        ),
+        (
+            Event::KeysRefreshed { source: "oidc", keys: None },
+            vec![("signalbox_keys_refreshed_total{source=\"oidc\",result=\"error\"}", 1.0)],
+        ),
+        (Event::IntrospectionFailed, vec![("signalbox_introspection_failures_total", 1.0)]),
+        (Event::CertificatesReloaded { ok: true }, vec![("signalbox_certificates_reloaded_total{result=\"ok\"}", 1.0)]),
+        (
+            Event::CertificatesReloaded { ok: false },
+            vec![("signalbox_certificates_reloaded_total{result=\"error\"}", 1.0)],
+        ),
+    ]
+}
+
+fn every_event() -> Vec<(Event, Vec<(&'static str, f64)>)> {
+    [signals_and_connections(), sessions_and_rooms(), operations()].concat()
+}
+
+/// A number for each kind of event. A new one does not compile until it is here, and fails below until it is above.
+fn kind(event: &Event) -> usize {
+    match event {
+        Event::SignalHandled { .. } => 0,
+        Event::Delivered { .. } => 1,
+        Event::SessionOpened { .. } => 2,
+        Event::SessionResumed { .. } => 3,
+        Event::SessionDropped { .. } => 4,
+        Event::SessionClosed { .. } => 5,
+        Event::RoomCreated { .. } => 6,
+        Event::RoomClosed { .. } => 7,
+        Event::PushDiscarded { .. } => 8,
+        Event::ConnectionOpened { .. } => 9,
+        Event::ConnectionClosed { .. } => 10,
+        Event::Shed { .. } => 11,
+        Event::AdminCalled { .. } => 12,
+        Event::DrainAdvanced { .. } => 13,
+        Event::KeysRefreshed { .. } => 14,
+        Event::IntrospectionFailed => 15,
+        Event::CertificatesReloaded { .. } => 16,
+    }
+}
+
+#[test]
+fn every_event_moves_its_own_series_and_no_other() {
+    let started = Instant::now();
+    let telemetry = telemetry(started);
+    let events = every_event();
+    let kinds: BTreeSet<usize> = events.iter().map(|(event, _)| kind(event)).collect();
+    assert_eq!(kinds, (0..=16).collect());
+    for (event, expected) in events {
+        let expected: BTreeMap<_, _> = expected.into_iter().map(|(series, by)| (series.to_owned(), by)).collect();
+        assert_eq!(moved(&telemetry, &event, started), expected, "{event:?}");
+        // the same once more: a counter that was made on demand is found again, a phase stays what it is
+        let again = moved(&telemetry, &event, started);
+        let stays = matches!(event, Event::DrainAdvanced { .. });
+        assert_eq!(again, if stays { BTreeMap::new() } else { expected }, "{event:?}");
+    }
+}
+
+#[test]
+fn catalogue_and_scrape_agree_in_both_directions() {
+    let telemetry = telemetry(Instant::now());
+    for (event, _) in every_event() {
+        telemetry.observe(&event, telemetry.started);
+    }
+    let scrape = scrape(&telemetry);
+    let catalogue: BTreeMap<_, _> =
+        catalog::ALL.iter().map(|metric| (metric.name.to_owned(), metric.kind.name().to_owned())).collect();
+    assert_eq!(scrape.families, catalogue);
+    for series in scrape.samples.keys() {
+        let name = series.split('{').next().unwrap();
+        let metric = catalog::ALL.iter().find(|metric| metric.name == name).unwrap();
+        let labels = labels(series);
+        assert_eq!(labels.len(), metric.labels.len(), "{series}");
+        for ((name, value), label) in labels.iter().zip(metric.labels) {
+            assert_eq!(name, label.name);
+            match label.values {
+                Values::Closed(set) | Values::ClosedOnDemand(set) => assert!(set.contains(&value.as_str()), "{series}"),
+                Values::Numbered { max } => assert!(value.parse::<usize>().unwrap() < max),
+                Values::Fixed => assert_eq!(value, "1.2.3"),
+            }
+        }
+    }
+}
+
+#[test]
+fn closed_sets_are_there_at_zero_from_the_start() {
+    let scrape = scrape(&telemetry(Instant::now()));
+    for metric in catalog::ALL {
+        let count = scrape.samples.keys().filter(|series| series.split('{').next() == Some(metric.name)).count();
+        let expected: usize = metric
+            .labels
+            .iter()
+            .map(|label| match label.values {
+                Values::Closed(set) => set.len(),
+                Values::Numbered { .. } => 2,
+                Values::ClosedOnDemand(_) | Values::Fixed => 1,
+            })
+            .product();
+        assert_eq!(count, expected, "{}", metric.name);
+    }
+    let counted = |name: &str| name.starts_with("signalbox_") && name.split('{').next().unwrap().ends_with("_total");
+    assert!(scrape.samples.iter().filter(|(name, _)| counted(name)).all(|(_, value)| *value == 0.0));
+    assert_eq!(scrape.samples["signalbox_drain_phase{phase=\"serving\"}"], 1.0);
+    assert_eq!(scrape.samples["signalbox_build_info{version=\"1.2.3\"}"], 1.0);
+    assert_eq!(scrape.samples["process_cpu_seconds_total"], 1.5);
+}
+
+#[test]
+fn levels_are_shown_as_told() {
+    let telemetry = telemetry(Instant::now());
+    let here = Population { sessions: 5, rooms: 2, participants: 4 };
+    telemetry.set_population(here);
+    telemetry.set_inbox_depth(1, 17);
+    telemetry.set_inbox_depth(2, 18);
+    let samples = scrape(&telemetry).samples;
+    assert_eq!(telemetry.population(), here);
+    assert_eq!(samples["signalbox_sessions"], 5.0);
+    assert_eq!(samples["signalbox_rooms"], 2.0);
+    assert_eq!(samples["signalbox_participants"], 4.0);
+    assert_eq!(samples["signalbox_shard_inbox_depth{shard=\"1\"}"], 17.0);
+    assert_eq!(samples["signalbox_shard_inbox_bound{shard=\"1\"}"], 1024.0);
+    assert!(!samples.contains_key("signalbox_shard_inbox_depth{shard=\"2\"}"));
+}
+
+#[test]
+fn two_routers_of_one_process_do_not_count_for_each_other() {
+    let (one, other) = (telemetry(Instant::now()), telemetry(Instant::now()));
+    one.observe(&Event::Delivered { pushes: 3 }, one.started);
+    assert_eq!(scrape(&one).samples["signalbox_deliveries_total"], 3.0);
+    assert_eq!(scrape(&other).samples["signalbox_deliveries_total"], 0.0);
+}
+
+#[test]
+fn counts_of_many_threads_add_up_also_when_a_series_is_made_on_the_way() {
+    let telemetry = telemetry(Instant::now());
+    let outcome = Outcome::Refused(Code::BadRequest);
+    let event = Event::SignalHandled { op: OpKind::Send, outcome, took: Duration::ZERO };
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| (0..1000).for_each(|_| telemetry.observe(&event, telemetry.started)));
+        }
+    });
+    let series = "signalbox_signals_total{op=\"send\",outcome=\"bad_request\"}";
+    assert_eq!(scrape(&telemetry).samples[series], 4000.0);
+}
+
+#[test]
+fn a_storm_of_sheds_is_one_line_and_then_a_count() {
+    let started = Instant::now();
+    let telemetry = telemetry(started);
+    let shed = |code| Event::Shed { code, peer_ip: Some([203, 0, 113, 9].into()) };
+    let lines = logs::capture("info", || {
+        (0..100).for_each(|_| telemetry.observe(&shed(Code::RouterFull), started));
+        telemetry.observe(&shed(Code::OriginRefused), started);
+        telemetry.settle(started + Duration::from_secs(1));
+        telemetry.settle(started + Duration::from_secs(11));
+        telemetry.settle(started + Duration::from_secs(30));
+    });
+    let said: Vec<_> = lines.iter().map(|line| (line["message"].as_str(), line["reason"].as_str())).collect();
+    let shed = |reason| (Some("shed"), Some(reason));
+    let held = (Some("repeated lines were held back"), Some("router_full"));
+    assert_eq!(said, [shed("router_full"), shed("origin_refused"), held]);
+    assert_eq!(lines[0]["peer_ip"], "203.0.113.9");
+    assert_eq!(lines[2]["held_back"], 99);
+}
+
+#[test]
+fn admin_changes_are_each_on_record_with_their_key_and_signals_are_not() {
+    let telemetry = telemetry(Instant::now());
+    let lines = logs::capture("info", || {
+        let took = Duration::ZERO;
+        telemetry.observe(&Event::SignalHandled { op: OpKind::Send, outcome: Outcome::Ok, took }, telemetry.started);
+        telemetry.observe(&Event::Delivered { pushes: 1 }, telemetry.started);
+        for room in ["r1", "r2", "r3"] {
+            let (call, key, room) = ("delete_room", "k1".to_owned(), Some(room.to_owned()));
+            telemetry.observe(&Event::AdminCalled { call, key, room, outcome: Outcome::Ok }, telemetry.started);
+        }
+    });
+    assert_eq!(lines.len(), 3, "{lines:?}");
+    for (line, room) in lines.iter().zip(["r1", "r2", "r3"]) {
+        assert_eq!((&line["call"], &line["key"], &line["room"]), (&"delete_room".into(), &"k1".into(), &room.into()));
+        assert_eq!(line["level"], "INFO");
+    }
+}
+
+#[test]
+fn an_event_is_at_most_one_line_at_any_level() {
+    let started = Instant::now();
+    for (event, _) in every_event() {
+        let telemetry = telemetry(started);
+        let lines = logs::capture("trace", || telemetry.observe(&event, started));
+        let silent = matches!(event, Event::SignalHandled { outcome: Outcome::Ok, .. } | Event::Delivered { .. });
+        assert_eq!(lines.len(), usize::from(!silent), "{event:?}: {lines:?}");
+    }
+}

@@ -1,0 +1,7 @@
+//! Any bytes as a Json frame.
+#![no_main]
+
+#[path = "../check.rs"]
+mod check;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| check::decoder(signalbox::protocol::Encoding::Json, bytes));

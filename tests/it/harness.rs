@@ -1,0 +1,41 @@
+//! What the tests stand on: a router process, a client, tokens, and waiting with a patience.
+
+mod http;
+mod process;
+mod socket;
+mod tokens;
+
+use std::time::Duration;
+
+pub(crate) use http::{Answer, get, get_with};
+pub(crate) use process::{Router, run_to_end};
+pub(crate) use socket::{Socket, raw_frame, upgrade_raw};
+pub(crate) use tokens::{Token, unix_now};
+
+/// How long anything may take before a test gives up. Generous: the machine may be busy with other tests.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Waits until the condition holds.
+#[track_caller]
+pub(crate) fn eventually(what: &str, mut condition: impl FnMut() -> bool) -> impl Future<Output = ()> {
+    let place = std::panic::Location::caller();
+    async move {
+        let since = tokio::time::Instant::now();
+        while !condition() {
+            assert!(since.elapsed() < PATIENCE, "{place}: in {PATIENCE:?} not seen: {what}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+}
+
+/// Waits for a future, but not for ever.
+#[track_caller]
+pub(crate) fn within<F: Future>(what: &str, future: F) -> impl Future<Output = F::Output> {
+    let place = std::panic::Location::caller();
+    async move {
+        match tokio::time::timeout(PATIENCE, future).await {
+            Ok(output) => output,
+            Err(_) => panic!("{place}: in {PATIENCE:?} not seen: {what}"),
+        }
+    }
+}

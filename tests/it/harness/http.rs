@@ -1,0 +1,62 @@
+//! HTTP/1.1 as small as it gets: one request a connection.
+
+use std::net::SocketAddr;
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
+use super::within;
+
+/// An answer: its status, its head in lower case, its body.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: String,
+}
+
+impl Answer {
+    /// The body as JSON.
+    pub(crate) fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|e| panic!("{e}: {self:?}"))
+    }
+
+    /// The code of a refusal.
+    pub(crate) fn code(&self) -> String {
+        self.json()["error"]["code"].as_str().unwrap_or_default().to_owned()
+    }
+}
+
+pub(crate) async fn get(at: SocketAddr, path: &str) -> Answer {
+    get_with(at, path, &[]).await
+}
+
+pub(crate) async fn get_with(at: SocketAddr, path: &str, headers: &[(&str, &str)]) -> Answer {
+    let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let head = format!("GET {path} HTTP/1.1\r\nHost: {at}\r\nConnection: close\r\n{headers}\r\n");
+    request(at, head.as_bytes()).await
+}
+
+/// Sends these bytes and reads until the other side ends.
+async fn request(at: SocketAddr, bytes: &[u8]) -> Answer {
+    within("the answer to a request", async {
+        let mut stream = TcpStream::connect(at).await.unwrap();
+        stream.write_all(bytes).await.unwrap();
+        let mut text = Vec::new();
+        stream.read_to_end(&mut text).await.unwrap();
+        parse(&String::from_utf8_lossy(&text))
+    })
+    .await
+}
+
+fn parse(text: &str) -> Answer {
+    let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no HTTP answer: {text:?}"));
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
+    Answer {
+        status: status.unwrap_or_else(|| panic!("no status: {text:?}")),
+        head: head.to_ascii_lowercase(),
+        body: body.to_owned(),
+    }
+}

@@ -1,0 +1,124 @@
+//! The router as a process of its own, ended by its id when the test is over.
+
+use std::{
+    fs::File,
+    io::{BufRead, BufReader},
+    net::SocketAddr,
+    path::Path,
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::mpsc,
+    thread,
+};
+
+use tempfile::TempDir;
+
+use super::{PATIENCE, eventually};
+
+/// A running router on free ports of loopback.
+pub(crate) struct Router {
+    child: Child,
+    pub(crate) client: SocketAddr,
+    pub(crate) ops: SocketAddr,
+    folder: TempDir,
+}
+
+impl Router {
+    /// With the well-known key and high limits.
+    pub(crate) fn dev() -> Self {
+        Self::dev_with(&[])
+    }
+
+    /// The same with some keys set otherwise: `("limits.sessions", "1")`.
+    pub(crate) fn dev_with(settings: &[(&str, &str)]) -> Self {
+        let folder = TempDir::new().unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_signalbox"));
+        command.args(["serve", "--dev", "--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0"]);
+        for (key, value) in settings {
+            command.env(format!("SIGNALBOX_{}", key.replace('.', "__").to_uppercase()), value);
+        }
+        command.stdout(Stdio::piped()).stderr(File::create(folder.path().join("stderr")).unwrap());
+        let mut child = command.spawn().unwrap();
+        let (client, ops) = addresses(&mut child, folder.path());
+        Self { child, client, ops, folder }
+    }
+
+    /// What it wrote to standard error so far.
+    pub(crate) fn stderr(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("stderr")).unwrap()
+    }
+
+    /// Resident memory, in KiB.
+    pub(crate) fn resident_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    }
+
+    /// Sends SIGTERM.
+    pub(crate) fn terminate(&self) {
+        let kill = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
+        assert!(kill.success());
+    }
+
+    /// Waits for the process to end by itself.
+    pub(crate) async fn ended(&mut self) -> ExitStatus {
+        let mut status = None;
+        eventually("the router's end", || {
+            status = self.child.try_wait().unwrap();
+            status.is_some()
+        })
+        .await;
+        status.unwrap()
+    }
+
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+}
+
+impl Drop for Router {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+        if thread::panicking() {
+            eprintln!("--- the router's standard error\n{}", self.stderr());
+        }
+    }
+}
+
+/// Reads the first line, `listening client=… ops=…`; what follows is read and dropped.
+fn addresses(child: &mut Child, folder: &Path) -> (SocketAddr, SocketAddr) {
+    let (say, hear) = mpsc::channel();
+    let stdout = child.stdout.take().unwrap();
+    thread::spawn(move || BufReader::new(stdout).lines().map_while(Result::ok).for_each(|line| drop(say.send(line))));
+    let line = hear.recv_timeout(PATIENCE).unwrap_or_else(|_| {
+        child.kill().ok();
+        panic!("the router did not start: {}", std::fs::read_to_string(folder.join("stderr")).unwrap())
+    });
+    let address = |name: &str| {
+        let (_, rest) = line.split_once(name).unwrap_or_else(|| panic!("no {name} in `{line}`"));
+        rest.split_whitespace().next().unwrap().parse().unwrap()
+    };
+    (address("client="), address("ops="))
+}
+
+/// Runs the binary with `arguments` and without any SIGNALBOX_ variable until it ends: exit code, standard output
+/// and standard error.
+pub(crate) fn run_to_end(arguments: &[&str]) -> (i32, String, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_signalbox"));
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("SIGNALBOX_")) {
+        command.env_remove(name);
+    }
+    let mut child = command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let since = std::time::Instant::now();
+    while child.try_wait().unwrap().is_none() {
+        if since.elapsed() > PATIENCE {
+            child.kill().ok();
+            panic!("`signalbox {}` does not end", arguments.join(" "));
+        }
+        thread::sleep(std::time::Duration::from_millis(10));
+    }
+    let output = child.wait_with_output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    (output.status.code().unwrap_or(-1), text(output.stdout), text(output.stderr))
+}
