@@ -220,7 +220,7 @@ impl ServerUse {
 /// Latencies as a table.
 pub fn latency_table(latencies: &[Quantiles]) -> Table {
     let mut table = Table::new();
-    table.load_preset(presets::UTF8_HORIZONTAL_ONLY);
+    table.load_preset(presets::ASCII_MARKDOWN);
     table.set_header(["ms", "count", "P50", "P90", "P99", "P99.9", "max"]);
     for quantiles in latencies {
         let ms = |value: f64| format!("{value:.2}");
