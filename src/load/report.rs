@@ -160,16 +160,12 @@ impl Report {
     /// The report for people.
     pub fn to_text(&self) -> String {
         let mut text = format!(
-            "{} over {} ({}): {} rooms x {}, rate {}, {:.1} s\n\n{}\n\n",
-            self.scenario,
-            self.transport,
-            self.encoding,
-            self.rooms,
-            self.size,
-            self.rate,
-            self.seconds,
-            latency_table(&self.latencies)
+            "{} over {} ({}): {} rooms x {}, rate {}, {:.1} s\n\n",
+            self.scenario, self.transport, self.encoding, self.rooms, self.size, self.rate, self.seconds,
         );
+        if !self.latencies.is_empty() {
+            text.push_str(&format!("{}\n\n", latency_table(&self.latencies)));
+        }
         let mut line = |text_of: String| {
             text.push_str(&text_of);
             text.push('\n');

@@ -103,25 +103,24 @@ impl Member {
         }
     }
 
-    /// Reads on until nothing is missing, or for too long.
+    /// Reads on until nobody of the room misses anything, or for too long. Who hung up before the others have
+    /// heard its last message might take it along.
     async fn settle(&self, client: &mut Client, ledger: &mut Ledger) {
         let until = Instant::now().max(self.end) + SETTLING_MAX;
-        let mut alive = true;
-        while Instant::now() < until {
-            if self.group.all_done() && ledger.missing(|flow| self.group.sent(self.me, flow)) == 0 {
-                return;
+        let (mut alive, mut settled) = (true, false);
+        while Instant::now() < until && !self.group.all_settled() {
+            let complete = self.group.all_done() && ledger.missing(|flow| self.group.sent(self.me, flow)) == 0;
+            if !settled && (complete || !alive) {
+                settled = true;
+                self.group.note_settled();
             }
-            let pause = tokio::time::sleep(Duration::from_millis(20));
             tokio::select! {
                 biased;
                 received = client.receive(), if alive => match received {
                     Ok(incoming) => self.note(&incoming, ledger),
                     Err(_) => alive = false,
                 },
-                () = pause => {}
-            }
-            if !alive && self.group.all_done() {
-                return;
+                () = tokio::time::sleep(Duration::from_millis(20)) => {}
             }
         }
     }

@@ -18,6 +18,7 @@ pub(super) struct Group {
     away_until_ns: Vec<AtomicU64>,
     ready: AtomicUsize,
     done: AtomicUsize,
+    settled: AtomicUsize,
 }
 
 impl Group {
@@ -30,6 +31,7 @@ impl Group {
             away_until_ns: counters(size),
             ready: AtomicUsize::new(0),
             done: AtomicUsize::new(0),
+            settled: AtomicUsize::new(0),
         }
     }
 
@@ -101,6 +103,15 @@ impl Group {
 
     pub(super) fn all_done(&self) -> bool {
         self.done.load(Acquire) >= self.size
+    }
+
+    /// One more misses nothing any longer.
+    pub(super) fn note_settled(&self) {
+        self.settled.fetch_add(1, AcqRel);
+    }
+
+    pub(super) fn all_settled(&self) -> bool {
+        self.settled.load(Acquire) >= self.size
     }
 }
 
