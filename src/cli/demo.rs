@@ -72,8 +72,13 @@ pub(super) fn run(args: Args) -> Result<ExitCode> {
 
 /// The one place that starts a router: in development mode, on the usual ports or, where they are taken, on free ones.
 fn start_router() -> Result<(Runtime, Running)> {
-    let flag = |key: &str, port| (key.to_owned(), usual_or_free(port).to_string(), "demo".to_owned());
-    let flags = vec![flag("client.listen", 7800), flag("ops.listen", 9600)];
+    // another program may take a port between the look and the start
+    start_on(usual_or_free(7800), usual_or_free(9600)).or_else(|_| start_on(loopback(0), loopback(0)))
+}
+
+fn start_on(client: SocketAddr, ops: SocketAddr) -> Result<(Runtime, Running)> {
+    let flag = |key: &str, address: SocketAddr| (key.to_owned(), address.to_string(), "demo".to_owned());
+    let flags = vec![flag("client.listen", client), flag("ops.listen", ops)];
     // the demo is the same everywhere: neither a file nor the environment has a say
     let sources = config::Sources { flags, dev: true, ..config::Sources::default() };
     let config: Config = config::load(&sources)?.config;
@@ -83,8 +88,11 @@ fn start_router() -> Result<(Runtime, Running)> {
 }
 
 fn usual_or_free(port: u16) -> SocketAddr {
-    let at = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    if TcpListener::bind(at(port)).is_ok() { at(port) } else { at(0) }
+    if TcpListener::bind(loopback(port)).is_ok() { loopback(port) } else { loopback(0) }
+}
+
+fn loopback(port: u16) -> SocketAddr {
+    (Ipv4Addr::LOCALHOST, port).into()
 }
 
 fn options(args: &Args, client: SocketAddr) -> Options {

@@ -12,4 +12,5 @@ mod drain;
 mod grants;
 mod harness;
 mod listeners;
+mod load;
 mod resume;
