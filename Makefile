@@ -6,7 +6,7 @@ export CACHE
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help test build fmt clean
+.PHONY: help test build fuzz fmt clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,10 +21,20 @@ test: ## format, lints, docs, every test, dependencies
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps
 	@.ci/deny
-	$(CARGO) test --locked
+	@$(CARGO) test --locked --no-fail-fast | awk '{ print; fflush() } \
+		/^test result:/ { passed += $$4; failed += $$6 } END { print passed " passed, " failed " failed" }'
+
+fuzz: ## fuzz both decoders for SECONDS=60 each, on nightly Rust
+	@.ci/setup fuzz
+	@for target in decode_json decode_protobuf; do \
+		mkdir -p tests/fuzz/corpus-run/$$target; \
+		(cd tests/fuzz && PATH="$(CACHE)/bin:$$PATH" $(CARGO) +nightly fuzz run --fuzz-dir . $$target \
+			corpus-run/$$target corpus/$$target -- -max_total_time=$(or $(filter-out 0,$(SECONDS)),60) -max_len=4096); \
+	done
 
 fmt: ## format the sources
 	$(CARGO) fmt
 
 clean: ## what builds leave behind
 	$(CARGO) clean
+	rm -rf tests/fuzz/target tests/fuzz/corpus-run

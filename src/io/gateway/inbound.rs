@@ -104,7 +104,8 @@ impl Inbound {
         validate::validate(encoding, &frame, &self.gateway.settings.limits)?;
         let opens = matches!(frame.op, Some(Op::Join(_) | Op::Resume(_)));
         match (self.outbound.attachment(), opens) {
-            (Attachment::None, true) => self.open(frame, received).await,
+            // boxed: once a connection
+            (Attachment::None, true) => Box::pin(self.open(frame, received)).await,
             (Attachment::None, false) => Err(Code::NotJoined.refuse()),
             (Attachment::Pending | Attachment::Attached, _) => {
                 let grant = self.fresh_grant(&frame).await?;
@@ -120,7 +121,9 @@ impl Inbound {
     async fn fresh_grant(&self, frame: &ClientFrame) -> Result<Option<Box<Grant>>, Refusal> {
         match &frame.op {
             Some(Op::Update(update)) if !update.token.is_empty() => {
-                Ok(Some(Box::new(self.gateway.authenticator.verify(&update.token).await?)))
+                // boxed: asking a provider is rare, and its future would otherwise be part of every connection's
+                let verified = Box::pin(self.gateway.authenticator.verify(&update.token)).await?;
+                Ok(Some(Box::new(verified)))
             }
             _ => Ok(None),
         }
