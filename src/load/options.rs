@@ -196,7 +196,8 @@ mod tests {
 
     #[test]
     fn what_is_out_of_bounds_is_named_with_the_bound() {
-        let cases: [(fn(&mut Options), &str); 7] = [
+        type Change = fn(&mut Options);
+        let cases: [(Change, &str); 7] = [
             (|o| o.length = Duration::ZERO, "--seconds"),
             (|o| o.warmup = Duration::from_secs(10), "--warmup"),
             (|o| o.rooms = 0, "--rooms"),

@@ -253,12 +253,13 @@ mod tests {
 
     #[test]
     fn whatever_went_wrong_is_a_failure() {
-        let cases: [(fn(&mut Report), &str); 7] = [
+        type Change = fn(&mut Report);
+        let cases: [(Change, &str); 7] = [
             (|r| r.lost = 1, "1 lost"),
             (|r| r.doubled = 2, "2 doubled"),
             (|r| r.out_of_order = 3, "3 out of order"),
             (|r| r.unanswered = 4, "4 requests unanswered"),
-            (|r| drop(r.refused.insert("room_full".to_owned(), 5)), "5 refused or failed"),
+            (|r| r.refused.extend([("room_full".to_owned(), 5)]), "5 refused or failed"),
             (|r| r.joined = 0, "nobody joined"),
             (|r| r.latencies.clear(), "nothing was measured"),
         ];

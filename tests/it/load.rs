@@ -1,6 +1,6 @@
 //! `signalbox load` and `signalbox demo` against the real router: what a run finds and how it ends.
 
-use std::{future::Future, net::SocketAddr};
+use std::net::SocketAddr;
 
 use serde_json::Value;
 
@@ -8,8 +8,11 @@ use super::harness::{Router, run_to_end};
 
 /// Runs a scenario for two seconds and answers exit code and report.
 async fn load(router: &Router, scenario: &str, more: &[&str]) -> (i32, Value) {
-    let url = url(router.client, more.contains(&"grpc"));
-    let line: Vec<String> = ["load", scenario, "--json", "--seconds", "2", "--url", &url]
+    load_at(&url(router.client, more.contains(&"grpc")), scenario, more).await
+}
+
+async fn load_at(url: &str, scenario: &str, more: &[&str]) -> (i32, Value) {
+    let line: Vec<String> = ["load", scenario, "--json", "--seconds", "2", "--url", url]
         .iter()
         .chain(more)
         .map(ToString::to_string)
@@ -23,8 +26,8 @@ fn url(client: SocketAddr, grpc: bool) -> String {
     if grpc { format!("http://{client}") } else { format!("ws://{client}/v1/signal") }
 }
 
-fn blocking<T: Send + 'static>(run: impl FnOnce() -> T + Send + 'static) -> impl Future<Output = T> {
-    async move { tokio::task::spawn_blocking(run).await.unwrap() }
+async fn blocking<T: Send + 'static>(run: impl FnOnce() -> T + Send + 'static) -> T {
+    tokio::task::spawn_blocking(run).await.unwrap()
 }
 
 /// Everything expected arrived, and something was expected.
@@ -124,4 +127,24 @@ async fn the_demo_ends_by_itself_with_a_p99_and_nothing_lost() {
     for part in ["/metrics", "TOKEN", "P99 of every op at most", "nothing lost, doubled or out of order"] {
         assert!(said.contains(part), "no `{part}` in {said}");
     }
+}
+
+#[tokio::test]
+async fn a_router_behind_tls_is_driven_over_websocket_and_grpc_and_only_with_its_authority() {
+    let folder = tempfile::tempdir().unwrap();
+    let [certificate, key, other] = ["cert.pem", "key.pem", "other.pem"].map(|name| folder.path().join(name));
+    let signed = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    std::fs::write(&certificate, signed.cert.pem()).unwrap();
+    std::fs::write(&key, signed.signing_key.serialize_pem()).unwrap();
+    std::fs::write(&other, rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap().cert.pem()).unwrap();
+    let [certificate, key, other] = [&certificate, &key, &other].map(|path| path.to_str().unwrap());
+    let router = Router::dev_with(&[("client.tls.cert_file", certificate), ("client.tls.key_file", key)]);
+    let port = router.client.port();
+    let shape = ["--rooms", "2", "--size", "2", "--ca"];
+    let over_websocket = format!("wss://localhost:{port}/v1/signal");
+    assert_whole(&load_at(&over_websocket, "fanout", &[&shape[..], &[certificate]].concat()).await);
+    let over_grpc = format!("https://localhost:{port}");
+    assert_whole(&load_at(&over_grpc, "fanout", &[&shape[..], &[certificate, "--transport", "grpc"]].concat()).await);
+    let (code, report) = load_at(&over_websocket, "fanout", &[&shape[..], &[other]].concat()).await;
+    assert_eq!((code, report["joined"].as_u64()), (1, Some(0)), "{report}");
 }
