@@ -6,7 +6,7 @@ export CACHE
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help test build fuzz fmt clean
+.PHONY: help demo test bench build fuzz fmt clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -14,6 +14,10 @@ help: ## this list
 build: ## target/release/signalbox
 	@.ci/setup build
 	$(CARGO) build --release --locked
+
+demo: ## a router and calls against it, with a live table (SECONDS=20 ends by itself)
+	@.ci/setup build
+	$(CARGO) run --release --locked -- demo $(if $(filter-out 0,$(SECONDS)),--seconds $(SECONDS))
 
 test: ## format, lints, docs, every test, dependencies
 	@.ci/setup test
@@ -31,6 +35,10 @@ fuzz: ## fuzz both decoders for SECONDS=60 each, on nightly Rust
 		(cd tests/fuzz && PATH="$(CACHE)/bin:$$PATH" $(CARGO) +nightly fuzz run --fuzz-dir . $$target \
 			corpus-run/$$target corpus/$$target -- -max_total_time=$(or $(filter-out 0,$(SECONDS)),60) -max_len=4096); \
 	done
+
+bench: ## signalbox beside the floor on this machine: CPU, latency, memory
+	@.ci/setup build
+	$(CARGO) bench --locked --bench floor $(if $(BENCH),-- $(BENCH))
 
 fmt: ## format the sources
 	$(CARGO) fmt

@@ -5,6 +5,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 mod config;
+mod demo;
+mod load;
 mod rooms;
 mod serve;
 mod token;
@@ -24,6 +26,10 @@ struct Cli {
 enum Command {
     /// Run the router.
     Serve(serve::Args),
+    /// A router and calls against it in one process, with a live table of latencies.
+    Demo(demo::Args),
+    /// Drive a router with an open-loop load and report latency, losses and order.
+    Load(load::Args),
     /// Mint an access token.
     Token(token::Args),
     /// Check or show the configuration.
@@ -44,6 +50,8 @@ pub fn run() -> ExitCode {
     };
     let done = match cli.command {
         Command::Serve(args) => serve::run(args),
+        Command::Demo(args) => demo::run(args),
+        Command::Load(args) => load::run(args),
         Command::Token(args) => token::run(args),
         Command::Config(args) => config::run(args),
         Command::Rooms(args) => rooms::run(args),

@@ -16,6 +16,7 @@ pub mod telemetry;
 
 pub mod config;
 pub mod io;
+pub mod load;
 
 pub mod app;
 pub mod cli;

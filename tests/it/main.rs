@@ -13,4 +13,5 @@ mod drain;
 mod grants;
 mod harness;
 mod listeners;
+mod load;
 mod resume;

@@ -1,0 +1,285 @@
+//! The outcome of a run: latencies, rates, losses, what the server used, and whether it held.
+
+use std::{collections::BTreeMap, sync::atomic::Ordering::Relaxed};
+
+use comfy_table::{CellAlignment, Table, presets};
+use serde::Serialize;
+
+use super::{client::Transport, measure::Quantiles, run::Run};
+use crate::protocol::Encoding;
+
+/// What a run found.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Report {
+    /// What the participants did.
+    pub scenario: &'static str,
+    /// `ws` or `grpc`.
+    pub transport: &'static str,
+    /// `json` or `protobuf`.
+    pub encoding: &'static str,
+    /// Rooms.
+    pub rooms: usize,
+    /// Participants of a room.
+    pub size: usize,
+    /// Messages a second of each participant, or arrivals a second.
+    pub rate: f64,
+    /// Length of the traffic.
+    pub seconds: f64,
+    /// Latencies by what was measured.
+    pub latencies: Vec<Quantiles>,
+    /// Sessions that joined.
+    pub joined: u64,
+    /// Messages and signals that were sent.
+    pub sent: u64,
+    /// Payloads that had to arrive: each sent one at each of its recipients.
+    pub expected: u64,
+    /// Payloads that arrived, each counted once.
+    pub delivered: u64,
+    /// Payloads that arrived, a second.
+    pub delivered_per_second: f64,
+    /// Payloads that never arrived.
+    pub lost: u64,
+    /// Payloads that arrived again, or where they should not.
+    pub doubled: u64,
+    /// Payloads that arrived after a later one of their sender.
+    pub out_of_order: u64,
+    /// Requests made, joins and resumes included.
+    pub requests: u64,
+    /// Requests that got no reply.
+    pub unanswered: u64,
+    /// Resumes that brought what was missed.
+    pub resumed: u64,
+    /// Resumes that had to begin from a snapshot.
+    pub snapshots: u64,
+    /// Refusals and failures by code.
+    pub refused: BTreeMap<String, u64>,
+    /// The first different ones in words.
+    pub examples: Vec<String>,
+    /// CPU and memory of the server, when its process was named.
+    pub server: Option<ServerUse>,
+    /// CPU time of this generator, seconds.
+    pub generator_cpu_seconds: f64,
+}
+
+/// What the server used while traffic was offered.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct ServerUse {
+    /// CPU time, seconds.
+    pub cpu_seconds: f64,
+    /// CPU time for one delivery, or for one join where nothing was delivered, microseconds.
+    pub cpu_us_each: f64,
+    /// Resident memory before the traffic, KiB; of `idle` before the first connection.
+    pub resident_before_kib: u64,
+    /// Resident memory at its end, KiB.
+    pub resident_after_kib: u64,
+    /// Growth for one session that joined, KiB.
+    pub resident_kib_each: f64,
+}
+
+impl Report {
+    pub(crate) fn of(run: &Run, latencies: Vec<Quantiles>) -> Self {
+        let options = &run.options;
+        let count = |counter: &std::sync::atomic::AtomicU64| counter.load(Relaxed);
+        let counts = &run.counts;
+        let marks = run.marks();
+        let seconds = marks.map_or(0.0, |(begun, ended)| (ended.at - begun.at).as_secs_f64());
+        let (delivered, joined) = (count(&counts.delivered), count(&counts.joined));
+        Self {
+            scenario: options.scenario.name(),
+            transport: if run.target.transport() == Transport::Ws { "ws" } else { "grpc" },
+            encoding: if run.target.encoding() == Encoding::Json { "json" } else { "protobuf" },
+            rooms: options.rooms,
+            size: options.size,
+            rate: options.rate,
+            seconds,
+            latencies,
+            joined,
+            sent: count(&counts.sent),
+            expected: count(&counts.expected),
+            delivered,
+            delivered_per_second: if seconds > 0.0 { delivered as f64 / seconds } else { 0.0 },
+            lost: count(&counts.lost),
+            doubled: count(&counts.doubled),
+            out_of_order: count(&counts.out_of_order),
+            requests: count(&counts.requests),
+            unanswered: count(&counts.unanswered),
+            resumed: count(&counts.resumed),
+            snapshots: count(&counts.snapshots),
+            refused: run.refusals(),
+            examples: run.examples(),
+            server: marks.and_then(|(begun, ended)| {
+                let (before, after) = (begun.server?, ended.server?);
+                let each = if delivered > 0 { delivered } else { joined }.max(1) as f64;
+                let cpu_seconds = after.cpu.saturating_sub(before.cpu).as_secs_f64();
+                let grown = after.resident_kib as f64 - before.resident_kib as f64;
+                Some(ServerUse {
+                    cpu_seconds,
+                    cpu_us_each: cpu_seconds * 1e6 / each,
+                    resident_before_kib: before.resident_kib,
+                    resident_after_kib: after.resident_kib,
+                    resident_kib_each: grown / joined.max(1) as f64,
+                })
+            }),
+            generator_cpu_seconds: marks
+                .map_or(0.0, |(begun, ended)| ended.generator.cpu.saturating_sub(begun.generator.cpu).as_secs_f64()),
+        }
+    }
+
+    /// The latencies of that name.
+    pub fn latency(&self, name: &str) -> Option<&Quantiles> {
+        self.latencies.iter().find(|quantiles| quantiles.name == name)
+    }
+
+    /// What did not hold, in words; empty when the run is good. `p99_max_ms` bounds every measure's P99.
+    pub fn failures(&self, p99_max_ms: Option<f64>) -> Vec<String> {
+        let mut failures = Vec::new();
+        for (count, what) in [
+            (self.lost, "lost"),
+            (self.doubled, "doubled"),
+            (self.out_of_order, "out of order"),
+            (self.unanswered, "requests unanswered"),
+            (self.refused.values().sum(), "refused or failed"),
+        ] {
+            if count > 0 {
+                failures.push(format!("{count} {what}"));
+            }
+        }
+        if self.joined == 0 {
+            failures.push("nobody joined".to_owned());
+        } else if self.scenario != "idle" && self.latencies.is_empty() {
+            failures.push("nothing was measured".to_owned());
+        }
+        let late = |quantiles: &&Quantiles| p99_max_ms.is_some_and(|allowed| quantiles.p99_ms > allowed);
+        for quantiles in self.latencies.iter().filter(late) {
+            let (name, p99, allowed) = (quantiles.name, quantiles.p99_ms, p99_max_ms.unwrap_or_default());
+            failures.push(format!("P99 of {name} is {p99:.2} ms, allowed {allowed:.2} ms"));
+        }
+        failures
+    }
+
+    /// The report for people.
+    pub fn to_text(&self) -> String {
+        let mut text = format!(
+            "{} over {} ({}): {} rooms x {}, rate {}, {:.1} s\n\n",
+            self.scenario, self.transport, self.encoding, self.rooms, self.size, self.rate, self.seconds,
+        );
+        if !self.latencies.is_empty() {
+            text.push_str(&format!("{}\n\n", latency_table(&self.latencies)));
+        }
+        let mut line = |text_of: String| {
+            text.push_str(&text_of);
+            text.push('\n');
+        };
+        line(format!(
+            "joined       {} sessions, {} requests, {} unanswered",
+            self.joined, self.requests, self.unanswered
+        ));
+        if self.expected > 0 {
+            line(format!(
+                "delivered    {} of {} expected ({:.0} a second), {} sent",
+                self.delivered, self.expected, self.delivered_per_second, self.sent
+            ));
+            line(format!("lost         {}", self.lost));
+            line(format!("doubled      {}", self.doubled));
+            line(format!("out of order {}", self.out_of_order));
+        }
+        if self.resumed + self.snapshots > 0 {
+            line(format!("resumed      {} with what was missed, {} from a snapshot", self.resumed, self.snapshots));
+        }
+        for (reason, count) in &self.refused {
+            line(format!("refused      {count} {reason}"));
+        }
+        for example in &self.examples {
+            line(format!("             e.g. {example}"));
+        }
+        if let Some(server) = &self.server {
+            line(format!("server       {}", server.to_text()));
+        }
+        line(format!("generator    {:.2} s CPU", self.generator_cpu_seconds));
+        text
+    }
+}
+
+impl ServerUse {
+    fn to_text(&self) -> String {
+        format!(
+            "{:.2} s CPU ({:.2} us each), memory {} -> {} KiB ({:.2} KiB a session)",
+            self.cpu_seconds,
+            self.cpu_us_each,
+            self.resident_before_kib,
+            self.resident_after_kib,
+            self.resident_kib_each
+        )
+    }
+}
+
+/// Latencies as a table.
+pub fn latency_table(latencies: &[Quantiles]) -> Table {
+    let mut table = Table::new();
+    table.load_preset(presets::ASCII_MARKDOWN);
+    table.set_header(["ms", "count", "P50", "P90", "P99", "P99.9", "max"]);
+    for quantiles in latencies {
+        let ms = |value: f64| format!("{value:.2}");
+        table.add_row([
+            quantiles.name.to_owned(),
+            quantiles.count.to_string(),
+            ms(quantiles.p50_ms),
+            ms(quantiles.p90_ms),
+            ms(quantiles.p99_ms),
+            ms(quantiles.p999_ms),
+            ms(quantiles.max_ms),
+        ]);
+    }
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn good() -> Report {
+        let row = Quantiles { name: "delivery", count: 10, p99_ms: 2.0, ..Quantiles::default() };
+        Report { scenario: "fanout", joined: 2, latencies: vec![row], ..Report::default() }
+    }
+
+    #[test]
+    fn a_run_that_held_has_no_failures() {
+        assert!(good().failures(None).is_empty());
+        assert!(good().failures(Some(2.0)).is_empty());
+    }
+
+    #[test]
+    fn whatever_went_wrong_is_a_failure() {
+        type Change = fn(&mut Report);
+        let cases: [(Change, &str); 7] = [
+            (|r| r.lost = 1, "1 lost"),
+            (|r| r.doubled = 2, "2 doubled"),
+            (|r| r.out_of_order = 3, "3 out of order"),
+            (|r| r.unanswered = 4, "4 requests unanswered"),
+            (|r| r.refused.extend([("room_full".to_owned(), 5)]), "5 refused or failed"),
+            (|r| r.joined = 0, "nobody joined"),
+            (|r| r.latencies.clear(), "nothing was measured"),
+        ];
+        for (change, named) in cases {
+            let mut report = good();
+            change(&mut report);
+            assert_eq!(report.failures(None), [named]);
+        }
+        assert_eq!(good().failures(Some(1.5)), ["P99 of delivery is 2.00 ms, allowed 1.50 ms"]);
+    }
+
+    #[test]
+    fn the_text_names_losses_and_refusals() {
+        let mut report = good();
+        report.expected = 10;
+        report.lost = 3;
+        report.refused.insert("room_full".to_owned(), 5);
+        let text = report.to_text();
+        for part in ["lost         3", "5 room_full", "delivery", "P99.9"] {
+            assert!(text.contains(part), "{text}");
+        }
+    }
+}

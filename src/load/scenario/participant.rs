@@ -1,0 +1,291 @@
+//! One session that asks, is answered, listens, drops its connection and comes back: what `call` and `resume` play with.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::{Duration, Instant},
+};
+
+use super::{SETTLING_MAX, group::Group};
+use crate::{
+    load::{
+        client::{Client, ClientError, PATIENCE},
+        ledger::Ledger,
+        measure::Measure,
+        run::Run,
+        stamp::Stamp,
+        tokens::Pass,
+    },
+    protocol::{
+        Code,
+        v1::{self, ClientFrame, ServerFrame, client_frame::Op, server_frame::Body},
+    },
+};
+
+/// Requests that may wait for their replies.
+const PENDING_MAX: usize = 1_024;
+
+/// Directed pushes after which they are acknowledged.
+const ACKNOWLEDGE_EVERY: u64 = 16;
+
+/// What ended a spell of listening.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Heard {
+    /// Its time is over.
+    Time,
+    /// Somebody of that identity offers.
+    Offer(String),
+}
+
+#[derive(Debug)]
+struct Pending {
+    measure: Measure,
+    due_ns: u64,
+    op: Op,
+}
+
+/// A session and what it waits for.
+#[derive(Debug)]
+pub(super) struct Participant {
+    pub(super) run: Arc<Run>,
+    pub(super) group: Arc<Group>,
+    /// Its place in the room.
+    pub(super) me: usize,
+    number: usize,
+    pass: Pass,
+    client: Option<Client>,
+    pending: BTreeMap<u64, Pending>,
+    ledger: Ledger,
+    offers: VecDeque<String>,
+    pub(super) tracks: Vec<String>,
+    acknowledged: u64,
+}
+
+impl Participant {
+    /// Joins with that pass; `due` is when it should have begun to.
+    pub(super) async fn enter(
+        run: &Arc<Run>,
+        group: &Arc<Group>,
+        (me, number): (usize, usize),
+        pass: Pass,
+        due: Instant,
+    ) -> Result<Self, ClientError> {
+        let (client, _) = run.join(number, &pass).await?;
+        run.record(number, Measure::Join, run.nanos(due), Instant::now());
+        let mut participant = Self {
+            run: run.clone(),
+            group: group.clone(),
+            me,
+            number,
+            pass,
+            client: Some(client),
+            pending: BTreeMap::new(),
+            ledger: Ledger::new(group.flows()),
+            offers: VecDeque::new(),
+            tracks: Vec::new(),
+            acknowledged: 0,
+        };
+        participant.take_kept();
+        Ok(participant)
+    }
+
+    fn client(&mut self) -> Result<&mut Client, ClientError> {
+        self.client.as_mut().ok_or_else(|| ClientError::Lost("the participant is away".to_owned()))
+    }
+
+    /// Sends a request that was due at that moment; its reply is measured.
+    pub(super) async fn ask(&mut self, measure: Measure, due: Instant, op: Op) -> Result<(), ClientError> {
+        if self.pending.len() == PENDING_MAX {
+            return Err(ClientError::Silence);
+        }
+        self.run.counts.requests.fetch_add(1, Relaxed);
+        let due_ns = self.run.nanos(due);
+        let client = self.client()?;
+        // noted before it is sent: should the connection break meanwhile, it is asked again
+        let id = client.last_id() + 1;
+        client.continue_ids_after(id);
+        self.pending.insert(id, Pending { measure, due_ns, op: op.clone() });
+        self.client()?.send(ClientFrame { id: Some(id), traceparent: String::new(), op: Some(op) }).await
+    }
+
+    /// Sends a message to the room.
+    pub(super) async fn say(&mut self, due: Instant) -> Result<(), ClientError> {
+        let stamp = self.group.stamp_to_room(self.me, self.run.nanos(due));
+        self.send(stamp, due, Vec::new()).await
+    }
+
+    /// Sends a message to one of the room.
+    pub(super) async fn whisper(&mut self, due: Instant, (to, identity): (usize, String)) -> Result<(), ClientError> {
+        let stamp = self.group.stamp_to(self.me, to, self.run.nanos(due));
+        self.send(stamp, due, vec![identity]).await
+    }
+
+    async fn send(&mut self, stamp: Stamp, due: Instant, to: Vec<String>) -> Result<(), ClientError> {
+        self.run.counts.sent.fetch_add(1, Relaxed);
+        let send = v1::Send { to, data: Some(stamp.message(&self.run.padding)), ..v1::Send::default() };
+        self.ask(Measure::Send, due, Op::Send(send)).await
+    }
+
+    /// Takes what comes until that moment, or until somebody offers.
+    pub(super) async fn listen_until(&mut self, at: Instant) -> Result<Heard, ClientError> {
+        let timer = tokio::time::sleep_until(at.into());
+        tokio::pin!(timer);
+        loop {
+            if let Some(from) = self.offers.pop_front() {
+                return Ok(Heard::Offer(from));
+            }
+            let frame = tokio::select! {
+                biased;
+                frame = self.client()?.next_frame() => frame?,
+                () = timer.as_mut() => return Ok(Heard::Time),
+            };
+            self.take(frame);
+            self.acknowledge().await?;
+        }
+    }
+
+    fn take_kept(&mut self) {
+        while let Some(frame) = self.client.as_mut().and_then(Client::kept) {
+            self.take(frame);
+        }
+    }
+
+    fn take(&mut self, frame: ServerFrame) {
+        if let Some(id) = frame.id {
+            return self.take_reply(id, frame.body);
+        }
+        match frame.body {
+            Some(Body::Data(push)) => {
+                let stamp = push.data.as_deref().and_then(|data| Stamp::find(data.as_bytes()));
+                self.note(Measure::Delivery, stamp);
+            }
+            Some(Body::Signal(push)) => self.take_signal(push),
+            _ => {}
+        }
+    }
+
+    fn take_reply(&mut self, id: u64, body: Option<Body>) {
+        let Some(pending) = self.pending.remove(&id) else {
+            // a request is answered exactly once
+            self.run.counts.doubled.fetch_add(1, Relaxed);
+            return;
+        };
+        match body {
+            Some(Body::Error(error)) => self.run.refused(&ClientError::Error(error)),
+            body => {
+                if pending.due_ns >= self.group.away_until_ns(self.me) {
+                    self.run.record(self.number, pending.measure, pending.due_ns, Instant::now());
+                }
+                if let Some(Body::Ok(ok)) = body {
+                    self.tracks.extend(ok.track.map(|track| track.id));
+                }
+            }
+        }
+    }
+
+    fn take_signal(&mut self, push: v1::SignalPush) {
+        let text = match (&push.offer, &push.answer, &push.candidate) {
+            (Some(description), ..) | (_, Some(description), _) => &description.sdp,
+            (.., Some(candidate)) => &candidate.candidate,
+            _ => return,
+        };
+        self.note(Measure::SignalDelivery, Stamp::find(text.as_bytes()));
+        if push.offer.is_some() {
+            self.offers.push_back(push.from);
+        }
+    }
+
+    fn note(&mut self, measure: Measure, stamp: Option<Stamp>) {
+        let Some(stamp) = stamp else { return };
+        let fresh = self.group.is_fresh(self.me, stamp).then_some(measure);
+        let arrival = self.ledger.note(stamp.flow, stamp.number);
+        self.run.arrived(self.number, fresh, stamp, arrival);
+    }
+
+    /// Tells the router which directed pushes it need not keep any longer.
+    async fn acknowledge(&mut self) -> Result<(), ClientError> {
+        let seen = self.client()?.position().seq;
+        if seen < self.acknowledged + ACKNOWLEDGE_EVERY {
+            return Ok(());
+        }
+        self.acknowledged = seen;
+        let ping = v1::Ping { seq: seen, timestamp_ms: 0 };
+        self.client()?.send(ClientFrame { op: Some(Op::Ping(ping)), ..ClientFrame::default() }).await
+    }
+
+    /// Drops the connection without a word, stays away, comes back by resume and asks again what was not answered.
+    pub(super) async fn reconnect(&mut self, away: Duration) -> Result<(), ClientError> {
+        let (position, last_id) = match self.client.take() {
+            Some(client) => (client.position().clone(), client.last_id()),
+            None => return Err(ClientError::Lost("the participant is away".to_owned())),
+        };
+        let due = Instant::now() + away;
+        tokio::time::sleep_until(due.into()).await;
+        self.run.counts.requests.fetch_add(1, Relaxed);
+        let mut client = self.run.target.connect(&self.pass.token, self.run.target.source(self.number)).await?;
+        client.continue_ids_after(last_id);
+        let resumed = client.resume(position).await?;
+        let now = Instant::now();
+        self.run.record(self.number, Measure::Resume, self.run.nanos(due), now);
+        self.group.was_away(self.me, self.run.nanos(now));
+        let outcome = if resumed.recovered { &self.run.counts.resumed } else { &self.run.counts.snapshots };
+        outcome.fetch_add(1, Relaxed);
+        self.client = Some(client);
+        self.take_kept();
+        let again: Vec<_> = self.pending.iter().map(|(id, pending)| (*id, pending.op.clone())).collect();
+        for (id, op) in again {
+            self.client()?.send(ClientFrame { id: Some(id), traceparent: String::new(), op: Some(op) }).await?;
+        }
+        Ok(())
+    }
+
+    /// Waits, all sending done, until nothing is missing and nothing unanswered, or for too long.
+    pub(super) async fn settle(&mut self) -> Result<(), ClientError> {
+        let until = Instant::now() + SETTLING_MAX;
+        let mut done = false;
+        while Instant::now() < until {
+            if self.pending.is_empty() && !done {
+                done = true;
+                self.group.note_done();
+            }
+            if done && self.group.all_done() && self.missing() == 0 {
+                break;
+            }
+            // an offer that comes now is of a call that is over
+            self.listen_until(Instant::now() + Duration::from_millis(10)).await?;
+        }
+        if !done {
+            self.group.note_done();
+        }
+        Ok(())
+    }
+
+    fn missing(&self) -> u64 {
+        self.ledger.missing(|flow| self.group.sent(self.me, flow))
+    }
+
+    /// Counts what it had to see and what it never saw. Called once, last.
+    pub(super) fn close_books(&self) {
+        let counts = &self.run.counts;
+        counts.expected.fetch_add(self.group.expected(self.me), Relaxed);
+        counts.lost.fetch_add(self.missing(), Relaxed);
+        counts.unanswered.fetch_add(self.pending.len() as u64, Relaxed);
+    }
+
+    /// Leaves; a close with `left` is as good as the reply.
+    pub(super) async fn leave(&mut self) -> Result<(), ClientError> {
+        let due = Instant::now();
+        self.ask(Measure::Leave, due, Op::Leave(v1::Leave {})).await?;
+        let until = due + PATIENCE;
+        while !self.pending.is_empty() && Instant::now() < until {
+            match self.listen_until(until).await {
+                Err(ClientError::Closed { number, .. }) if number == Code::Left.number() => {
+                    self.pending.retain(|_, pending| pending.measure != Measure::Leave);
+                    return Ok(());
+                }
+                heard => drop(heard?),
+            }
+        }
+        Ok(())
+    }
+}

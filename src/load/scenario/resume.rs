@@ -1,0 +1,98 @@
+//! Participants that talk while each drops its connection again and again: exactly once and in order all the same.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tokio::task::JoinSet;
+
+use super::{group::Group, participant::Participant, until};
+use crate::load::{
+    LoadError,
+    client::ClientError,
+    run::{Present, Run},
+    tokens::Pass,
+};
+
+/// A dropped participant stays away from this long
+const AWAY_MIN_MS: u64 = 20;
+/// up to this long.
+const AWAY_MAX_MS: u64 = 400;
+
+pub(super) async fn play(run: &Arc<Run>) -> Result<(), LoadError> {
+    let size = run.options.size;
+    let mut members = JoinSet::new();
+    let begin = Instant::now();
+    run.begin(begin);
+    for room in 0..run.options.rooms {
+        let group = Arc::new(Group::new(size));
+        let passes: Result<Vec<_>, _> = (0..size).map(|me| run.passes.get(room * size + me, room)).collect();
+        let passes: Arc<[Pass]> = passes?.into();
+        for me in 0..size {
+            members.spawn(member(run.clone(), group.clone(), passes.clone(), (me, room * size + me)));
+        }
+    }
+    until(run, begin + run.options.length).await;
+    run.end();
+    while members.join_next().await.is_some() {}
+    Ok(())
+}
+
+async fn member(run: Arc<Run>, group: Arc<Group>, passes: Arc<[Pass]>, (me, number): (usize, usize)) {
+    let end = Instant::now() + run.options.length;
+    let entered = Participant::enter(&run, &group, (me, number), passes[me].clone(), Instant::now()).await;
+    group.note_ready();
+    let mut participant = match entered {
+        Ok(participant) => participant,
+        Err(e) => {
+            group.note_done();
+            return run.refused(&e);
+        }
+    };
+    let _present = Present::new(&run.counts);
+    let next = (me + 1) % group.size();
+    let played = async {
+        talk(&mut participant, (next, passes[next].identity.clone()), end).await?;
+        participant.settle().await
+    };
+    if let Err(e) = played.await {
+        group.note_done();
+        run.refused(&e);
+        return participant.close_books();
+    }
+    if let Err(e) = participant.leave().await {
+        run.refused(&e);
+    }
+    participant.close_books();
+}
+
+/// Says something to the room and to a neighbour in turn, and drops the connection every now and then.
+async fn talk(participant: &mut Participant, next: (usize, String), end: Instant) -> Result<(), ClientError> {
+    let run = participant.run.clone();
+    while !participant.group.all_ready() && Instant::now() < end {
+        participant.listen_until(Instant::now() + Duration::from_millis(5)).await?;
+    }
+    let period = Duration::from_secs_f64(1.0 / run.options.rate);
+    let mut due = Instant::now() + period.mul_f64(fastrand::f64());
+    let mut drop_at = Instant::now() + run.options.stay.mul_f64(fastrand::f64());
+    let mut to_room = true;
+    while due.min(drop_at) < end && !run.stop.is_cancelled() {
+        participant.listen_until(due.min(drop_at)).await?;
+        if drop_at <= due {
+            participant.reconnect(Duration::from_millis(fastrand::u64(AWAY_MIN_MS..AWAY_MAX_MS))).await?;
+            drop_at = Instant::now() + run.options.stay.mul_f64(0.5 + fastrand::f64());
+            // who is away does not speak
+            due = due.max(Instant::now());
+            continue;
+        }
+        if to_room {
+            participant.say(due).await?;
+        } else {
+            participant.whisper(due, next.clone()).await?;
+        }
+        to_room = !to_room;
+        due += period;
+    }
+    Ok(())
+}
