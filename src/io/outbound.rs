@@ -6,7 +6,7 @@
 use std::{
     sync::{
         Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU8, Ordering},
+        atomic::{AtomicBool, AtomicU8, Ordering},
     },
     task::{Context, Poll},
 };
@@ -56,6 +56,8 @@ struct Queue {
 #[derive(Debug)]
 pub struct Outbound {
     queue: Mutex<Queue>,
+    /// Whether the queue has anything for the writer, so that it can look without the lock.
+    waiting: AtomicBool,
     waker: AtomicWaker,
     encoding: AtomicU8,
     attachment: AtomicU8,
@@ -69,6 +71,7 @@ impl Outbound {
     pub fn new(bound_bytes: usize) -> Self {
         Self {
             queue: Mutex::default(),
+            waiting: AtomicBool::new(false),
             waker: AtomicWaker::new(),
             encoding: AtomicU8::new(0),
             attachment: AtomicU8::new(Attachment::None as u8),
@@ -134,6 +137,7 @@ impl Outbound {
     fn add(&self, mut queue: MutexGuard<'_, Queue>, frame: Bytes) {
         let was_empty = queue.frames.is_empty();
         queue.frames.push(frame);
+        self.waiting.store(true, Ordering::Release);
         drop(queue);
         if was_empty {
             self.waker.wake();
@@ -148,6 +152,7 @@ impl Outbound {
         }
         queue.closed = Some(refusal.code);
         queue.close = Some(Box::new(refusal));
+        self.waiting.store(true, Ordering::Release);
         drop(queue);
         self.waker.wake();
     }
@@ -162,8 +167,7 @@ impl Outbound {
     }
 
     fn is_waiting(&self) -> bool {
-        let queue = self.queue();
-        !queue.frames.is_empty() || queue.close.is_some()
+        self.waiting.load(Ordering::Acquire)
     }
 
     /// The same for a writer that is held up by the client: ready only when the connection must close.
@@ -182,6 +186,7 @@ impl Outbound {
         let mut queue = self.queue();
         std::mem::swap(&mut queue.frames, &mut batch.frames);
         batch.counted_bytes = std::mem::take(&mut queue.waiting_bytes);
+        self.waiting.store(false, Ordering::Release);
         queue.close.take()
     }
 

@@ -215,7 +215,8 @@ impl Socket {
         }
         let socket = self.stream.get_mut();
         socket.shutdown().await.ok();
-        let mut dropped = [0; 4096];
+        // on the heap: as an array it would be part of every connection's task for its whole life
+        let mut dropped = vec![0; 4096];
         while matches!(socket.read(&mut dropped).await, Ok(1..)) {}
     }
 }
