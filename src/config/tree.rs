@@ -10,7 +10,7 @@ pub use rooms::{Ice, IceServer, Limits, Rooms};
 
 use super::{
     schema::section,
-    values::{List, Millis, Seconds, Text},
+    values::{Millis, Seconds, Text},
 };
 use crate::{
     auth::settings::Secret,
@@ -52,12 +52,9 @@ section! {
     /// The process.
     pub struct Server {
         keys {
-            /// Where this router runs; told to clients and put on metrics.
+            /// Where this router runs; told to clients.
             /// One word is right for a router that runs alone.
             region: String = "default".to_owned(), LABEL;
-            /// Regions that clients may name and that metrics keep apart; others count as `other`.
-            /// None but this router's own by default, so that metrics stay small.
-            regions: Vec<String> = Vec::new(), List { count: 0..=64, each: LABEL };
             /// Worker threads, each with a slice of the rooms; 0: as many as cores.
             /// More than cores only adds switching.
             workers: usize = 0, 0..=1024;

@@ -54,7 +54,7 @@ fn text_becomes_numbers_switches_and_lists() {
         ("SIGNALBOX_ROOMS__AUTO_CREATE", "false"),
         ("SIGNALBOX_CLIENT__LISTEN", "127.0.0.1:0, [::1]:7800"),
         ("SIGNALBOX_CLIENT__TRUSTED_PROXIES", "10.0.0.0/8,192.0.2.7"),
-        ("SIGNALBOX_SERVER__REGIONS", ""),
+        ("SIGNALBOX_CLIENT__ORIGINS", ""),
         ("SIGNALBOX_ICE__SERVERS", "stun:a.example:3478,stun:b.example"),
         ("SIGNALBOX_CLIENT__TLS__CERT_FILE", ""),
     ];
@@ -63,7 +63,7 @@ fn text_becomes_numbers_switches_and_lists() {
     assert!(!config.rooms.auto_create);
     assert_eq!(config.client.listen.len(), 2);
     assert_eq!(config.client.trusted_proxies[1].to_string(), "192.0.2.7/32");
-    assert_eq!(config.server.regions, [""; 0]);
+    assert_eq!(config.client.origins, [""; 0]);
     assert_eq!(config.ice.servers[1].urls, ["stun:b.example"]);
     assert_eq!(config.client.tls.files(), None);
 }

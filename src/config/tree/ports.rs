@@ -43,9 +43,6 @@ section! {
             /// Silence after which a connection counts as dead; more than client.ping_seconds.
             /// Two pings and some seconds: one lost ping is no reason to drop a call.
             idle_timeout_seconds: Seconds = Seconds(40), 2..=3600;
-            /// How long a write may make no progress before the connection counts as dead.
-            /// A reader that is merely slow is bounded by limits.outbound_bytes first.
-            write_timeout_ms: Millis = Millis(10_000), 100..=120_000;
             /// How long a closing connection may take to read what waits for it.
             /// A round trip and some; a dead one should not hold up a drain.
             close_timeout_ms: Millis = Millis(2000), 10..=60_000;
