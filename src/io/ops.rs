@@ -15,6 +15,7 @@ use std::{
 
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::graceful::GracefulConnection,
     service::TowerToHyperService,
 };
 use tokio::{sync::mpsc, time::timeout};
@@ -172,35 +173,31 @@ impl Port {
         let ending = async {
             timeout(CONNECTION_AGE_MAX, self.shutdown.cancelled()).await.ok();
         };
-        // how a connection of an ops client ends is nobody's concern
         if speaks_http2(&stream) {
             let mut http = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
             http.timer(TokioTimer::new())
                 .keep_alive_interval(self.header_timeout)
                 .keep_alive_timeout(self.header_timeout);
-            let connection = http.serve_connection(TokioIo::new(stream), service);
-            tokio::pin!(connection);
-            tokio::select! {
-                _ = connection.as_mut() => {}
-                () = ending => {
-                    connection.as_mut().graceful_shutdown();
-                    timeout(END_PATIENCE, connection).await.ok();
-                }
-            }
+            see_out(http.serve_connection(TokioIo::new(stream), service), ending).await;
         } else {
             let mut http = hyper::server::conn::http1::Builder::new();
             http.timer(TokioTimer::new()).header_read_timeout(self.header_timeout);
-            let connection = http.serve_connection(TokioIo::new(stream), service);
-            tokio::pin!(connection);
-            tokio::select! {
-                _ = connection.as_mut() => {}
-                () = ending => {
-                    connection.as_mut().graceful_shutdown();
-                    timeout(END_PATIENCE, connection).await.ok();
-                }
-            }
+            see_out(http.serve_connection(TokioIo::new(stream), service), ending).await;
         }
         drop(permit);
+    }
+}
+
+/// Serves a connection to its end; `ending` asks it to end, with a moment for what is under way. How a connection of
+/// an ops client ends is nobody's concern.
+async fn see_out(connection: impl GracefulConnection, ending: impl Future<Output = ()>) {
+    tokio::pin!(connection);
+    tokio::select! {
+        _ = connection.as_mut() => {}
+        () = ending => {
+            connection.as_mut().graceful_shutdown();
+            timeout(END_PATIENCE, connection).await.ok();
+        }
     }
 }
 

@@ -15,7 +15,7 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
 use super::{OpsError, routes::refusal};
-use crate::protocol::Code;
+use crate::{io::gateway::bearer, protocol::Code};
 
 /// Shorter ones could be guessed.
 const TOKEN_BYTES_MIN: usize = 16;
@@ -97,11 +97,6 @@ fn is_private(path: &str) -> bool {
     ["/debug", "/api"]
         .into_iter()
         .any(|prefix| path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
-}
-
-fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
 }
 
 fn read_token(path: &Path) -> Result<String, OpsError> {

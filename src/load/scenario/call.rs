@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 
 use super::{
     group::Group,
-    participant::{Heard, Participant},
+    participant::{Heard, Participant, stay},
     until,
 };
 use crate::{
@@ -18,7 +18,7 @@ use crate::{
         LoadError,
         client::{ClientError, PATIENCE},
         measure::Measure,
-        run::{Present, Run},
+        run::Run,
         stamp::Stamp,
         tokens::Pass,
     },
@@ -92,32 +92,14 @@ struct Call {
 async fn member(run: Arc<Run>, group: Arc<Group>, call: Arc<Call>, (me, number, due): (usize, usize, Instant)) {
     until(&run, due).await;
     let entered = Participant::enter(&run, &group, (me, number), call.passes[me].clone(), due).await;
-    group.note_ready();
-    let mut participant = match entered {
-        Ok(participant) => participant,
-        Err(e) => {
-            group.note_done();
-            return run.refused(&e);
-        }
-    };
-    let _present = Present::new(&run.counts);
-    let played = async {
+    let play = async |participant: &mut Participant| {
         let patience = Instant::now() + PATIENCE;
-        while !group.all_ready() && Instant::now() < patience {
+        while !participant.group.all_ready() && Instant::now() < patience {
             participant.listen_until(Instant::now() + Duration::from_millis(5)).await?;
         }
-        talk(&mut participant, &call).await?;
-        participant.settle().await
+        talk(participant, &call).await
     };
-    if let Err(e) = played.await {
-        group.note_done();
-        run.refused(&e);
-        return participant.close_books();
-    }
-    if let Err(e) = participant.leave().await {
-        run.refused(&e);
-    }
-    participant.close_books();
+    stay(&run, &group, entered, play).await;
 }
 
 /// One thing to do.

@@ -12,7 +12,7 @@ use crate::{
         client::{Client, ClientError, PATIENCE},
         ledger::Ledger,
         measure::Measure,
-        run::Run,
+        run::{Present, Run},
         stamp::Stamp,
         tokens::Pass,
     },
@@ -59,6 +59,37 @@ pub(super) struct Participant {
     offers: VecDeque<String>,
     pub(super) tracks: Vec<String>,
     acknowledged: u64,
+}
+
+/// From the join to the end of the books: what is special about a scenario is what its participants `play`.
+pub(super) async fn stay(
+    run: &Arc<Run>,
+    group: &Group,
+    entered: Result<Participant, ClientError>,
+    play: impl AsyncFnOnce(&mut Participant) -> Result<(), ClientError>,
+) {
+    group.note_ready();
+    let mut participant = match entered {
+        Ok(participant) => participant,
+        Err(e) => {
+            group.note_done();
+            return run.refused(&e);
+        }
+    };
+    let _present = Present::new(&run.counts);
+    let played = async {
+        play(&mut participant).await?;
+        participant.settle().await
+    };
+    if let Err(e) = played.await {
+        group.note_done();
+        run.refused(&e);
+        return participant.close_books();
+    }
+    if let Err(e) = participant.leave().await {
+        run.refused(&e);
+    }
+    participant.close_books();
 }
 
 impl Participant {

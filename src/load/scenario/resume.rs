@@ -7,13 +7,12 @@ use std::{
 
 use tokio::task::JoinSet;
 
-use super::{group::Group, participant::Participant, until};
-use crate::load::{
-    LoadError,
-    client::ClientError,
-    run::{Present, Run},
-    tokens::Pass,
+use super::{
+    group::Group,
+    participant::{Participant, stay},
+    until,
 };
+use crate::load::{LoadError, client::ClientError, run::Run, tokens::Pass};
 
 /// A dropped participant stays away from this long
 const AWAY_MIN_MS: u64 = 20;
@@ -42,29 +41,10 @@ pub(super) async fn play(run: &Arc<Run>) -> Result<(), LoadError> {
 async fn member(run: Arc<Run>, group: Arc<Group>, passes: Arc<[Pass]>, (me, number): (usize, usize)) {
     let end = Instant::now() + run.options.length;
     let entered = Participant::enter(&run, &group, (me, number), passes[me].clone(), Instant::now()).await;
-    group.note_ready();
-    let mut participant = match entered {
-        Ok(participant) => participant,
-        Err(e) => {
-            group.note_done();
-            return run.refused(&e);
-        }
-    };
-    let _present = Present::new(&run.counts);
     let next = (me + 1) % group.size();
-    let played = async {
-        talk(&mut participant, (next, passes[next].identity.clone()), end).await?;
-        participant.settle().await
-    };
-    if let Err(e) = played.await {
-        group.note_done();
-        run.refused(&e);
-        return participant.close_books();
-    }
-    if let Err(e) = participant.leave().await {
-        run.refused(&e);
-    }
-    participant.close_books();
+    let play =
+        async |participant: &mut Participant| talk(participant, (next, passes[next].identity.clone()), end).await;
+    stay(&run, &group, entered, play).await;
 }
 
 /// Says something to the room and to a neighbour in turn, and drops the connection every now and then.
