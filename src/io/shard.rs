@@ -77,6 +77,7 @@ impl Shards {
                     outputs: Vec::with_capacity(64),
                     overflowed: Vec::new(),
                     admin: BTreeMap::new(),
+                    admin_calls: 0,
                     wake: None,
                     population: population.clone(),
                     telemetry: telemetry.clone(),
@@ -86,16 +87,6 @@ impl Shards {
             })
             .collect();
         Self { handles, patience }
-    }
-
-    /// How many shards there are.
-    pub fn len(&self) -> usize {
-        self.handles.len()
-    }
-
-    /// Never: there is at least one.
-    pub fn is_empty(&self) -> bool {
-        self.handles.is_empty()
     }
 
     /// The shard of a room.
@@ -156,7 +147,7 @@ impl Shards {
         };
         let limit = *limit;
         let mut rooms = Vec::new();
-        for shard in 0..self.len() {
+        for shard in 0..self.handles.len() {
             if let AdminReply::Rooms(mut page) = self.ask(shard, by.clone(), call.clone()).await? {
                 rooms.append(&mut page);
             }
@@ -191,9 +182,6 @@ fn room_of(call: &AdminCall) -> RoomId {
     RoomId::from(name.as_str())
 }
 
-/// Finds admin calls again; unique in the process.
-static NEXT_ADMIN_REQUEST: AtomicU64 = AtomicU64::new(1);
-
 struct Shard {
     router: Router,
     outbounds: AHashMap<ConnectionId, Arc<Outbound>>,
@@ -201,6 +189,8 @@ struct Shard {
     /// Connections whose queue passed its bound while outputs were carried out.
     overflowed: Vec<ConnectionId>,
     admin: BTreeMap<u64, AdminAnswer>,
+    /// So far: numbers the next one.
+    admin_calls: u64,
     wake: Option<Instant>,
     population: Arc<Tally>,
     telemetry: Arc<Telemetry>,
@@ -235,7 +225,10 @@ impl Shard {
                     self.turn(Input::Tick);
                 }
             }
-            if let Some(at) = self.wake {
+            // setting a timer goes through the runtime's wheel: only when there is something new to set
+            if let Some(at) = self.wake
+                && timer.deadline() != at.into()
+            {
                 timer.as_mut().reset(at.into());
             }
             self.population.rooms.store(self.router.rooms() as u64, Ordering::Relaxed);
@@ -257,7 +250,8 @@ impl Shard {
                 self.turn(input);
             }
             Arrival::Admin(by, call, answer) => {
-                let request = NEXT_ADMIN_REQUEST.fetch_add(1, Ordering::Relaxed);
+                self.admin_calls += 1;
+                let request = self.admin_calls;
                 self.admin.insert(request, answer);
                 self.turn(Input::Admin { request, by, call });
             }

@@ -42,7 +42,7 @@ impl Inbound {
     /// For a connection that was just let in.
     pub(crate) fn new(gateway: Arc<Gateway>, admission: Admission) -> Self {
         let (id, outbound) = gateway.connection();
-        let Admission { grant, room, places, .. } = admission;
+        let Admission { grant, room, places } = admission;
         Self { gateway, id, outbound, grant: Some(grant), room, shard: None, encoding: None, _places: places }
     }
 
