@@ -20,9 +20,10 @@ use crate::{
         gateway::{self, Gateway, GatewayParts, GatewaySettings},
         identity::Authenticator,
         listener::{self, LimitSettings, Listener, ListenerSettings, ProxyProtocol, TlsSettings},
+        metronome::Metronome,
         ops::{Latch, Ops, OpsHandle, OpsSettings, State},
         rpc,
-        shard::{self, Shards},
+        shard::Shards,
     },
     protocol::Code,
     session::ResumeTokens,
@@ -58,6 +59,7 @@ pub struct Running {
     state: Arc<State>,
     shards: Shards,
     telemetry: Arc<Telemetry>,
+    _metronome: Metronome,
     connections: TaskTracker,
     /// Ends the accept loop: no new connections.
     accepting: CancellationToken,
@@ -77,12 +79,7 @@ impl Running {
             tracing::debug!(target: "signalbox", soft = limit.soft, "open files");
         }
         let workers = workers(config);
-        let telemetry = Arc::new(Telemetry::new(telemetry::Settings {
-            version: env!("CARGO_PKG_VERSION"),
-            shards: workers,
-            inbox_bound: config.limits.shard_inbox,
-            started: Instant::now(),
-        }));
+        let telemetry = Arc::new(Telemetry::new(telemetry_settings(config)));
         let observed = telemetry.clone();
         let observe: listener::Observe = Arc::new(move |event| observed.observe(&event, Instant::now()));
         let authenticator = Authenticator::new(&config.auth_settings(), Arc::new(clock::unix_ms), observe.clone())?;
@@ -101,6 +98,7 @@ impl Running {
             .collect();
         let patience = config.signal.timeout_ms.duration();
         let shards = Shards::start(settings, config.limits.shard_inbox, patience, &telemetry);
+        let metronome = Metronome::start(telemetry.clone(), shards.clone()).context("cannot start the metronome")?;
         let connections = TaskTracker::new();
         let gateway = Gateway::new(
             gateway_settings(config),
@@ -120,6 +118,7 @@ impl Running {
             state,
             shards,
             telemetry,
+            _metronome: metronome,
             connections,
             accepting: CancellationToken::new(),
             shutdown: CancellationToken::new(),
@@ -145,7 +144,6 @@ impl Running {
             connections.track_future(served)
         };
         tokio::spawn(listener.run(self.accepting.clone(), handle));
-        tokio::spawn(shard::report_population(self.shards.clone(), self.telemetry.clone(), self.shutdown.clone()));
     }
 
     /// Where clients connect.
@@ -194,6 +192,22 @@ const CLOSING_MAX: Duration = Duration::from_secs(2);
 
 /// How often certificate files are looked at.
 const TLS_POLL: Duration = Duration::from_secs(5);
+
+fn telemetry_settings(config: &Config) -> telemetry::Settings {
+    telemetry::Settings {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        instance_id: config.server.id.clone().unwrap_or_else(|| format!("{:032x}", u128::from(random_seed()) << 64 | u128::from(random_seed()))),
+        shards: workers(config),
+        inbox_bound: config.limits.shard_inbox,
+        region: config.server.region.clone(),
+        regions: config.server.regions.clone(),
+        measures: config.telemetry.measure,
+        traces_waiting_max: 0,
+        head_rate: 0.0,
+        started: Instant::now(),
+        started_unix: clock::since_epoch(),
+    }
+}
 
 fn tls_settings(tls: &Tls) -> Option<TlsSettings> {
     tls.files().map(|(certificates, key)| TlsSettings { certificates: certificates.clone(), key: key.clone() })

@@ -26,7 +26,7 @@ pub use settings::Slice;
 pub use show::{Row, example};
 pub use tree::{
     ApiKey, Auth, Client, Config, Drain, Expiry, Ice, IceServer, Introspection, Jwks, Limits, Log, Oidc, Ops, Resume,
-    Role, Rooms, Server, Signal, Tls,
+    Role, Rooms, Server, Signal, Telemetry, Tls,
 };
 pub use values::{Millis, Seconds, Url};
 

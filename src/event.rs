@@ -2,8 +2,15 @@
 //!
 //! Built by the core and by `io`; knows nothing of metrics, logs or spans.
 
-use std::{net::IpAddr, time::Duration};
+mod timeline;
+mod trace;
 
+use std::{net::IpAddr, time::Instant};
+
+pub use self::{
+    timeline::{Stage, Timeline},
+    trace::{SpanId, SpanRef, TraceId},
+};
 use crate::{
     ids::{ConnectionId, Identity, RoomId, SessionId},
     protocol::{Code, OpKind},
@@ -16,6 +23,115 @@ pub enum Outcome {
     Ok,
     /// Refused, with the code that the client got.
     Refused(Code),
+    /// Its connection ended before the answer was handed over.
+    Gone,
+}
+
+impl Outcome {
+    /// The word for it in metrics: `ok`, `error`, `shed` (refused on purpose), `expired`, `gone`.
+    pub const fn name(self) -> &'static str {
+        Self::NAMES[self.place()]
+    }
+
+    /// All the words.
+    pub const NAMES: [&str; 5] = ["ok", "error", "shed", "expired", "gone"];
+
+    /// The place of its word among [`NAMES`](Self::NAMES).
+    pub const fn place(self) -> usize {
+        match self {
+            Self::Ok => 0,
+            Self::Refused(code) if code.is_shed() => 2,
+            Self::Refused(Code::DeadlineExceeded) => 3,
+            Self::Refused(_) => 1,
+            Self::Gone => 4,
+        }
+    }
+
+    /// The code that the client got, if it got one.
+    pub const fn code(self) -> Option<Code> {
+        match self {
+            Self::Refused(code) => Some(code),
+            Self::Ok | Self::Gone => None,
+        }
+    }
+}
+
+/// What telemetry wants to know of a session's client; kept and given back by the core, which never looks inside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Labels {
+    /// The place of its region among the configured ones; past the last: none of them.
+    pub region: u8,
+    /// Its SDK and version, as telemetry numbered it; 0: none.
+    pub sdk_version: u32,
+    /// Its scenario, as telemetry numbered it; 0: none.
+    pub scenario: u32,
+}
+
+impl Default for Labels {
+    fn default() -> Self {
+        Self { region: u8::MAX, sdk_version: 0, scenario: 0 }
+    }
+}
+
+/// What is known of the connection that an event is about. For logs, spans and labels.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Origin<'a> {
+    /// The client's address.
+    pub peer_ip: Option<IpAddr>,
+    /// `websocket`, `grpc`; empty: no connection.
+    pub transport: &'static str,
+    /// Its `X-Trace-ID`, and a span id for the session: what the spans of its signals link to.
+    pub trace: Option<(TraceId, SpanId)>,
+    /// Its room, once it is in one.
+    pub room: Option<&'a RoomId>,
+    /// Its session, once it has one.
+    pub session: Option<&'a SessionId>,
+    /// What its client said of itself.
+    pub labels: Labels,
+}
+
+/// A signal on its way, with all that is known of it besides its payload.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Signal {
+    /// Its kind.
+    pub op: OpKind,
+    /// Its stamps.
+    pub timeline: Timeline,
+    /// Where its client's `traceparent` puts it.
+    pub parent: Option<Box<SpanRef>>,
+    /// What a join or resume asks for, before its connection has it.
+    pub opens: Option<Box<Opens>>,
+    /// Inputs that waited for its shard when it was admitted.
+    pub waiting: u32,
+    /// The shard that took it.
+    pub shard: Option<u16>,
+}
+
+/// What the first signal of a connection asks for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Opens {
+    /// The room.
+    pub room: RoomId,
+    /// What it says of its client.
+    pub labels: Labels,
+}
+
+impl Signal {
+    /// Of a frame whose last byte arrived then, and of which nothing else is known yet.
+    pub const fn new(op: OpKind, received: Instant) -> Self {
+        Self { op, timeline: Timeline::new(received), parent: None, opens: None, waiting: 0, shard: None }
+    }
+}
+
+/// A push that a signal brought about, on its way to one recipient.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Delivery {
+    /// The kind of the signal.
+    pub op: OpKind,
+    /// When the signal's frame arrived.
+    pub received: Instant,
+    /// From then until the router had handled it, microseconds.
+    pub handled_after_us: u32,
 }
 
 /// Which part of a drain the router is in.
@@ -34,19 +150,20 @@ pub enum DrainPhase {
 /// A fact about this router.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
-    /// A signal was carried out or refused.
-    SignalHandled {
-        /// Its kind.
-        op: OpKind,
+    /// A signal has ended: its answer was handed to the socket, or it was handled and wanted none, or its connection
+    /// ended first. Each signal ends once.
+    SignalEnded {
+        /// The signal.
+        signal: Box<Signal>,
         /// How it ended.
         outcome: Outcome,
-        /// From the frame's arrival to the end of its handling.
-        took: Duration,
     },
-    /// Pushes were handed to sockets, counted once a flush.
+    /// Pushes were handed to a socket, together.
     Delivered {
-        /// How many.
-        pushes: u32,
+        /// Those that signals brought about.
+        deliveries: Vec<Delivery>,
+        /// How many others: of timers, of the admin API, snapshots and replays.
+        others: u32,
     },
     /// A session began.
     SessionOpened {

@@ -5,6 +5,7 @@ pub mod clock;
 pub mod gateway;
 pub mod identity;
 pub mod listener;
+pub mod metronome;
 pub mod ops;
 pub mod outbound;
 pub mod rpc;

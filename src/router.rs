@@ -21,12 +21,7 @@ mod timers;
 mod update;
 mod welcome;
 
-use std::{
-    collections::BTreeMap,
-    fmt,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Instant};
 
 use ahash::AHashMap;
 use slab::Slab;
@@ -42,10 +37,10 @@ use self::{
 };
 use crate::{
     auth::Grant,
-    event::{Event, Outcome},
+    event::{Event, Labels, Outcome},
     ids::{ConnectionId, RoomId, SessionId},
     protocol::{
-        Code, OpKind, Refusal,
+        Code, Refusal,
         v1::{ServerFrame, server_frame::Body},
     },
     room::{Bounds, Push, Room, Seat, Turn},
@@ -138,18 +133,9 @@ impl Router {
     /// Carries out one input; what follows from it is appended to `out`, to be carried out in order.
     pub fn handle(&mut self, input: Input, now: Now, out: &mut Vec<Output>) {
         match input {
-            Input::Frame { connection, frame, grant, received } => {
-                let op = OpKind::of(frame.op.as_ref());
-                let outcome = self.frame(connection, (frame, grant), now, out);
-                observe_signal(op, outcome, now.at.saturating_duration_since(received), out);
-            }
-            Input::Open { connection, grant, id, opening, received } => {
-                let op = match &opening {
-                    Opening::Join(_) => OpKind::Join,
-                    Opening::Resume { .. } => OpKind::Resume,
-                };
-                let outcome = self.open(Opened { connection, grant, id }, opening, now, out);
-                observe_signal(op, outcome, now.at.saturating_duration_since(received), out);
+            Input::Frame { connection, frame, grant } => self.frame(connection, (frame, grant), now, out),
+            Input::Open { connection, grant, id, opening, labels } => {
+                self.open(Opened { connection, grant, id, labels }, opening, now, out);
             }
             Input::Lost { connection, reason } => self.lost(connection, reason, now),
             Input::Admin { request, by, call } => {
@@ -165,24 +151,19 @@ impl Router {
         }
     }
 
-    fn open(&mut self, opened: Opened, opening: Opening, now: Now, out: &mut Vec<Output>) -> Outcome {
+    fn open(&mut self, opened: Opened, opening: Opening, now: Now, out: &mut Vec<Output>) {
         let (connection, id) = (opened.connection, opened.id);
         if self.connections.contains_key(&connection) {
-            send_error(connection, id, &Code::AlreadyJoined.refuse(), out);
-            return Outcome::Refused(Code::AlreadyJoined);
+            return send_error(connection, id, &Code::AlreadyJoined.refuse(), out);
         }
         let result = match opening {
             Opening::Join(join) => self.join(opened, *join, now, out),
             Opening::Resume { claims, resume } => self.resume(opened, (&claims, &resume), now, out),
         };
-        match result {
-            Ok(()) => Outcome::Ok,
-            Err(refusal) => {
-                // before the answer: a client that has read it may open anew at once
-                out.push(Output::Detach { connection });
-                send_error(connection, id, &refusal, out);
-                Outcome::Refused(refusal.code)
-            }
+        if let Err(refusal) = result {
+            // before the answer: a client that has read it may open anew at once
+            out.push(Output::Detach { connection });
+            send_error(connection, id, &refusal, out);
         }
     }
 
@@ -223,7 +204,7 @@ impl Router {
         for Push { to, frame } in self.pushes.drain(..) {
             match *to {
                 [] => {}
-                [to] => out.push(Output::Send { to, frame, exempt: false }),
+                [to] => out.push(Output::Send { to, frame, exempt: false, ends: None }),
                 _ => out.push(Output::Fanout { to, frame }),
             }
         }
@@ -240,6 +221,7 @@ struct Opened {
     connection: ConnectionId,
     grant: Box<Grant>,
     id: Option<u64>,
+    labels: Labels,
 }
 
 impl fmt::Debug for Router {
@@ -251,13 +233,9 @@ impl fmt::Debug for Router {
     }
 }
 
-fn observe_signal(op: OpKind, outcome: Outcome, took: Duration, out: &mut Vec<Output>) {
-    out.push(Output::Observe(Event::SignalHandled { op, outcome, took }));
-}
-
 fn send_error(to: ConnectionId, id: Option<u64>, refusal: &Refusal, out: &mut Vec<Output>) {
     let frame = Box::new(ServerFrame { id, body: Some(Body::Error(refusal.to_wire())) });
-    out.push(Output::Send { to, frame, exempt: false });
+    out.push(Output::Send { to, frame, exempt: false, ends: Some(Outcome::Refused(refusal.code)) });
 }
 
 /// Which of `slices` routers a room belongs to (stable within a process).

@@ -17,6 +17,7 @@ pub(crate) use self::{
     replies::{Replies, Reply},
 };
 use crate::{
+    event::Labels,
     ids::{ConnectionId, Identity, RoomId, SessionId},
     protocol::{Code, Refusal},
 };
@@ -43,6 +44,8 @@ pub(crate) struct Session {
     /// Shared by the sessions of the same key.
     pub(crate) key: Arc<str>,
     pub(crate) identity: Identity,
+    /// What its join said of the client, for telemetry.
+    pub(crate) labels: Labels,
     /// Absent while it lingers.
     connection: Option<ConnectionId>,
     /// Of the highest resume token that was used.
@@ -52,11 +55,17 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    pub(crate) fn new(id: SessionId, key: Arc<str>, identity: Identity, connection: ConnectionId) -> Self {
+    pub(crate) fn new(
+        id: SessionId,
+        key: Arc<str>,
+        identity: Identity,
+        (connection, labels): (ConnectionId, Labels),
+    ) -> Self {
         Self {
             id,
             key,
             identity,
+            labels,
             connection: Some(connection),
             generation: 0,
             held: Held::default(),

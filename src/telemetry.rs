@@ -1,33 +1,64 @@
-//! What becomes of events: metrics, logs.
+//! What becomes of events: metrics, latencies, traces, logs.
 //!
 //! One [`Telemetry`] a router, nothing global but the log's destination. Reads no clock, no file and no socket: time
-//! and the process' figures are told by `io`.
+//! and the process' figures are told by `io`. `observe` is where events enter; `drain`, once a second, moves what the
+//! workers recorded into what is shown.
 
 use std::{
     fmt::{self, Write as _},
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
-    time::Instant,
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
 };
 
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder};
 
+pub mod case;
 pub mod catalog;
+mod clients;
+mod counts;
+mod drain;
 mod handles;
+mod latency;
 pub mod logs;
 pub mod observe;
 mod quiet;
+mod recorder;
+mod signals;
+pub mod slow;
+pub mod trace;
+
+pub use self::counts::{Counts, LATENCY_MAX};
+use self::{clients::Busiest, drain::Drained, recorder::Recorder};
+use crate::{event::Labels, protocol::v1};
 
 /// What telemetry needs to know at start.
-#[derive(Clone, Copy, Debug)]
-pub struct Settings<'a> {
+#[derive(Clone, Debug)]
+pub struct Settings {
     /// Of the program.
-    pub version: &'a str,
+    pub version: String,
+    /// Names this process among all of its kind, in metrics, traces and logs.
+    pub instance_id: String,
     /// How many there are; [`catalog::SHARDS_MAX`] are told apart.
     pub shards: usize,
     /// Inputs that may wait for one shard.
     pub inbox_bound: usize,
-    /// From when on the intervals between repeated log lines count.
+    /// Where this router is; clients that do not say where they are count as here.
+    pub region: String,
+    /// The regions that are told apart, beside it; [`catalog::REGIONS_MAX`] with it, the rest is `other`.
+    pub regions: Vec<String>,
+    /// Whether signals are measured. Off only to see what it costs.
+    pub measures: bool,
+    /// Traces that may wait for the exporter; 0: nobody exports.
+    pub traces_waiting_max: usize,
+    /// The share of signals whose traces are kept although nothing is special about them, 0 to 1.
+    pub head_rate: f64,
+    /// The start: of intervals between repeated log lines, of seconds and minutes,
     pub started: Instant,
+    /// and the same moment since the Unix epoch.
+    pub started_unix: Duration,
 }
 
 /// Who is there now.
@@ -61,7 +92,18 @@ pub struct Telemetry {
     recorder: PrometheusRecorder,
     metrics: handles::Handles,
     quiet: observe::QuietLines,
+    recorder_of_latency: Recorder,
+    sdk_versions: Busiest,
+    scenarios: Busiest,
+    /// Of the places of [`crate::event::Labels::region`]; the first is the router's own.
+    regions: Vec<String>,
+    keeper: trace::Keeper,
+    slow: slow::Slow,
+    drained: Mutex<Drained>,
+    measures: bool,
     started: Instant,
+    /// What the wall clock said at `started`, by the latest drain; nanoseconds since the Unix epoch.
+    started_unix_ns: AtomicU64,
     sessions: AtomicU64,
     rooms: AtomicU64,
     participants: AtomicU64,
@@ -75,11 +117,12 @@ impl fmt::Debug for Telemetry {
 
 impl Telemetry {
     /// Every metric of the catalogue, at zero.
-    pub fn new(settings: Settings<'_>) -> Self {
+    pub fn new(settings: Settings) -> Self {
         let recorder = PrometheusBuilder::new().build_recorder();
         handles::describe(&recorder);
-        let metrics = handles::Handles::new(&recorder, settings.shards, settings.version);
+        let metrics = handles::Handles::new(&recorder, &settings);
         metrics.build_info.set(1.0);
+        metrics.target_info.set(1.0);
         metrics.drain[0].set(1.0);
         for bound in &metrics.inbox_bound {
             bound.set(settings.inbox_bound as f64);
@@ -88,7 +131,17 @@ impl Telemetry {
             recorder,
             metrics,
             quiet: observe::QuietLines::default(),
+            // the workers, and one for all that are not
+            recorder_of_latency: Recorder::new(settings.shards + 1),
+            sdk_versions: Busiest::default(),
+            scenarios: Busiest::default(),
+            regions: told_apart(settings.region, settings.regions),
+            keeper: trace::Keeper::new(settings.traces_waiting_max, settings.head_rate),
+            slow: slow::Slow::default(),
+            drained: Mutex::default(),
+            measures: settings.measures,
             started: settings.started,
+            started_unix_ns: AtomicU64::new(nanos(settings.started_unix)),
             sessions: AtomicU64::new(0),
             rooms: AtomicU64::new(0),
             participants: AtomicU64::new(0),
@@ -114,6 +167,37 @@ impl Telemetry {
         }
     }
 
+    /// What a join says of its client, as telemetry will want it.
+    pub fn labels(&self, join: &v1::Join) -> Labels {
+        let region = match join.region.as_str() {
+            "" => 0,
+            named => self.regions.iter().position(|known| known == named).map_or(recorder::OTHER_REGION, |at| at as u8),
+        };
+        let client = join.client.as_ref();
+        let sdk_version = client.map_or(0, |client| match (client.sdk.as_str(), client.version.as_str()) {
+            (sdk, "") => self.sdk_versions.number(sdk),
+            ("", version) => self.sdk_versions.number(version),
+            (sdk, version) => self.sdk_versions.number(&format!("{sdk}/{version}")),
+        });
+        Labels { region, sdk_version, scenario: self.scenarios.number(&join.scenario) }
+    }
+
+    /// The name of a region by its place.
+    fn region(&self, place: u8) -> &str {
+        self.regions.get(usize::from(place)).map_or(catalog::OTHER, String::as_str)
+    }
+
+    /// A moment by the wall clock, since the Unix epoch.
+    fn unix(&self, at: Instant) -> Duration {
+        let started = Duration::from_nanos(self.started_unix_ns.load(Relaxed));
+        started + at.saturating_duration_since(self.started)
+    }
+
+    fn drained(&self) -> MutexGuard<'_, Drained> {
+        // nothing that can panic half-way runs under this lock
+        self.drained.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Inputs that wait for a shard now. A shard beyond those given at start is not told apart, hence not shown.
     pub fn set_inbox_depth(&self, shard: usize, waiting: usize) {
         if let Some(depth) = self.metrics.inbox_depth.get(shard) {
@@ -129,6 +213,16 @@ impl Telemetry {
         }
         text
     }
+}
+
+/// The router's own region first, then the others that fit.
+fn told_apart(own: String, others: Vec<String>) -> Vec<String> {
+    let others: Vec<_> = others.into_iter().filter(|other| *other != own).collect();
+    std::iter::once(own).chain(others).take(catalog::REGIONS_MAX).collect()
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// The recorder's counters hold whole numbers only, and these figures are the system's to count: written as they are.

@@ -10,11 +10,14 @@ pub use rooms::{Ice, IceServer, Limits, Rooms};
 
 use super::{
     schema::section,
-    values::{Millis, Seconds, Text},
+    values::{List, Millis, Seconds, Text},
 };
 use crate::{
     auth::settings::Secret,
-    telemetry::logs::{Format, check_level},
+    telemetry::{
+        catalog::REGIONS_MAX,
+        logs::{Format, check_level},
+    },
 };
 
 section! {
@@ -44,6 +47,8 @@ section! {
             signal: Signal;
             /// Logs.
             log: Log;
+            /// What is measured.
+            telemetry: Telemetry;
         }
     }
 }
@@ -55,6 +60,11 @@ section! {
             /// Where this router runs; told to clients.
             /// One word is right for a router that runs alone.
             region: String = "default".to_owned(), LABEL;
+            /// Other regions that clients may say they are in; metrics tell these apart, and call all others `other`.
+            /// None: a router that runs alone has clients of its own region. More would multiply every series.
+            regions: Vec<String> = Vec::new(), List { count: 0..=REGIONS_MAX - 1, each: LABEL };
+            /// Names this process among all routers, in metrics, traces and logs; empty: drawn at start.
+            id: Option<String> = None, LABEL;
             /// Worker threads, each with a slice of the rooms; 0: as many as cores.
             /// More than cores only adds switching.
             workers: usize = 0, 0..=1024;
@@ -109,6 +119,17 @@ section! {
             level: String = "info".to_owned(), LEVEL;
             /// `pretty` for people, `json` for collectors, `auto`: pretty on a terminal and JSON elsewhere.
             format: Format = Format::Auto, ();
+        }
+    }
+}
+
+section! {
+    /// What is measured.
+    pub struct Telemetry {
+        keys {
+            /// Whether signals are stamped, and their latencies recorded.
+            /// Off only to see what it costs: boards, alerts, traces and the list of slow signals are then empty.
+            measure: bool = true, ();
         }
     }
 }

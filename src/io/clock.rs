@@ -1,6 +1,6 @@
 //! The one place that reads the clocks for the router.
 
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::router::Now;
 
@@ -11,6 +11,10 @@ pub fn now() -> Now {
 
 /// Milliseconds since the Unix epoch; 0 when the wall clock stands before it.
 pub fn unix_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    u64::try_from(since_epoch().as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Since the Unix epoch; nothing when the wall clock stands before it.
+pub fn since_epoch() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }

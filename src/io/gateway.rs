@@ -6,6 +6,7 @@
 mod door;
 mod inbound;
 mod serve;
+mod trace_id;
 mod upgrade;
 mod websocket;
 
@@ -21,11 +22,17 @@ use std::{
 use ahash::AHashMap;
 pub(crate) use door::{Admission, Knock, bearer};
 pub(crate) use inbound::{Inbound, leave_push};
+pub(crate) use trace_id::trace_id;
 use ipnet::IpNet;
 pub use serve::{ConnectionInfo, serve};
 use tokio_util::task::TaskTracker;
 
-use super::{identity::Authenticator, listener::Limits as AddressLimits, outbound::Outbound, shard::Shards};
+use super::{
+    identity::Authenticator,
+    listener::Limits as AddressLimits,
+    outbound::{Outbound, Peer, Sent},
+    shard::Shards,
+};
 use crate::{
     event::{DrainPhase, Event},
     ids::ConnectionId,
@@ -121,13 +128,32 @@ impl Gateway {
         self.telemetry.observe(event, Instant::now());
     }
 
+    /// The same, of a connection.
+    pub(crate) fn observe_from(&self, event: &Event, outbound: &Outbound) {
+        self.telemetry.observe_from(event, &outbound.origin(), Instant::now());
+    }
+
     fn is_draining(&self) -> bool {
         self.state.phase() != DrainPhase::Serving
     }
 
-    fn connection(&self) -> (ConnectionId, Arc<Outbound>) {
+    /// What was sent has been handed to the connection's socket.
+    pub(crate) fn flushed(&self, sent: &mut Sent, outbound: &Outbound) {
+        let at = Instant::now();
+        sent.flushed(at, |event| self.telemetry.observe_from(event, &outbound.origin(), at));
+    }
+
+    /// Nothing more is written to the connection's socket: neither what was sent nor what waits.
+    pub(crate) fn abandoned(&self, sent: Sent, outbound: &Outbound) {
+        sent.abandoned(|event| self.observe_from(event, outbound));
+        for event in outbound.abandon(Code::ConnectionLost) {
+            self.observe_from(&event, outbound);
+        }
+    }
+
+    fn connection(&self, peer: Peer) -> (ConnectionId, Arc<Outbound>) {
         let id = ConnectionId(self.next_connection.fetch_add(1, Ordering::Relaxed));
-        (id, Arc::new(Outbound::new(self.settings.outbound_bytes)))
+        (id, Arc::new(Outbound::new(self.settings.outbound_bytes, peer)))
     }
 
     /// A place among its key's connections, given back on drop.

@@ -4,17 +4,23 @@
 //! closes the connection (`slow_reader`); nothing blocks and nobody else waits.
 
 use std::{
+    net::IpAddr,
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicU8, Ordering},
     },
     task::{Context, Poll},
+    time::Instant,
 };
 
 use bytes::Bytes;
 use futures_util::task::AtomicWaker;
 
-use crate::protocol::{Code, Encoding, Refusal};
+use crate::{
+    event::{Delivery, Event, Labels, Origin, Outcome, Signal, SpanId, Stage, TraceId},
+    ids::{RoomId, SessionId},
+    protocol::{Code, Encoding, Refusal},
+};
 
 /// Where a connection stands with its shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,22 +34,132 @@ pub enum Attachment {
     Attached,
 }
 
-/// The queue is past its bound.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Full;
+/// What the writer tells once a frame has been handed to the socket.
+#[derive(Debug, PartialEq)]
+pub enum Mark {
+    /// Only that it was there.
+    Unmeasured,
+    /// It brought a signal's effect to a recipient.
+    Delivery(Delivery),
+    /// It answered a signal, which so has ended.
+    Answer(Box<Signal>, Outcome),
+}
+
+impl Mark {
+    /// What has happened when the frame cannot reach its client any more. A push that is not delivered is nothing.
+    pub fn gone(self) -> Option<Event> {
+        match self {
+            Self::Answer(signal, _) => Some(Event::SignalEnded { signal, outcome: Outcome::Gone }),
+            Self::Unmeasured | Self::Delivery(_) => None,
+        }
+    }
+}
+
+/// What to tell of the frames that are being written.
+#[derive(Debug, Default)]
+pub struct Sent {
+    /// Signals that their answers end.
+    answers: Vec<(Box<Signal>, Outcome)>,
+    deliveries: Vec<Delivery>,
+    others: u32,
+}
+
+/// Marks that a connection keeps room for between two writes; idle ones would only hold memory.
+const SENT_KEPT_MAX: usize = 64;
+
+impl Sent {
+    /// One more frame is being written.
+    pub fn add(&mut self, mark: Mark) {
+        match mark {
+            Mark::Unmeasured => self.others += 1,
+            Mark::Delivery(delivery) => self.deliveries.push(delivery),
+            Mark::Answer(signal, outcome) => {
+                self.others += 1;
+                self.answers.push((signal, outcome));
+            }
+        }
+    }
+
+    /// All of them were handed to the socket at that moment.
+    pub fn flushed(&mut self, at: Instant, mut tell: impl FnMut(&Event)) {
+        for (mut signal, outcome) in self.answers.drain(..) {
+            signal.timeline.end(Stage::Flush, at);
+            tell(&Event::SignalEnded { signal, outcome });
+        }
+        let others = std::mem::take(&mut self.others);
+        if self.deliveries.is_empty() && others == 0 {
+            return;
+        }
+        let told = Event::Delivered { deliveries: std::mem::take(&mut self.deliveries), others };
+        tell(&told);
+        if let Event::Delivered { mut deliveries, .. } = told
+            && deliveries.capacity() <= SENT_KEPT_MAX
+        {
+            deliveries.clear();
+            self.deliveries = deliveries;
+        }
+    }
+
+    /// None of them will be.
+    pub fn abandoned(self, mut tell: impl FnMut(&Event)) {
+        for (signal, _) in self.answers {
+            tell(&Event::SignalEnded { signal, outcome: Outcome::Gone });
+        }
+    }
+}
+
+/// An encoded frame, and what to tell of it.
+#[derive(Debug)]
+pub struct Outgoing {
+    /// The frame.
+    pub frame: Bytes,
+    /// What to tell.
+    pub mark: Mark,
+}
+
+/// A frame that the queue does not take, and what was to be told of it.
+#[derive(Debug, PartialEq)]
+pub enum Unsent {
+    /// The queue is past its bound.
+    Full(Mark),
+    /// The connection is closing.
+    Closed(Mark),
+}
+
+/// Who is at the other end, as far as telemetry wants to know.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer {
+    /// The client's address.
+    pub ip: Option<IpAddr>,
+    /// `websocket`, `grpc`.
+    pub transport: &'static str,
+    /// The connection's trace and a span in it.
+    pub trace: (TraceId, SpanId),
+}
+
+/// The session that a connection belongs to.
+#[derive(Debug)]
+pub struct Seat {
+    /// The session.
+    pub session: SessionId,
+    /// Its room.
+    pub room: RoomId,
+    /// What its join said of the client.
+    pub labels: Labels,
+}
 
 /// Frames that were taken together, and what they count against the bound.
 #[derive(Debug, Default)]
 pub struct Batch {
-    /// Encoded frames, in order.
-    pub frames: Vec<Bytes>,
+    /// In order.
+    pub frames: Vec<Outgoing>,
     /// To be given back by [`Outbound::written`].
     counted_bytes: usize,
 }
 
 #[derive(Debug, Default)]
 struct Queue {
-    frames: Vec<Bytes>,
+    frames: Vec<Outgoing>,
     /// Of the waiting frames.
     waiting_bytes: usize,
     /// Of the waiting frames and of those being written.
@@ -62,13 +178,15 @@ pub struct Outbound {
     encoding: AtomicU8,
     attachment: AtomicU8,
     bound_bytes: usize,
+    peer: Peer,
+    seat: OnceLock<Seat>,
 }
 
 const PROTOBUF: u8 = 1;
 
 impl Outbound {
     /// An empty queue that holds at most that many bytes.
-    pub fn new(bound_bytes: usize) -> Self {
+    pub fn new(bound_bytes: usize, peer: Peer) -> Self {
         Self {
             queue: Mutex::default(),
             waiting: AtomicBool::new(false),
@@ -76,6 +194,22 @@ impl Outbound {
             encoding: AtomicU8::new(0),
             attachment: AtomicU8::new(Attachment::None as u8),
             bound_bytes,
+            peer,
+            seat: OnceLock::new(),
+        }
+    }
+
+    /// What is known of the connection.
+    pub fn origin(&self) -> Origin<'_> {
+        let Peer { ip, transport, trace } = self.peer;
+        let seat = self.seat.get();
+        Origin {
+            peer_ip: ip,
+            transport,
+            trace: Some(trace),
+            room: seat.map(|seat| &seat.room),
+            session: seat.map(|seat| &seat.session),
+            labels: seat.map(|seat| seat.labels).unwrap_or_default(),
         }
     }
 
@@ -103,6 +237,12 @@ impl Outbound {
         }
     }
 
+    /// Said by the shard: the connection now belongs to this session. A connection has one in its life.
+    pub fn attach(&self, seat: Seat) {
+        self.seat.set(seat).ok();
+        self.set_attachment(Attachment::Attached);
+    }
+
     /// Said by the gateway when it sends an opening, by the shard when it is decided.
     pub fn set_attachment(&self, attachment: Attachment) {
         self.attachment.store(attachment as u8, Ordering::Release);
@@ -111,32 +251,37 @@ impl Outbound {
     /// Adds a frame that counts against the bound.
     ///
     /// # Errors
-    /// [`Full`] when the bound would be passed; the frame is not added.
-    pub fn push(&self, frame: Bytes) -> Result<(), Full> {
+    /// When the bound would be passed, or the connection is closing: the frame is not added.
+    pub fn push(&self, frame: Bytes, mark: Mark) -> Result<(), Unsent> {
         let mut queue = self.queue();
         if queue.closed.is_some() {
-            return Ok(());
+            return Err(Unsent::Closed(mark));
         }
         if queue.held_bytes + frame.len() > self.bound_bytes {
-            return Err(Full);
+            return Err(Unsent::Full(mark));
         }
         queue.held_bytes += frame.len();
         queue.waiting_bytes += frame.len();
-        self.add(queue, frame);
+        self.add(queue, Outgoing { frame, mark });
         Ok(())
     }
 
     /// Adds a frame of a snapshot or a replay, which are bounded by themselves.
-    pub fn push_exempt(&self, frame: Bytes) {
+    ///
+    /// # Errors
+    /// When the connection is closing.
+    pub fn push_exempt(&self, frame: Bytes, mark: Mark) -> Result<(), Unsent> {
         let queue = self.queue();
-        if queue.closed.is_none() {
-            self.add(queue, frame);
+        if queue.closed.is_some() {
+            return Err(Unsent::Closed(mark));
         }
+        self.add(queue, Outgoing { frame, mark });
+        Ok(())
     }
 
-    fn add(&self, mut queue: MutexGuard<'_, Queue>, frame: Bytes) {
+    fn add(&self, mut queue: MutexGuard<'_, Queue>, outgoing: Outgoing) {
         let was_empty = queue.frames.is_empty();
-        queue.frames.push(frame);
+        queue.frames.push(outgoing);
         self.waiting.store(true, Ordering::Release);
         drop(queue);
         if was_empty {
@@ -190,6 +335,13 @@ impl Outbound {
         queue.close.take()
     }
 
+    /// Closes it, if it is open, and answers what has happened to what still waits: nobody will write it.
+    pub fn abandon(&self, code: Code) -> Vec<Event> {
+        self.close(code.refuse());
+        let left = std::mem::take(&mut self.queue().frames);
+        left.into_iter().filter_map(|outgoing| outgoing.mark.gone()).collect()
+    }
+
     /// Gives back what a batch counted, once its last byte was handed to the socket.
     pub fn written(&self, batch: &mut Batch) {
         let counted = std::mem::take(&mut batch.counted_bytes);
@@ -200,8 +352,15 @@ impl Outbound {
 }
 
 #[cfg(test)]
-mod tests {
+pub(in crate::io) mod tests {
     use super::*;
+    use crate::protocol::OpKind;
+
+    /// A queue to nobody in particular.
+    pub(in crate::io) fn outbound(bound_bytes: usize) -> Outbound {
+        let trace = (TraceId::new(1).unwrap(), SpanId::new(2).unwrap());
+        Outbound::new(bound_bytes, Peer { ip: None, transport: "websocket", trace })
+    }
 
     fn frame(size: usize) -> Bytes {
         vec![b'x'; size].into()
@@ -209,38 +368,55 @@ mod tests {
 
     #[test]
     fn what_was_taken_counts_until_it_is_written() {
-        let outbound = Outbound::new(100);
-        outbound.push(frame(60)).unwrap();
-        assert_eq!(outbound.push(frame(60)), Err(Full));
+        let outbound = outbound(100);
+        outbound.push(frame(60), Mark::Unmeasured).unwrap();
+        let full = Err(Unsent::Full(Mark::Unmeasured));
+        assert_eq!(outbound.push(frame(60), Mark::Unmeasured), full);
         let mut batch = Batch::default();
         assert!(outbound.take(&mut batch).is_none());
         assert_eq!(batch.frames.len(), 1);
-        assert_eq!(outbound.push(frame(60)), Err(Full));
+        assert_eq!(outbound.push(frame(60), Mark::Unmeasured), full);
         batch.frames.clear();
         outbound.written(&mut batch);
-        assert_eq!(outbound.push(frame(60)), Ok(()));
+        assert_eq!(outbound.push(frame(60), Mark::Unmeasured), Ok(()));
     }
 
     #[test]
     fn exempt_frames_do_not_count_and_keep_their_place() {
-        let outbound = Outbound::new(10);
-        outbound.push(frame(5)).unwrap();
-        outbound.push_exempt(frame(1000));
-        outbound.push(frame(5)).unwrap();
+        let outbound = outbound(10);
+        outbound.push(frame(5), Mark::Unmeasured).unwrap();
+        outbound.push_exempt(frame(1000), Mark::Unmeasured).unwrap();
+        outbound.push(frame(5), Mark::Unmeasured).unwrap();
         let mut batch = Batch::default();
         outbound.take(&mut batch);
-        assert_eq!(batch.frames.iter().map(Bytes::len).collect::<Vec<_>>(), [5, 1000, 5]);
+        assert_eq!(batch.frames.iter().map(|outgoing| outgoing.frame.len()).collect::<Vec<_>>(), [5, 1000, 5]);
     }
 
     #[test]
     fn nothing_is_added_after_a_close_and_its_first_reason_holds() {
-        let outbound = Outbound::new(10);
+        let outbound = outbound(10);
         outbound.close(Code::Replaced.refuse());
         outbound.close(Code::Idle.refuse());
-        outbound.push(frame(1)).unwrap();
+        let closed = Err(Unsent::Closed(Mark::Unmeasured));
+        assert_eq!(outbound.push(frame(1), Mark::Unmeasured), closed);
+        assert_eq!(outbound.push_exempt(frame(1), Mark::Unmeasured), closed);
         let mut batch = Batch::default();
         let refusal = outbound.take(&mut batch).unwrap();
         assert_eq!(refusal.code, Code::Replaced);
         assert!(batch.frames.is_empty());
+    }
+
+    #[test]
+    fn an_answer_that_nobody_will_write_ends_its_signal_as_gone_and_a_push_is_nothing() {
+        let outbound = outbound(100);
+        let signal = Box::new(Signal::new(OpKind::Ping, Instant::now()));
+        outbound.push(frame(1), Mark::Unmeasured).unwrap();
+        outbound.push(frame(1), Mark::Answer(signal.clone(), Outcome::Ok)).unwrap();
+        let ended = [Event::SignalEnded { signal: signal.clone(), outcome: Outcome::Gone }];
+        assert_eq!(outbound.abandon(Code::ConnectionLost), ended);
+        let late = outbound.push(frame(1), Mark::Answer(signal, Outcome::Ok)).unwrap_err();
+        let Unsent::Closed(mark) = late else { panic!("{late:?}") };
+        assert_eq!(mark.gone().as_slice(), ended);
+        assert_eq!(outbound.closed(), Some(Code::ConnectionLost));
     }
 }

@@ -18,12 +18,13 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::{
     Request, Response, Status, Streaming,
     codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
+    metadata::MetadataValue,
     server::{Grpc, StreamingService},
 };
 
 use super::{
-    gateway::{ConnectionInfo, Gateway, Inbound, Knock, leave_push},
-    outbound::{Batch, Outbound},
+    gateway::{ConnectionInfo, Gateway, Inbound, Knock, leave_push, trace_id},
+    outbound::{Batch, Mark, Outbound, Outgoing, Sent},
 };
 use crate::{
     event::Event,
@@ -86,12 +87,14 @@ impl StreamingService<Bytes> for Connect {
             let info = info.ok_or_else(|| Code::Internal.refuse().to_status())?;
             let knock = Knock { headers: &headers, query: "", info: &info };
             let admission = gateway.admit(knock).await.map_err(|refusal| refusal.to_status())?;
-            let inbound = Inbound::new(gateway.clone(), admission);
+            let trace = trace_id(&headers);
+            let inbound = Inbound::new(gateway.clone(), admission, "grpc", trace);
             let gone = CancellationToken::new();
             let pushes = Pushes {
                 gateway: gateway.clone(),
                 outbound: inbound.outbound().clone(),
                 batch: Batch::default(),
+                sent: Sent::default(),
                 next: 0,
                 closing: None,
                 said_leave: false,
@@ -99,7 +102,10 @@ impl StreamingService<Bytes> for Connect {
             };
             gateway.observe(&Event::ConnectionOpened { transport: "grpc" });
             gateway.clone().connections.spawn(read(gateway, inbound, frames, gone));
-            Ok(Response::new(pushes))
+            let mut response = Response::new(pushes);
+            let echoed = MetadataValue::try_from(trace.to_string()).expect("hexadecimal digits are a metadata value");
+            response.metadata_mut().insert("x-trace-id", echoed);
+            Ok(response)
         })
     }
 }
@@ -138,7 +144,7 @@ async fn read(gateway: Arc<Gateway>, mut inbound: Inbound, mut frames: Streaming
     }
     outbound.close(Code::ConnectionLost.refuse());
     let reason = outbound.closed().unwrap_or(Code::ConnectionLost);
-    inbound.end("grpc", reason).await;
+    inbound.end(reason).await;
 }
 
 fn reason_of(status: &Status) -> Refusal {
@@ -156,6 +162,8 @@ struct Pushes {
     gateway: Arc<Gateway>,
     outbound: Arc<Outbound>,
     batch: Batch,
+    /// What HTTP/2 has taken of the batch.
+    sent: Sent,
     /// Of the batch's frames.
     next: usize,
     closing: Option<Box<Refusal>>,
@@ -170,15 +178,17 @@ impl Stream for Pushes {
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = &mut *self;
         loop {
-            if let Some(frame) = this.batch.frames.get_mut(this.next) {
+            if let Some(Outgoing { frame, mark }) = this.batch.frames.get_mut(this.next) {
                 this.next += 1;
+                this.sent.add(std::mem::replace(mark, Mark::Unmeasured));
                 return Poll::Ready(Some(Ok(std::mem::take(frame))));
             }
+            // asked for more: HTTP/2 has what there was, which is as near to the socket as can be seen from here
             if this.next > 0 {
-                let pushes = u32::try_from(std::mem::take(&mut this.next)).unwrap_or(u32::MAX);
+                this.next = 0;
                 this.batch.frames.clear();
                 this.outbound.written(&mut this.batch);
-                this.gateway.observe(&Event::Delivered { pushes });
+                this.gateway.flushed(&mut this.sent, &this.outbound);
             }
             if let Some(refusal) = &this.closing {
                 if !this.said_leave {
@@ -195,6 +205,16 @@ impl Stream for Pushes {
             ready!(this.outbound.poll_waiting(cx));
             this.closing = this.outbound.take(&mut this.batch);
         }
+    }
+}
+
+impl Drop for Pushes {
+    /// The client hung up: what HTTP/2 took, or was to take, is not known to have left.
+    fn drop(&mut self) {
+        for Outgoing { mark, .. } in self.batch.frames.drain(..).skip(self.next) {
+            self.sent.add(mark);
+        }
+        self.gateway.abandoned(std::mem::take(&mut self.sent), &self.outbound);
     }
 }
 

@@ -17,9 +17,10 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{
     clock,
-    outbound::{Attachment, Full, Outbound},
+    outbound::{Attachment, Mark, Outbound, Seat, Unsent},
 };
 use crate::{
+    event::{Delivery, Event, Outcome, Signal, Stage},
     ids::{ConnectionId, RoomId},
     protocol::{Code, Encoding, Refusal, encode, v1::ServerFrame},
     router::{AdminCall, AdminReply, Input, Output, Router, Settings, slice_of},
@@ -36,10 +37,22 @@ type AdminAnswer = oneshot::Sender<Result<AdminReply, Refusal>>;
 pub(crate) enum Arrival {
     /// For the router as it is.
     Input(Input),
+    /// A frame of a connection, and its signal, when signals are measured.
+    Signal(ConnectionId, Input, Option<Box<Signal>>),
     /// The opening of a connection, with the queue its frames go to.
-    Open(ConnectionId, Arc<Outbound>, Input),
+    Open(ConnectionId, Arc<Outbound>, Input, Option<Box<Signal>>),
     /// An admin call and where its answer goes.
     Admin(String, AdminCall, AdminAnswer),
+}
+
+impl Arrival {
+    /// The signal that it is of.
+    fn signal(self) -> Option<Box<Signal>> {
+        match self {
+            Self::Signal(_, _, signal) | Self::Open(_, _, _, signal) => signal,
+            Self::Input(_) | Self::Admin(..) => None,
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -68,10 +81,12 @@ impl Shards {
     pub fn start(settings: Vec<Settings>, inbox_bound: usize, patience: Duration, telemetry: &Arc<Telemetry>) -> Self {
         let handles = settings
             .into_iter()
-            .map(|settings| {
+            .enumerate()
+            .map(|(number, settings)| {
                 let (inbox, arrivals) = mpsc::channel(inbox_bound);
                 let population = Arc::<Tally>::default();
                 let shard = Shard {
+                    number: u16::try_from(number).unwrap_or(u16::MAX),
                     router: Router::new(settings),
                     outbounds: AHashMap::new(),
                     outputs: Vec::with_capacity(64),
@@ -79,6 +94,7 @@ impl Shards {
                     admin: BTreeMap::new(),
                     admin_calls: 0,
                     wake: None,
+                    hand: Hand::default(),
                     population: population.clone(),
                     telemetry: telemetry.clone(),
                 };
@@ -95,17 +111,21 @@ impl Shards {
     }
 
     /// Hands an arrival to a shard; waits a bounded time when its inbox is full.
-    pub(crate) async fn send(&self, shard: usize, arrival: Arrival) -> Result<(), Refusal> {
+    ///
+    /// # Errors
+    /// Why it was not taken, and the signal that it was of.
+    pub(crate) async fn send(&self, shard: usize, arrival: Arrival) -> Result<(), (Refusal, Option<Box<Signal>>)> {
         let inbox = &self.handles[shard].inbox;
         let arrival = match inbox.try_send(arrival) {
             Ok(()) => return Ok(()),
             Err(mpsc::error::TrySendError::Full(arrival)) => arrival,
-            Err(mpsc::error::TrySendError::Closed(_)) => return Err(Code::Draining.refuse()),
+            Err(mpsc::error::TrySendError::Closed(arrival)) => return Err((Code::Draining.refuse(), arrival.signal())),
         };
-        match inbox.send_timeout(arrival, self.patience).await {
-            Ok(()) => Ok(()),
-            Err(_) => Err(Code::Overloaded.because("the room's shard has a full inbox").retry_after_ms(1_000)),
-        }
+        inbox.send_timeout(arrival, self.patience).await.map_err(|unsent| {
+            let why = Code::Overloaded.because("the room's shard has a full inbox").retry_after_ms(1_000);
+            let (mpsc::error::SendTimeoutError::Timeout(arrival) | mpsc::error::SendTimeoutError::Closed(arrival)) = unsent;
+            (why, arrival.signal())
+        })
     }
 
     /// Tells a shard that a connection is gone. Waits without a bound: forgetting it would leak its session.
@@ -159,7 +179,7 @@ impl Shards {
 
     async fn ask(&self, shard: usize, by: String, call: AdminCall) -> Result<AdminReply, Refusal> {
         let (answer, answered) = oneshot::channel();
-        self.send(shard, Arrival::Admin(by, call, answer)).await?;
+        self.send(shard, Arrival::Admin(by, call, answer)).await.map_err(|(refusal, _)| refusal)?;
         answered.await.unwrap_or_else(|_| Err(Code::Draining.refuse()))
     }
 }
@@ -182,7 +202,17 @@ fn room_of(call: &AdminCall) -> RoomId {
     RoomId::from(name.as_str())
 }
 
+/// What is at hand while its outputs are carried out.
+#[derive(Debug, Default)]
+struct Hand {
+    /// The signal and its connection, until it has ended.
+    signal: Option<(ConnectionId, Box<Signal>)>,
+    /// What pushes to others are measured from.
+    cause: Option<Delivery>,
+}
+
 struct Shard {
+    number: u16,
     router: Router,
     outbounds: AHashMap<ConnectionId, Arc<Outbound>>,
     outputs: Vec<Output>,
@@ -192,6 +222,7 @@ struct Shard {
     /// So far: numbers the next one.
     admin_calls: u64,
     wake: Option<Instant>,
+    hand: Hand,
     population: Arc<Tally>,
     telemetry: Arc<Telemetry>,
 }
@@ -218,7 +249,11 @@ impl Shard {
                     {
                         batch.push(arrival);
                     }
-                    batch.drain(..).for_each(|arrival| self.arrive(arrival));
+                    let mut waiting = arrivals.len() + batch.len();
+                    for arrival in batch.drain(..) {
+                        waiting -= 1;
+                        self.arrive(arrival, waiting);
+                    }
                 }
                 None => {
                     self.wake = None;
@@ -237,7 +272,7 @@ impl Shard {
         }
     }
 
-    fn arrive(&mut self, arrival: Arrival) {
+    fn arrive(&mut self, arrival: Arrival, waiting: usize) {
         match arrival {
             Arrival::Input(input) => {
                 if let Input::Lost { connection, .. } = &input {
@@ -245,9 +280,10 @@ impl Shard {
                 }
                 self.turn(input);
             }
-            Arrival::Open(connection, outbound, input) => {
+            Arrival::Signal(connection, input, signal) => self.signal(connection, input, signal, waiting),
+            Arrival::Open(connection, outbound, input, signal) => {
                 self.outbounds.insert(connection, outbound);
-                self.turn(input);
+                self.signal(connection, input, signal, waiting);
             }
             Arrival::Admin(by, call, answer) => {
                 self.admin_calls += 1;
@@ -258,9 +294,20 @@ impl Shard {
         }
     }
 
+    fn signal(&mut self, connection: ConnectionId, input: Input, signal: Option<Box<Signal>>, waiting: usize) {
+        self.hand.signal = signal.map(|mut signal| {
+            signal.waiting = u32::try_from(waiting).unwrap_or(u32::MAX);
+            signal.shard = Some(self.number);
+            (connection, signal)
+        });
+        self.turn(input);
+        debug_assert!(self.hand.signal.is_none(), "every signal ends, by an answer or without one");
+    }
+
     /// One input, all its outputs, and what these in turn bring about.
     fn turn(&mut self, input: Input) {
         self.handle(input);
+        self.hand.cause = None;
         while let Some(connection) = self.overflowed.pop() {
             if let Some(outbound) = self.outbounds.remove(&connection) {
                 outbound.close(Code::SlowReader.refuse());
@@ -273,6 +320,15 @@ impl Shard {
         let now = clock::now();
         let mut outputs = std::mem::take(&mut self.outputs);
         self.router.handle(input, now, &mut outputs);
+        if let Some((_, signal)) = &mut self.hand.signal {
+            let handled = Instant::now();
+            signal.timeline.end(Stage::Admit, now.at);
+            signal.timeline.end(Stage::Handle, handled);
+            let received = signal.timeline.received();
+            let after = handled.saturating_duration_since(received).as_micros();
+            let handled_after_us = u32::try_from(after).unwrap_or(u32::MAX);
+            self.hand.cause = Some(Delivery { op: signal.op, received, handled_after_us });
+        }
         for output in outputs.drain(..) {
             self.carry_out(output, now.at);
         }
@@ -282,12 +338,21 @@ impl Shard {
     fn carry_out(&mut self, output: Output, at: Instant) {
         match output {
             Output::Fanout { to, frame } => self.fan_out(&to, &frame),
-            Output::Send { to, frame, exempt } => self.send(to, &frame, exempt),
+            Output::Send { to, frame, exempt, ends } => self.send(to, &frame, exempt, ends),
+            Output::Ended(outcome) => self.end_unanswered(outcome, at),
             Output::Observe(event) => self.telemetry.observe(&event, at),
             Output::Wake(at) => self.wake = Some(self.wake.map_or(at, |earlier| earlier.min(at))),
-            Output::Attach { connection } => self.set_attachment(connection, Attachment::Attached),
+            Output::Attach { connection, session, room, labels } => {
+                if let Some(outbound) = self.outbounds.get(&connection) {
+                    outbound.attach(Seat { session, room, labels });
+                }
+            }
             // its queue stays known: frames that were sent right behind the opening are answered as well
-            Output::Detach { connection } => self.set_attachment(connection, Attachment::None),
+            Output::Detach { connection } => {
+                if let Some(outbound) = self.outbounds.get(&connection) {
+                    outbound.set_attachment(Attachment::None);
+                }
+            }
             Output::Close { connection, refusal } => {
                 if let Some(outbound) = self.outbounds.remove(&connection) {
                     outbound.close(refusal);
@@ -302,19 +367,55 @@ impl Shard {
         }
     }
 
-    fn set_attachment(&self, connection: ConnectionId, attachment: Attachment) {
-        if let Some(outbound) = self.outbounds.get(&connection) {
-            outbound.set_attachment(attachment);
+    fn send(&mut self, to: ConnectionId, frame: &ServerFrame, exempt: bool, ends: Option<Outcome>) {
+        let outbound = self.outbounds.get(&to);
+        let bytes = outbound.map(|outbound| encode(outbound.encoding(), frame));
+        let mark = match (ends, self.hand.cause) {
+            (Some(outcome), _) => self.answer(outcome),
+            (None, Some(cause)) if !exempt => Mark::Delivery(cause),
+            (None, _) => Mark::Unmeasured,
+        };
+        let (Some(outbound), Some(bytes)) = (self.outbounds.get(&to), bytes) else {
+            return self.gone(to, mark);
+        };
+        let pushed = if exempt { outbound.push_exempt(bytes, mark) } else { outbound.push(bytes, mark) };
+        match pushed {
+            Ok(()) => {}
+            Err(Unsent::Closed(mark)) => self.gone(to, mark),
+            Err(Unsent::Full(mark)) => {
+                self.overflowed.push(to);
+                self.gone(to, mark);
+            }
         }
     }
 
-    fn send(&mut self, to: ConnectionId, frame: &ServerFrame, exempt: bool) {
-        let Some(outbound) = self.outbounds.get(&to) else { return };
-        let bytes = encode(outbound.encoding(), frame);
-        if exempt {
-            outbound.push_exempt(bytes);
-        } else if outbound.push(bytes) == Err(Full) {
-            self.overflowed.push(to);
+    /// The mark of the frame that answers the signal at hand.
+    fn answer(&mut self, outcome: Outcome) -> Mark {
+        match self.hand.signal.take() {
+            Some((_, mut signal)) => {
+                signal.timeline.end(Stage::Reply, Instant::now());
+                Mark::Answer(signal, outcome)
+            }
+            None => Mark::Unmeasured,
+        }
+    }
+
+    fn end_unanswered(&mut self, outcome: Outcome, at: Instant) {
+        let Some((connection, signal)) = self.hand.signal.take() else { return };
+        let event = Event::SignalEnded { signal, outcome };
+        match self.outbounds.get(&connection) {
+            Some(outbound) => self.telemetry.observe_from(&event, &outbound.origin(), at),
+            None => self.telemetry.observe(&event, at),
+        }
+    }
+
+    /// A frame that will not reach its client.
+    fn gone(&self, to: ConnectionId, mark: Mark) {
+        let Some(event) = mark.gone() else { return };
+        let at = Instant::now();
+        match self.outbounds.get(&to) {
+            Some(outbound) => self.telemetry.observe_from(&event, &outbound.origin(), at),
+            None => self.telemetry.observe(&event, at),
         }
     }
 
@@ -327,26 +428,10 @@ impl Shard {
                 Encoding::Json => json.get_or_insert_with(|| encode(Encoding::Json, frame)),
                 Encoding::Protobuf => protobuf.get_or_insert_with(|| encode(Encoding::Protobuf, frame)),
             };
-            if outbound.push(bytes.clone()) == Err(Full) {
+            let mark = self.hand.cause.map_or(Mark::Unmeasured, Mark::Delivery);
+            if let Err(Unsent::Full(_)) = outbound.push(bytes.clone(), mark) {
                 self.overflowed.push(*connection);
             }
         }
-    }
-}
-
-/// Reports what the shards hold, once a second, until the token is cancelled.
-pub async fn report_population(
-    shards: Shards,
-    telemetry: Arc<Telemetry>,
-    shutdown: tokio_util::sync::CancellationToken,
-) {
-    let mut every = tokio::time::interval(Duration::from_secs(1));
-    while shutdown.run_until_cancelled(every.tick()).await.is_some() {
-        let counts = shards.counts();
-        telemetry.set_population(counts);
-        for (shard, depth) in shards.inbox_depths().enumerate() {
-            telemetry.set_inbox_depth(shard, depth);
-        }
-        telemetry.settle(Instant::now());
     }
 }

@@ -156,6 +156,20 @@ impl Code {
         self.number() < 4500
     }
 
+    /// Whether it is a refusal on purpose, to protect the router or a bound of it, rather than an error.
+    pub const fn is_shed(self) -> bool {
+        matches!(
+            self,
+            Self::Draining
+                | Self::SlowReader
+                | Self::Overloaded
+                | Self::RouterFull
+                | Self::HoldFull
+                | Self::TooManyConnections
+                | Self::RoomFull
+        )
+    }
+
     /// The code of that name.
     pub fn by_name(name: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|code| code.name() == name)

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use crate::{
     auth::Grant,
-    event::Event,
-    ids::ConnectionId,
+    event::{Event, Labels, Outcome},
+    ids::{ConnectionId, RoomId, SessionId},
     protocol::{
         Code, Refusal,
         v1::{self, ClientFrame, ServerFrame},
@@ -49,8 +49,8 @@ pub enum Input {
         id: Option<u64>,
         /// The frame.
         opening: Opening,
-        /// When the frame arrived.
-        received: Instant,
+        /// What a join says of its client; a resumed session keeps what its join said.
+        labels: Labels,
     },
     /// A later frame of a connection.
     Frame {
@@ -60,8 +60,6 @@ pub enum Input {
         frame: Box<ClientFrame>,
         /// The verified grant of an `update`'s token.
         grant: Option<Box<Grant>>,
-        /// When the frame arrived.
-        received: Instant,
     },
     /// The connection is gone, without `leave`.
     Lost {
@@ -156,6 +154,12 @@ pub enum Output {
     Attach {
         /// The connection.
         connection: ConnectionId,
+        /// The session.
+        session: SessionId,
+        /// Its room.
+        room: RoomId,
+        /// What its join said of the client.
+        labels: Labels,
     },
     /// The opening was refused: the connection may try another first frame.
     Detach {
@@ -170,7 +174,11 @@ pub enum Output {
         frame: Box<ServerFrame>,
         /// Snapshots and replays are bounded by themselves and do not count against the outbound bound.
         exempt: bool,
+        /// The signal at hand ends so, with this frame.
+        ends: Option<Outcome>,
     },
+    /// The signal at hand has ended, and wants no answer.
+    Ended(Outcome),
     /// One push to many; encoded once an encoding.
     Fanout {
         /// The connections.

@@ -20,11 +20,10 @@ impl Router {
         (frame, grant): (Box<ClientFrame>, Option<Box<Grant>>),
         now: Now,
         out: &mut Vec<Output>,
-    ) -> Outcome {
+    ) {
         let ClientFrame { id, op, .. } = *frame;
         let Some(&seat) = self.connections.get(&connection) else {
-            send_error(connection, id, &Code::NotJoined.refuse(), out);
-            return Outcome::Refused(Code::NotJoined);
+            return send_error(connection, id, &Code::NotJoined.refuse(), out);
         };
         let repeated = id.and_then(|id| self.sessions.get(&seat)?.session.replies.find(id).cloned());
         let reply = match repeated {
@@ -33,9 +32,11 @@ impl Router {
         };
         let outcome = reply.refused().map_or(Outcome::Ok, Outcome::Refused);
         if id.is_some() || reply.is_unasked() {
-            out.push(Output::Send { to: connection, frame: reply.into_frame(id), exempt: false });
+            let frame = reply.into_frame(id);
+            out.push(Output::Send { to: connection, frame, exempt: false, ends: Some(outcome) });
+        } else {
+            out.push(Output::Ended(outcome));
         }
-        outcome
     }
 
     /// Carries a request out and remembers its reply.

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use super::{
     HallKey, Now, Opened, Output, Router, Seated,
     halls::{FULL_RETRY_MS, Plan},
-    welcome::send_exempt,
+    welcome::send_parts,
 };
 use crate::{
     auth::Grant,
-    event::Event,
+    event::{Event, Labels},
     ids::{ConnectionId, RoomId},
     protocol::{
         Code, Refusal,
@@ -28,7 +28,7 @@ impl Router {
         now: Now,
         out: &mut Vec<Output>,
     ) -> Result<(), Refusal> {
-        let Opened { connection, mut grant, id } = opened;
+        let Opened { connection, mut grant, id, labels } = opened;
         self.refuse_while_draining()?;
         may_enter(&grant, &join)?;
         grant.attributes = merge_attributes(&grant.attributes, &join.attributes, &self.settings.limits)?;
@@ -50,18 +50,23 @@ impl Router {
         if let Some(older) = older {
             self.end_session(older, Code::Replaced, now);
         }
-        let seat = self.seat(hall, (connection, &grant), join, now);
-        out.push(Output::Attach { connection });
+        let seat = self.seat(hall, (connection, &grant, labels), join, now);
+        out.extend(self.attachment(seat, connection));
         let token = self.mint(hall, seat, 0);
-        for part in self.snapshot(hall, seat, &token, now) {
-            send_exempt(connection, id, Body::Joined(Box::new(part)), out);
-        }
+        let parts = self.snapshot(hall, seat, &token, now);
+        send_parts(connection, id, parts.into_iter().map(|part| Body::Joined(Box::new(part))).collect(), out);
         self.watch_expiry(seat, grant.expires_at_ms, now);
         Ok(())
     }
 
     /// Makes the session and its participant, and tells the room.
-    fn seat(&mut self, hall: HallKey, (connection, grant): (ConnectionId, &Grant), join: v1::Join, now: Now) -> Seat {
+    fn seat(
+        &mut self,
+        hall: HallKey,
+        (connection, grant, labels): (ConnectionId, &Grant, Labels),
+        join: v1::Join,
+        now: Now,
+    ) -> Seat {
         self.seats_given += 1;
         let seat = Seat(self.seats_given);
         let entrance = Entrance {
@@ -76,8 +81,8 @@ impl Router {
             auto_subscribe: join.auto_subscribe.unwrap_or(true),
             connection,
         };
-        let session =
-            Session::new(self.new_id("SE_").into(), self.shared_key(&grant.key), grant.identity.clone(), connection);
+        let (id, key) = (self.new_id("SE_").into(), self.shared_key(&grant.key));
+        let session = Session::new(id, key, grant.identity.clone(), (connection, labels));
         let opened = Event::SessionOpened {
             session: session.id.clone(),
             identity: grant.identity.clone(),
@@ -94,6 +99,13 @@ impl Router {
         self.settle(hall, now.at);
         self.closing.push(Output::Observe(opened));
         seat
+    }
+
+    /// Says whose connection it is now.
+    pub(super) fn attachment(&self, seat: Seat, connection: ConnectionId) -> Option<Output> {
+        let seated = self.sessions.get(&seat)?;
+        let (session, labels) = (seated.session.id.clone(), seated.session.labels);
+        Some(Output::Attach { connection, session, room: self.halls[seated.hall].room.id().clone(), labels })
     }
 
     /// One copy of a key for all that come with it in a row, which with one key in use is everybody.

@@ -1,6 +1,6 @@
 //! A session comes back: whose token it is, what it missed, in which order it is told.
 
-use super::{HallKey, Now, Opened, Output, Router, Timer, welcome::send_exempt};
+use super::{HallKey, Now, Opened, Output, Router, Timer, welcome::send_parts};
 use crate::{
     auth::Grant,
     event::Event,
@@ -29,7 +29,7 @@ impl Router {
         now: Now,
         out: &mut Vec<Output>,
     ) -> Result<(), Refusal> {
-        let Opened { connection, grant, id } = opened;
+        let Opened { connection, grant, id, labels: _ } = opened;
         self.refuse_while_draining()?;
         may_resume(&grant, claims)?;
         let seat = *self.session_ids.get(&claims.session).ok_or_else(|| Code::SessionGone.refuse())?;
@@ -42,11 +42,10 @@ impl Router {
 
         let before = self.take_over(seat, connection);
         let Gap { recovered, frames } = self.gap((hall, seat), connection, resume, now);
-        out.push(Output::Attach { connection });
+        out.extend(self.attachment(seat, connection));
         let missed = frames.len() as u32;
-        for resumed in self.resumed((hall, seat), recovered, missed, now) {
-            send_exempt(connection, id, Body::Resumed(Box::new(resumed)), out);
-        }
+        let parts = self.resumed((hall, seat), recovered, missed, now);
+        send_parts(connection, id, parts.into_iter().map(|part| Body::Resumed(Box::new(part))).collect(), out);
         out.extend(frames);
         self.after_return((hall, seat), before, *grant, now);
         let session = claims.session.clone();
@@ -136,5 +135,5 @@ fn may_resume(grant: &Grant, claims: &ResumeClaims) -> Result<(), Refusal> {
 
 /// Replays are bounded by what is kept, and do not count against the outbound bound.
 fn again(to: ConnectionId, frame: Box<ServerFrame>) -> Output {
-    Output::Send { to, frame, exempt: true }
+    Output::Send { to, frame, exempt: true, ends: None }
 }

@@ -2,6 +2,7 @@
 
 use super::{HallKey, Now, Router, ice};
 use crate::{
+    event::Outcome,
     ids::ConnectionId,
     protocol::{
         FEATURES, PROTOCOL_VERSION,
@@ -59,7 +60,11 @@ impl Router {
     }
 }
 
-/// A frame that does not count against the outbound bound.
-pub(super) fn send_exempt(to: ConnectionId, id: Option<u64>, body: Body, out: &mut Vec<Output>) {
-    out.push(Output::Send { to, frame: Box::new(ServerFrame { id, body: Some(body) }), exempt: true });
+/// The answer to an opening, in parts; none of them counts against the outbound bound, and the last one ends it.
+pub(super) fn send_parts(to: ConnectionId, id: Option<u64>, parts: Vec<Body>, out: &mut Vec<Output>) {
+    let last = parts.len().saturating_sub(1);
+    for (place, body) in parts.into_iter().enumerate() {
+        let ends = (place == last).then_some(Outcome::Ok);
+        out.push(Output::Send { to, frame: Box::new(ServerFrame { id, body: Some(body) }), exempt: true, ends });
+    }
 }

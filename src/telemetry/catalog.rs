@@ -1,9 +1,13 @@
-//! Every metric of this router, once: name, kind, unit, help, labels and what those may say.
+//! Every metric of this router, once: name, kind, unit, help, labels and what those may say, and what shows it.
 //!
 //! A metric that is not here does not exist: the handles are made from these rows alone. Knows nothing of who counts.
 //! A room, a user or a session is never a label.
 
-use crate::protocol::{Code, OpKind};
+mod sets;
+#[cfg(test)]
+mod tests;
+
+pub use sets::*;
 
 /// How a metric's values move.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,14 +16,20 @@ pub enum Kind {
     Counter,
     /// Up and down.
     Gauge,
+    /// Latencies: classic buckets with the edges [`EDGES_US`], and native ones.
+    Histogram,
+    /// Always 1; the labels say it.
+    Info,
 }
 
 impl Kind {
-    /// The exposition's word for it.
+    /// The word for it in listings, and in text 0.0.4 for all but `Info`, which is a gauge there.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Counter => "counter",
             Self::Gauge => "gauge",
+            Self::Histogram => "histogram",
+            Self::Info => "info",
         }
     }
 }
@@ -33,6 +43,8 @@ pub enum Unit {
     Seconds,
     /// Bytes.
     Bytes,
+    /// A share, 0 to 1.
+    Ratio,
     /// 1 or 0: it is so, or it is not.
     Flag,
 }
@@ -43,7 +55,19 @@ impl Unit {
         match self {
             Self::Seconds => Some("seconds"),
             Self::Bytes => Some("bytes"),
+            Self::Ratio => Some("ratio"),
             Self::Count | Self::Flag => None,
+        }
+    }
+
+    /// For listings.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Count => "count",
+            Self::Seconds => "seconds",
+            Self::Bytes => "bytes",
+            Self::Ratio => "ratio",
+            Self::Flag => "flag",
         }
     }
 }
@@ -51,17 +75,37 @@ impl Unit {
 /// What a label may say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Values {
-    /// These, all there from the start: the first one to happen is a step from zero that `rate` sees.
+    /// These. A counter has all of them from the start: the first one to happen is a step from zero that `rate` sees.
     Closed(&'static [&'static str]),
-    /// These; the first is there from the start, another from the first time it happens (many never do).
-    ClosedOnDemand(&'static [&'static str]),
     /// 0, 1, 2 …, as many as were given at start, and at most that many.
     Numbered {
         /// The bound.
         max: usize,
     },
+    /// Those of the configuration, and `other`.
+    Configured {
+        /// How many, beside `other`.
+        max: usize,
+    },
+    /// What clients say: the busiest values, and `other`.
+    Busiest {
+        /// How many, beside `other`.
+        max: usize,
+    },
     /// One, set at start.
     Fixed,
+}
+
+impl Values {
+    /// How many there can be at most.
+    pub const fn bound(self) -> usize {
+        match self {
+            Self::Closed(values) => values.len(),
+            Self::Numbered { max } => max,
+            Self::Configured { max } | Self::Busiest { max } => max + 1,
+            Self::Fixed => 1,
+        }
+    }
 }
 
 /// One label of a metric.
@@ -73,6 +117,46 @@ pub struct Label {
     pub values: Values,
 }
 
+/// Where a metric is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shown {
+    /// The board of golden signals and the promise.
+    Overview,
+    /// The board of latencies.
+    Latency,
+    /// The board of sessions and rooms.
+    Sessions,
+    /// The board of what the router depends on.
+    Dependencies,
+    /// The board of the process and its runtime.
+    Runtime,
+    /// The board of refusals.
+    Guard,
+    /// The board that watches the observers.
+    Observers,
+    /// Alerts only.
+    Alert,
+    /// Nowhere but by hand.
+    Debug,
+}
+
+impl Shown {
+    /// For listings.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Overview => "board: overview",
+            Self::Latency => "board: latency",
+            Self::Sessions => "board: sessions and rooms",
+            Self::Dependencies => "board: dependencies",
+            Self::Runtime => "board: runtime",
+            Self::Guard => "board: guard",
+            Self::Observers => "board: observers",
+            Self::Alert => "alert",
+            Self::Debug => "debug",
+        }
+    }
+}
+
 /// One metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Metric {
@@ -82,93 +166,61 @@ pub struct Metric {
     pub kind: Kind,
     /// What one is.
     pub unit: Unit,
+    /// What looks at it.
+    pub shown: Shown,
     /// For people, one sentence.
     pub help: &'static str,
     /// In this order.
     pub labels: &'static [Label],
+    /// Label sets that there can be at most, where that is less than what the labels allow.
+    pub sets_max: Option<usize>,
 }
 
-/// The word for what is not in a label's set.
-pub const OTHER: &str = "other";
-/// Kinds of connections.
-pub const TRANSPORTS: &[&str] = &["websocket", "grpc", "http", OTHER];
-/// Bounded logs and buffers that let go of their oldest entry.
-pub const BUFFERS: &[&str] = &["held", "history", "replies", OTHER];
-/// What became of resumes.
-pub const RESUMES: &[&str] = &["recovered", "snapshot"];
-/// Where keys come from.
-pub const KEY_SOURCES: &[&str] = &["jwks", "oidc", OTHER];
-/// How a thing ended that has no code.
-pub const RESULTS: &[&str] = &["ok", "error"];
-/// Phases of the drain, in the order of [`crate::event::DrainPhase`].
-pub const PHASES: &[&str] = &["serving", "advising", "closing", "drained"];
-/// Calls of the admin API.
-pub const ADMIN_CALLS: &[&str] = &[
-    "create_room",
-    "list_rooms",
-    "get_room",
-    "delete_room",
-    "update_room",
-    "list_participants",
-    "get_participant",
-    "remove_participant",
-    "update_participant",
-    "mute_track",
-    "send_data",
-    OTHER,
-];
-/// The kinds of signals.
-pub const OPS: &[&str] = &op_names();
-/// The code table's names: reasons of refusals and closes.
-pub const CODES: &[&str] = &code_names();
-/// `ok`, then the code table's names.
-pub const OUTCOMES: &[&str] = &outcome_names();
-/// Shards that are told apart; there are as many as worker threads.
-pub const SHARDS_MAX: usize = 256;
-
-const fn op_names() -> [&'static str; OpKind::ALL.len()] {
-    let mut names = [""; OpKind::ALL.len()];
-    let mut at = 0;
-    while at < names.len() {
-        names[at] = OpKind::ALL[at].name();
-        at += 1;
+impl Metric {
+    /// Label sets that there can be at most.
+    pub fn sets(&self) -> usize {
+        let allowed = self.labels.iter().map(|label| label.values.bound()).product();
+        self.sets_max.map_or(allowed, |max| allowed.min(max))
     }
-    names
-}
 
-const fn code_names() -> [&'static str; Code::ALL.len()] {
-    let mut names = [""; Code::ALL.len()];
-    let mut at = 0;
-    while at < names.len() {
-        names[at] = Code::ALL[at].name();
-        at += 1;
+    /// Series that Prometheus makes of it at most: of a classic histogram each bucket is one, with sum and count.
+    pub fn series(&self) -> usize {
+        let each = if self.kind == Kind::Histogram { EDGES_US.len() + 3 } else { 1 };
+        self.sets() * each
     }
-    names
-}
-
-const fn outcome_names() -> [&'static str; Code::ALL.len() + 1] {
-    let mut names = ["ok"; Code::ALL.len() + 1];
-    let mut at = 1;
-    while at < names.len() {
-        names[at] = Code::ALL[at - 1].name();
-        at += 1;
-    }
-    names
 }
 
 const fn closed(name: &'static str, values: &'static [&'static str]) -> Label {
     Label { name, values: Values::Closed(values) }
 }
 
+const fn fixed(name: &'static str) -> Label {
+    Label { name, values: Values::Fixed }
+}
+
+const OP: Label = closed("op", OPS);
+const OUTCOME: Label = closed("outcome", OUTCOMES);
 const REASON: Label = closed("reason", CODES);
+const LOST_REASON: Label = closed("reason", LOST);
+const REGION: Label = Label { name: "region", values: Values::Configured { max: REGIONS_MAX } };
 const SHARD: Label = Label { name: "shard", values: Values::Numbered { max: SHARDS_MAX } };
+const SDK_VERSION: Label = Label { name: "sdk_version", values: Values::Busiest { max: BUSIEST_MAX } };
+const SCENARIO: Label = Label { name: "scenario", values: Values::Busiest { max: BUSIEST_MAX } };
+const QUANTILE: Label = closed("q", QUANTILE_NAMES);
 
 macro_rules! catalog {
-    ($($constant:ident $name:literal $kind:ident $unit:ident [$($label:expr),*] $help:literal;)*) => {
+    ($($constant:ident $name:literal $kind:ident $unit:ident $shown:ident [$($label:expr),*] $(at most $max:ident)? $help:literal;)*) => {
         $(
             #[doc = $help]
-            pub const $constant: Metric =
-                Metric { name: $name, kind: Kind::$kind, unit: Unit::$unit, help: $help, labels: &[$($label),*] };
+            pub const $constant: Metric = Metric {
+                name: $name,
+                kind: Kind::$kind,
+                unit: Unit::$unit,
+                shown: Shown::$shown,
+                help: $help,
+                labels: &[$($label),*],
+                sets_max: [$(Some($max),)? None][0],
+            };
         )*
 
         /// Every metric, in the order of this file.
@@ -177,120 +229,102 @@ macro_rules! catalog {
 }
 
 catalog! {
-    SIGNALS "signalbox_signals_total" Counter Count
-        [closed("op", OPS), Label { name: "outcome", values: Values::ClosedOnDemand(OUTCOMES) }]
-        "Signals handled, by kind and by ok or the code they were refused with.";
-    DELIVERIES "signalbox_deliveries_total" Counter Count []
+    SIGNALS "signalbox_signals_total" Counter Count Overview [OP, OUTCOME]
+        "Signals that ended, by kind and outcome; the counts of the latency histograms say the same.";
+    REFUSALS "signalbox_signal_refusals_total" Counter Count Guard [closed("code", CODES)]
+        "Signals that were refused, by the code that the client got.";
+    SIGNAL_LATENCY "signalbox_signal_latency_seconds" Histogram Seconds Overview [OP, REGION, OUTCOME] at most SIGNAL_SERIES_MAX
+        "From a frame's arrival to its answer's last byte handed to the socket; without an id, to the end of its handling.";
+    DELIVERY_LATENCY "signalbox_delivery_latency_seconds" Histogram Seconds Latency [OP, REGION]
+        "From a frame's arrival to the last byte of what it brought about handed to each recipient's socket.";
+    STAGE_LATENCY "signalbox_stage_latency_seconds" Histogram Seconds Latency [closed("stage", STAGES)]
+        "Where the time of signals went.";
+    SIGNAL_QUANTILE "signalbox_signal_latency_quantile_seconds" Gauge Seconds Latency [OP, REGION, QUANTILE]
+        "Quantiles of the last minute's signal latencies, of outcomes ok and expired.";
+    DELIVERY_QUANTILE "signalbox_delivery_latency_quantile_seconds" Gauge Seconds Latency [OP, REGION, QUANTILE]
+        "Quantiles of the last minute's delivery latencies.";
+    SIGNAL_P99 "signalbox_signal_p99_seconds" Gauge Seconds Latency [OP, REGION, SDK_VERSION, SCENARIO] at most CLIENT_SERIES_MAX
+        "P99 of the last minute's signal latencies, of outcomes ok and expired, by who the client is.";
+    LATENCY_BOUND "signalbox_signal_latency_bound_seconds" Gauge Seconds Latency [OP]
+        "Signals slower than this are kept as traces: the moving bound of their kind.";
+    OUTLIERS "signalbox_latency_outliers_total" Counter Count Observers []
+        "Latencies beyond the 60 seconds that histograms hold, recorded as 60 seconds.";
+    FOLDED_RECORDINGS "signalbox_latency_folded_total" Counter Count Observers [closed("part", FOLDED)]
+        "Recordings whose SDK version and scenario, or region, became `other` for want of histograms.";
+    DRAIN_SECONDS "signalbox_latency_drain_seconds" Gauge Seconds Observers []
+        "How long the last drain of the workers' histograms took.";
+    DELIVERIES "signalbox_deliveries_total" Counter Count Overview []
         "Pushes handed to sockets.";
-    SESSIONS "signalbox_sessions" Gauge Count []
+    SESSIONS "signalbox_sessions" Gauge Count Overview []
         "Sessions now, lingering ones included.";
-    ROOMS "signalbox_rooms" Gauge Count []
+    ROOMS "signalbox_rooms" Gauge Count Sessions []
         "Rooms now, empty ones that have not ended included.";
-    PARTICIPANTS "signalbox_participants" Gauge Count []
+    PARTICIPANTS "signalbox_participants" Gauge Count Sessions []
         "Participants of all rooms now, lingering and hidden ones included.";
-    SESSIONS_OPENED "signalbox_sessions_opened_total" Counter Count []
+    SESSIONS_OPENED "signalbox_sessions_opened_total" Counter Count Sessions []
         "Sessions that began with a join.";
-    SESSIONS_CLOSED "signalbox_sessions_closed_total" Counter Count [REASON]
+    SESSIONS_CLOSED "signalbox_sessions_closed_total" Counter Count Sessions [REASON]
         "Sessions that ended for good.";
-    SESSIONS_DROPPED "signalbox_sessions_dropped_total" Counter Count [REASON]
+    SESSIONS_DROPPED "signalbox_sessions_dropped_total" Counter Count Sessions [REASON]
         "Sessions that lost their connection and lingered.";
-    RESUMES_DONE "signalbox_resumes_total" Counter Count [closed("result", RESUMES)]
+    RESUMES_DONE "signalbox_resumes_total" Counter Count Sessions [closed("result", RESUMES)]
         "Sessions that came back: all that was missed was given, or a snapshot had to do.";
-    CONNECTIONS "signalbox_connections_total" Counter Count [closed("transport", TRANSPORTS)]
+    CONNECTIONS "signalbox_connections_total" Counter Count Sessions [closed("transport", TRANSPORTS)]
         "Connections accepted.";
-    CONNECTIONS_CLOSED "signalbox_connections_closed_total" Counter Count
+    CONNECTIONS_CLOSED "signalbox_connections_closed_total" Counter Count Sessions
         [closed("transport", TRANSPORTS), REASON]
         "Connections that ended.";
-    SHEDS "signalbox_sheds_total" Counter Count [REASON]
+    SHEDS "signalbox_sheds_total" Counter Count Guard [REASON]
         "Connections and requests refused before they reached a room.";
-    PUSHES_DISCARDED "signalbox_pushes_discarded_total" Counter Count [closed("buffer", BUFFERS)]
+    PUSHES_DISCARDED "signalbox_pushes_discarded_total" Counter Count Sessions [closed("buffer", BUFFERS)]
         "Entries that a full log or buffer let go of.";
-    ROOMS_CREATED "signalbox_rooms_created_total" Counter Count []
+    ROOMS_CREATED "signalbox_rooms_created_total" Counter Count Sessions []
         "Rooms that came to be.";
-    ROOMS_CLOSED "signalbox_rooms_closed_total" Counter Count [REASON]
+    ROOMS_CLOSED "signalbox_rooms_closed_total" Counter Count Sessions [REASON]
         "Rooms that ended.";
-    ADMIN "signalbox_admin_calls_total" Counter Count [closed("call", ADMIN_CALLS), closed("outcome", RESULTS)]
+    ADMIN "signalbox_admin_calls_total" Counter Count Sessions [closed("call", ADMIN_CALLS), closed("outcome", RESULTS)]
         "Calls of the admin API that change something.";
-    DRAIN "signalbox_drain_phase" Gauge Flag [closed("phase", PHASES)]
+    DRAIN "signalbox_drain_phase" Gauge Flag Overview [closed("phase", PHASES)]
         "1 for the phase of the drain that the router is in.";
-    KEYS_REFRESHED "signalbox_keys_refreshed_total" Counter Count
+    KEYS_REFRESHED "signalbox_keys_refreshed_total" Counter Count Dependencies
         [closed("source", KEY_SOURCES), closed("result", RESULTS)]
         "Fetches of verification keys.";
-    INTROSPECTION_FAILURES "signalbox_introspection_failures_total" Counter Count []
+    INTROSPECTION_FAILURES "signalbox_introspection_failures_total" Counter Count Dependencies []
         "Tokens that could not be introspected for want of the endpoint.";
-    CERTIFICATES_RELOADED "signalbox_certificates_reloaded_total" Counter Count [closed("result", RESULTS)]
+    CERTIFICATES_RELOADED "signalbox_certificates_reloaded_total" Counter Count Dependencies [closed("result", RESULTS)]
         "Changed certificate files taken up, or not.";
-    SHARD_INBOX_DEPTH "signalbox_shard_inbox_depth" Gauge Count [SHARD]
+    SHARD_INBOX_DEPTH "signalbox_shard_inbox_depth" Gauge Count Runtime [SHARD]
         "Inputs that wait for a shard.";
-    SHARD_INBOX_BOUND "signalbox_shard_inbox_bound" Gauge Count [SHARD]
+    SHARD_INBOX_BOUND "signalbox_shard_inbox_bound" Gauge Count Runtime [SHARD]
         "Inputs that may wait for a shard.";
-    BUILD_INFO "signalbox_build_info" Gauge Flag [Label { name: "version", values: Values::Fixed }]
+    TRACES_KEPT "signalbox_traces_kept_total" Counter Count Observers [closed("reason", KEPT)]
+        "Traces that were worth keeping and were handed to the exporter.";
+    TRACES_EXPORTED "signalbox_traces_exported_total" Counter Count Observers []
+        "Traces that the collector took.";
+    TRACES_LOST "signalbox_traces_lost_total" Counter Count Observers [LOST_REASON]
+        "Traces that were worth keeping and did not reach the collector.";
+    LOGS_EXPORTED "signalbox_logs_exported_total" Counter Count Observers []
+        "Log lines that the collector took.";
+    LOGS_LOST "signalbox_logs_lost_total" Counter Count Observers [LOST_REASON]
+        "Log lines that did not reach the collector; standard error has them.";
+    TRACEPARENTS_INVALID "signalbox_traceparents_invalid_total" Counter Count Observers []
+        "Frames whose `traceparent` cannot be read; it counts as absent.";
+    SCRAPES "signalbox_scrapes_total" Counter Count Observers [closed("format", FORMATS)]
+        "Scrapes answered.";
+    SCRAPE_SECONDS "signalbox_scrape_seconds" Gauge Seconds Observers []
+        "How long the last scrape took to render.";
+    BUILD_INFO "signalbox_build_info" Gauge Flag Overview [fixed("version")]
         "Always 1; the labels say what runs.";
-    PROCESS_CPU "process_cpu_seconds_total" Counter Seconds []
+    TARGET_INFO "target_info" Info Flag Debug [fixed("service_name"), fixed("service_version"), fixed("service_instance_id")]
+        "The resource that traces and logs of this process carry.";
+    PROCESS_CPU "process_cpu_seconds_total" Counter Seconds Runtime []
         "CPU time spent, user and system.";
-    PROCESS_RESIDENT "process_resident_memory_bytes" Gauge Bytes []
+    PROCESS_RESIDENT "process_resident_memory_bytes" Gauge Bytes Runtime []
         "Resident memory.";
-    PROCESS_OPEN_FDS "process_open_fds" Gauge Count []
+    PROCESS_OPEN_FDS "process_open_fds" Gauge Count Runtime []
         "Open file descriptors.";
-    PROCESS_MAX_FDS "process_max_fds" Gauge Count []
+    PROCESS_MAX_FDS "process_max_fds" Gauge Count Runtime []
         "File descriptors that may be open.";
-    PROCESS_START "process_start_time_seconds" Gauge Seconds []
+    PROCESS_START "process_start_time_seconds" Gauge Seconds Runtime []
         "When the process started, Unix time.";
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn is_name(name: &str) -> bool {
-        name.starts_with(|first: char| first.is_ascii_lowercase())
-            && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
-    }
-
-    #[test]
-    fn names_are_unique_valid_and_carry_their_kind_and_unit() {
-        for (at, metric) in ALL.iter().enumerate() {
-            let Metric { name, kind, unit, .. } = metric;
-            assert!(ALL[at + 1..].iter().all(|other| other.name != *name), "{name} twice");
-            assert!(is_name(name) && !name.contains("__"), "{name}");
-            assert!(name.starts_with("signalbox_") || name.starts_with("process_"), "{name}");
-            assert_eq!(*kind == Kind::Counter, name.ends_with("_total"), "{name}");
-            let stem = name.strip_suffix("_total").unwrap_or(name);
-            assert!(unit.suffix().is_none_or(|suffix| stem.ends_with(suffix)), "{name}");
-            assert!(["_ms", "_milliseconds", "_sum", "_count", "_bucket"].iter().all(|bad| !stem.ends_with(bad)));
-        }
-    }
-
-    #[test]
-    fn every_help_is_one_sentence() {
-        for metric in ALL {
-            assert!(metric.help.len() > 10 && metric.help.ends_with('.') && !metric.help.contains('\n'), "{metric:?}");
-        }
-    }
-
-    #[test]
-    fn label_names_are_valid_and_their_sets_bounded_and_without_doubles() {
-        for label in ALL.iter().flat_map(|metric| metric.labels) {
-            assert!(is_name(label.name) && !["le", "quantile", "job", "instance"].contains(&label.name));
-            assert!(!["room", "session", "identity", "user", "key"].contains(&label.name), "{label:?}");
-            let (Values::Closed(values) | Values::ClosedOnDemand(values)) = label.values else { continue };
-            assert!(!values.is_empty() && values.len() <= 100);
-            for (at, value) in values.iter().enumerate() {
-                assert!(is_name(value), "{value}");
-                assert!(!values[at + 1..].contains(value), "{value} twice");
-            }
-        }
-    }
-
-    #[test]
-    fn a_code_and_an_op_stand_at_their_own_place_in_their_sets() {
-        for code in Code::ALL {
-            assert_eq!(CODES[*code as usize], code.name());
-            assert_eq!(OUTCOMES[*code as usize + 1], code.name());
-        }
-        for op in OpKind::ALL {
-            assert_eq!(OPS[op as usize], op.name());
-        }
-        assert_eq!(OUTCOMES[0], "ok");
-    }
 }

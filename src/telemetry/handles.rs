@@ -3,12 +3,13 @@
 //! What is counted on the way of a signal is found by an index and costs atomic additions: no hash, no allocation.
 //! Knows nothing of events.
 
-use std::sync::OnceLock;
-
 use metrics::{Counter, Gauge, Key, Label, Level, Metadata, Recorder as _};
 use metrics_exporter_prometheus::PrometheusRecorder;
 
-use super::catalog::{self, Kind, Metric, Values};
+use super::{
+    Settings,
+    catalog::{self, Kind, Metric, Values},
+};
 
 const METADATA: Metadata<'static> = Metadata::new("signalbox", Level::INFO, None);
 
@@ -17,7 +18,9 @@ pub(super) fn describe(recorder: &PrometheusRecorder) {
     for metric in catalog::ALL {
         match metric.kind {
             Kind::Counter => recorder.describe_counter(metric.name.into(), None, metric.help.into()),
-            Kind::Gauge => recorder.describe_gauge(metric.name.into(), None, metric.help.into()),
+            Kind::Gauge | Kind::Info => recorder.describe_gauge(metric.name.into(), None, metric.help.into()),
+            // from the drain, not from the recorder
+            Kind::Histogram => {}
         }
     }
 }
@@ -39,15 +42,15 @@ pub(super) fn counter(recorder: &PrometheusRecorder, metric: &Metric, values: &[
 
 /// The gauge of a metric with these label values.
 pub(super) fn gauge(recorder: &PrometheusRecorder, metric: &Metric, values: &[&str]) -> Gauge {
-    debug_assert_eq!(metric.kind, Kind::Gauge);
+    debug_assert!(matches!(metric.kind, Kind::Gauge | Kind::Info));
     recorder.register_gauge(&key(metric, values), &METADATA)
 }
 
 /// The set of a metric's label; a label without one has no place in a row.
 fn set_of(metric: &Metric, label: usize) -> &'static [&'static str] {
     match metric.labels[label].values {
-        Values::Closed(values) | Values::ClosedOnDemand(values) => values,
-        Values::Numbered { .. } | Values::Fixed => &[],
+        Values::Closed(values) => values,
+        Values::Numbered { .. } | Values::Configured { .. } | Values::Busiest { .. } | Values::Fixed => &[],
     }
 }
 
@@ -79,46 +82,47 @@ impl Row {
     }
 }
 
-/// The counters of a metric with two labels; those of a set on demand are made when first needed.
+/// The counters of a metric with two labels.
 pub(super) struct Grid {
-    metric: Metric,
     rows: &'static [&'static str],
-    columns: &'static [&'static str],
-    counters: Box<[OnceLock<Counter>]>,
+    columns: usize,
+    counters: Box<[Counter]>,
 }
 
 impl Grid {
-    fn new(recorder: &PrometheusRecorder, metric: Metric) -> Self {
-        let (rows, columns) = (set_of(&metric, 0), set_of(&metric, 1));
-        let counters = (0..rows.len() * columns.len()).map(|_| OnceLock::new()).collect();
-        let grid = Self { metric, rows, columns, counters };
-        let from_start = match metric.labels[1].values {
-            Values::ClosedOnDemand(_) => 1,
-            Values::Closed(_) | Values::Numbered { .. } | Values::Fixed => columns.len(),
-        };
-        for row in 0..rows.len() {
-            for column in 0..from_start {
-                grid.at(recorder, row, column);
-            }
-        }
-        grid
+    fn new(recorder: &PrometheusRecorder, metric: &Metric) -> Self {
+        let (rows, columns) = (set_of(metric, 0), set_of(metric, 1));
+        let each = |row: &'static str| columns.iter().map(move |column| counter(recorder, metric, &[row, column]));
+        Self { rows, columns: columns.len(), counters: rows.iter().flat_map(|row| each(row)).collect() }
     }
 
     /// Of the values at those places of their sets.
-    pub(super) fn at(&self, recorder: &PrometheusRecorder, row: usize, column: usize) -> &Counter {
-        self.counters[row * self.columns.len() + column]
-            .get_or_init(|| counter(recorder, &self.metric, &[self.rows[row], self.columns[column]]))
+    pub(super) fn at(&self, row: usize, column: usize) -> &Counter {
+        &self.counters[row * self.columns + column]
     }
 
     /// Of that row's value, else of `other`.
-    pub(super) fn of(&self, recorder: &PrometheusRecorder, row: &str, column: usize) -> &Counter {
-        self.at(recorder, place(self.rows, row), column)
+    pub(super) fn of(&self, row: &str, column: usize) -> &Counter {
+        self.at(place(self.rows, row), column)
     }
 }
 
 /// Everything that this router counts by itself; the process' own figures are read at a scrape.
 pub(super) struct Handles {
     pub(super) signals: Grid,
+    pub(super) refusals: Row,
+    pub(super) outliers: Counter,
+    pub(super) folded_recordings: Row,
+    pub(super) drain_seconds: Gauge,
+    pub(super) bounds: Vec<Gauge>,
+    pub(super) traces_kept: Row,
+    pub(super) traces_exported: Counter,
+    pub(super) traces_lost: Row,
+    pub(super) traceparents_invalid: Counter,
+    pub(super) logs_exported: Counter,
+    pub(super) logs_lost: Row,
+    pub(super) scrapes: Row,
+    pub(super) scrape_seconds: Gauge,
     pub(super) deliveries: Counter,
     pub(super) sessions: Gauge,
     pub(super) rooms: Gauge,
@@ -141,20 +145,35 @@ pub(super) struct Handles {
     pub(super) inbox_depth: Vec<Gauge>,
     pub(super) inbox_bound: Vec<Gauge>,
     pub(super) build_info: Gauge,
+    pub(super) target_info: Gauge,
 }
 
 impl Handles {
     /// All of them, at zero.
-    pub(super) fn new(recorder: &PrometheusRecorder, shards: usize, version: &str) -> Self {
+    pub(super) fn new(recorder: &PrometheusRecorder, settings: &Settings) -> Self {
         let one = |metric| counter(recorder, &metric, &[]);
         let level = |metric| gauge(recorder, &metric, &[]);
         let row = |metric| Row::new(recorder, &metric);
-        let grid = |metric| Grid::new(recorder, metric);
-        let shards = shards.min(catalog::SHARDS_MAX);
+        let grid = |metric| Grid::new(recorder, &metric);
+        let shards = settings.shards.min(catalog::SHARDS_MAX);
+        let levels = |metric: Metric| set_of(&metric, 0).iter().map(|value| gauge(recorder, &metric, &[value])).collect();
         let by_shard =
             |metric: Metric| (0..shards).map(|shard| gauge(recorder, &metric, &[&shard.to_string()])).collect();
         Self {
             signals: grid(catalog::SIGNALS),
+            refusals: row(catalog::REFUSALS),
+            outliers: one(catalog::OUTLIERS),
+            folded_recordings: row(catalog::FOLDED_RECORDINGS),
+            drain_seconds: level(catalog::DRAIN_SECONDS),
+            bounds: levels(catalog::LATENCY_BOUND),
+            traces_kept: row(catalog::TRACES_KEPT),
+            traces_exported: one(catalog::TRACES_EXPORTED),
+            traces_lost: row(catalog::TRACES_LOST),
+            traceparents_invalid: one(catalog::TRACEPARENTS_INVALID),
+            logs_exported: one(catalog::LOGS_EXPORTED),
+            logs_lost: row(catalog::LOGS_LOST),
+            scrapes: row(catalog::SCRAPES),
+            scrape_seconds: level(catalog::SCRAPE_SECONDS),
             deliveries: one(catalog::DELIVERIES),
             sessions: level(catalog::SESSIONS),
             rooms: level(catalog::ROOMS),
@@ -170,13 +189,25 @@ impl Handles {
             rooms_created: one(catalog::ROOMS_CREATED),
             rooms_closed: row(catalog::ROOMS_CLOSED),
             admin: grid(catalog::ADMIN),
-            drain: catalog::PHASES.iter().map(|phase| gauge(recorder, &catalog::DRAIN, &[phase])).collect(),
+            drain: levels(catalog::DRAIN),
             keys_refreshed: grid(catalog::KEYS_REFRESHED),
             introspection_failures: one(catalog::INTROSPECTION_FAILURES),
             certificates: row(catalog::CERTIFICATES_RELOADED),
             inbox_depth: by_shard(catalog::SHARD_INBOX_DEPTH),
             inbox_bound: by_shard(catalog::SHARD_INBOX_BOUND),
-            build_info: gauge(recorder, &catalog::BUILD_INFO, &[version]),
+            build_info: gauge(recorder, &catalog::BUILD_INFO, &[&settings.version]),
+            target_info: gauge(
+                recorder,
+                &catalog::TARGET_INFO,
+                &[catalog::SERVICE_NAME, &settings.version, &settings.instance_id],
+            ),
+        }
+    }
+
+    /// Recordings whose client, and whose region, became `other`.
+    pub(super) fn folded(&self, counts: [u64; 2]) {
+        for (part, count) in counts.into_iter().enumerate() {
+            self.folded_recordings.at(part).increment(count);
         }
     }
 }

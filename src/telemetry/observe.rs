@@ -5,11 +5,16 @@
 
 use std::{net::IpAddr, time::Instant};
 
-use tracing::{debug, info, trace, warn};
+use tracing::{debug, field::display, info, trace, warn};
 
-use super::{Telemetry, catalog, quiet::Quiet};
+use super::{
+    Telemetry, catalog,
+    quiet::Quiet,
+    trace::{KeptTrace, Reason},
+};
 use crate::{
-    event::{DrainPhase, Event, Outcome},
+    event::{DrainPhase, Event, Origin, Outcome, SpanId, TraceId},
+    ids::RoomId,
     protocol::{Code, OpKind},
 };
 
@@ -25,6 +30,8 @@ pub(super) struct QuietLines {
     keys: [Quiet; catalog::KEY_SOURCES.len()],
     introspection: Quiet,
     admin_refused: Quiet,
+    /// By op.
+    slow: [Quiet; catalog::OPS.len()],
 }
 
 impl Default for QuietLines {
@@ -34,20 +41,23 @@ impl Default for QuietLines {
             keys: std::array::from_fn(|_| Quiet::default()),
             introspection: Quiet::default(),
             admin_refused: Quiet::default(),
+            slow: std::array::from_fn(|_| Quiet::default()),
         }
     }
 }
 
 impl Telemetry {
-    /// Takes note of what happened at that moment.
+    /// Takes note of what happened at that moment, on no connection in particular.
     pub fn observe(&self, event: &Event, at: Instant) {
+        self.observe_from(event, &Origin::default(), at);
+    }
+
+    /// Takes note of what happened at that moment on a connection.
+    pub fn observe_from(&self, event: &Event, origin: &Origin<'_>, at: Instant) {
         let metrics = &self.metrics;
         match event {
-            Event::SignalHandled { op, outcome: Outcome::Ok, .. } => {
-                metrics.signals.at(&self.recorder, *op as usize, 0).increment(1);
-            }
-            Event::SignalHandled { op, outcome: Outcome::Refused(code), .. } => self.signal_refused(*op, *code),
-            Event::Delivered { pushes } => metrics.deliveries.increment(u64::from(*pushes)),
+            Event::SignalEnded { signal, outcome } => self.signal_ended(signal, *outcome, origin),
+            Event::Delivered { deliveries, others } => self.delivered(deliveries, *others, origin, at),
             Event::SessionOpened { session, identity, room, connection } => {
                 metrics.sessions_opened.increment(1);
                 let (session, identity, room) = (session.as_str(), identity.as_str(), room.as_str());
@@ -82,16 +92,16 @@ impl Telemetry {
                 trace!(target: "signalbox", transport, "connection opened");
             }
             Event::ConnectionClosed { transport, reason } => {
-                metrics.connections_closed.of(&self.recorder, transport, *reason as usize).increment(1);
+                metrics.connections_closed.of(transport, *reason as usize).increment(1);
                 trace!(target: "signalbox", transport, reason = reason.name(), "connection closed");
             }
             Event::Shed { code, peer_ip } => self.shed(*code, *peer_ip, at),
             Event::AdminCalled { call, key, room, outcome: Outcome::Ok } => {
-                metrics.admin.of(&self.recorder, call, OK).increment(1);
+                metrics.admin.of(call, OK).increment(1);
                 info!(target: "signalbox", call, key = key.as_str(), room = room.as_deref(), "admin call");
             }
-            Event::AdminCalled { call, key, room: _, outcome: Outcome::Refused(code) } => {
-                self.admin_refused(call, key, *code, at);
+            Event::AdminCalled { call, key, room: _, outcome } => {
+                self.admin_refused(call, key, outcome.code().unwrap_or(Code::Internal), at);
             }
             Event::DrainAdvanced { phase } => self.drain_advanced(*phase),
             Event::KeysRefreshed { source, keys } => self.keys_refreshed(source, *keys, at),
@@ -117,15 +127,42 @@ impl Telemetry {
         }
         told(&self.quiet.introspection, "token not introspected", "");
         told(&self.quiet.admin_refused, "admin call refused", "");
+        for (quiet, op) in self.quiet.slow.iter().zip(catalog::OPS) {
+            told(quiet, "slow signal", op);
+        }
     }
 
     fn milliseconds(&self, at: Instant) -> u64 {
         at.saturating_duration_since(self.started).as_millis() as u64
     }
 
-    fn signal_refused(&self, op: OpKind, code: Code) {
-        self.metrics.signals.at(&self.recorder, op as usize, code as usize + 1).increment(1);
-        debug!(target: "signalbox", op = op.name(), code = code.name(), "signal refused");
+    pub(super) fn signal_refused(
+        &self,
+        op: OpKind,
+        code: Code,
+        origin: &Origin<'_>,
+        opens: Option<&RoomId>,
+        kept: Option<(TraceId, SpanId)>,
+    ) {
+        self.metrics.refusals.at(code as usize).increment(1);
+        let trace_id = kept.or(origin.trace).map(|(trace, _)| display(trace));
+        let span_id = kept.or(origin.trace).map(|(_, span)| display(span));
+        let (op, code, room) = (op.name(), code.name(), origin.room.or(opens).map(RoomId::as_str));
+        let peer_ip = origin.peer_ip.map(display);
+        debug!(target: "signalbox", op, code, room, peer_ip, trace_id, span_id, "signal refused");
+    }
+
+    /// A slow signal is a line, so that whoever reads logs finds its trace.
+    pub(super) fn trace_kept(&self, kept: &KeptTrace) {
+        let KeptTrace { reason: Reason::Slow, trace, span, case, .. } = kept else { return };
+        let quiet = &self.quiet.slow[case.op as usize];
+        let uptime = (case.started + case.took).saturating_sub(self.unix(self.started));
+        if let Some(held_back) = quiet.admit(uptime.as_millis() as u64) {
+            let (op, room, peer_ip) = (case.op.name(), case.room.as_deref(), case.peer_ip.map(display));
+            let (trace_id, span_id, took_ms) = (display(trace), display(span), case.took.as_secs_f64() * 1e3);
+            let delivery = case.delivery;
+            warn!(target: "signalbox", op, delivery, took_ms, room, peer_ip, %trace_id, %span_id, held_back, "slow signal");
+        }
     }
 
     fn shed(&self, code: Code, peer_ip: Option<IpAddr>, at: Instant) {
@@ -138,7 +175,7 @@ impl Telemetry {
 
     /// A change that was made is always on record; a refusal, which anyone with a token can repeat, is not each time.
     fn admin_refused(&self, call: &str, key: &str, code: Code, at: Instant) {
-        self.metrics.admin.of(&self.recorder, call, ERROR).increment(1);
+        self.metrics.admin.of(call, ERROR).increment(1);
         if let Some(held_back) = self.quiet.admin_refused.admit(self.milliseconds(at)) {
             warn!(target: "signalbox", call, key, code = code.name(), held_back, "admin call refused");
         }
@@ -153,7 +190,7 @@ impl Telemetry {
 
     fn keys_refreshed(&self, source: &str, keys: Option<usize>, at: Instant) {
         let result = if keys.is_some() { OK } else { ERROR };
-        self.metrics.keys_refreshed.of(&self.recorder, source, result).increment(1);
+        self.metrics.keys_refreshed.of(source, result).increment(1);
         if let Some(keys) = keys {
             debug!(target: "signalbox", source, keys, "keys refreshed");
             return;

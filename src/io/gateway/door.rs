@@ -37,6 +37,8 @@ pub(crate) struct Admission {
     pub(crate) grant: Box<Grant>,
     /// `?room=`: a balancer hashed by it, so the join must name the same.
     pub(crate) room: Option<Box<str>>,
+    /// The client's address; behind a trusted proxy, the one that this names.
+    pub(crate) peer_ip: IpAddr,
     /// Held as long as the connection lives.
     pub(crate) places: Places,
 }
@@ -87,7 +89,7 @@ impl Gateway {
         }
         let key = self.place(&grant.key)?;
         let places = Places { _key: key, _address: address };
-        Ok(Admission { grant, room: query.room.map(Into::into), places })
+        Ok(Admission { grant, room: query.room.map(Into::into), peer_ip, places })
     }
 
     /// Refuses a page whose origin is not on the list.

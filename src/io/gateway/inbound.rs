@@ -2,13 +2,13 @@
 
 use std::{sync::Arc, time::Instant};
 
-use super::{Admission, Gateway, door::Places};
+use super::{Admission, Gateway, door::Places, trace_id::new_span};
 use crate::{
     auth::Grant,
-    event::{Event, Outcome},
+    event::{Event, Labels, Opens, Outcome, Signal, Stage, TraceId},
     ids::{ConnectionId, RoomId},
     io::{
-        outbound::{Attachment, Outbound},
+        outbound::{Attachment, Mark, Outbound, Peer, Unsent},
         shard::Arrival,
     },
     protocol::{
@@ -39,10 +39,15 @@ impl std::fmt::Debug for Inbound {
 }
 
 impl Inbound {
-    /// For a connection that was just let in.
-    pub(crate) fn new(gateway: Arc<Gateway>, admission: Admission) -> Self {
-        let (id, outbound) = gateway.connection();
-        let Admission { grant, room, places } = admission;
+    /// For a connection that was just let in, under that trace.
+    pub(crate) fn new(
+        gateway: Arc<Gateway>,
+        admission: Admission,
+        transport: &'static str,
+        trace: TraceId,
+    ) -> Self {
+        let Admission { grant, room, peer_ip, places } = admission;
+        let (id, outbound) = gateway.connection(Peer { ip: Some(peer_ip), transport, trace: (trace, new_span()) });
         Self { gateway, id, outbound, grant: Some(grant), room, shard: None, encoding: None, _places: places }
     }
 
@@ -74,45 +79,53 @@ impl Inbound {
                 self.encoding = Some(encoding);
                 self.outbound.set_encoding(encoding);
             }
-            Some(chosen) if chosen != encoding => return Err(Code::WrongEncoding.refuse()),
+            Some(chosen) if chosen != encoding => {
+                if let Some(signal) = self.gateway.telemetry.begin(OpKind::Unknown, "", received) {
+                    let outcome = Outcome::Refused(Code::WrongEncoding);
+                    self.gateway.observe_from(&Event::SignalEnded { signal, outcome }, &self.outbound);
+                }
+                return Err(Code::WrongEncoding.refuse());
+            }
             Some(_) => {}
         }
         let limit = self.gateway.settings.limits.frame_bytes;
         if bytes.len() > limit {
             let why = format!("limits.frame_bytes: a frame of {} bytes, at most {limit}", bytes.len());
-            return self.refuse(
-                codec::id_of_broken(encoding, bytes),
-                OpKind::Unknown,
-                Code::LimitExceeded.because(why),
-                received,
-            );
+            return self.refuse_unread((encoding, bytes), Code::LimitExceeded.because(why), received);
         }
         let frame = match codec::decode(encoding, bytes) {
             Ok(frame) => frame,
-            Err(refusal) => {
-                return self.refuse(codec::id_of_broken(encoding, bytes), OpKind::Unknown, refusal, received);
-            }
+            Err(refusal) => return self.refuse_unread((encoding, bytes), refusal, received),
         };
-        let (id, op) = (frame.id, OpKind::of(frame.op.as_ref()));
-        match self.hand_on(encoding, frame, received).await {
+        let id = frame.id;
+        let signal = self.gateway.telemetry.begin(OpKind::of(frame.op.as_ref()), &frame.traceparent, received);
+        match self.hand_on(encoding, frame, signal).await {
             Ok(()) => Ok(()),
-            Err(refusal) => self.refuse(id, op, refusal, received),
+            Err((refusal, signal)) => self.refuse(id, refusal, signal),
         }
     }
 
-    async fn hand_on(&mut self, encoding: Encoding, frame: ClientFrame, received: Instant) -> Result<(), Refusal> {
-        validate::validate(encoding, &frame, &self.gateway.settings.limits)?;
+    async fn hand_on(&mut self, encoding: Encoding, frame: ClientFrame, mut signal: Began) -> Result<(), Refused> {
+        if let Err(refusal) = validate::validate(encoding, &frame, &self.gateway.settings.limits) {
+            return Err((refusal, signal));
+        }
+        if let Some(signal) = &mut signal {
+            signal.timeline.end(Stage::Decode, Instant::now());
+        }
         let opens = matches!(frame.op, Some(Op::Join(_) | Op::Resume(_)));
         match (self.outbound.attachment(), opens) {
             // boxed: once a connection
-            (Attachment::None, true) => Box::pin(self.open(frame, received)).await,
-            (Attachment::None, false) => Err(Code::NotJoined.refuse()),
+            (Attachment::None, true) => Box::pin(self.open(frame, signal)).await,
+            (Attachment::None, false) => Err((Code::NotJoined.refuse(), signal)),
             (Attachment::Pending | Attachment::Attached, _) => {
-                let grant = self.fresh_grant(&frame).await?;
+                let grant = match self.fresh_grant(&frame).await {
+                    Ok(grant) => grant,
+                    Err(refusal) => return Err((refusal, signal)),
+                };
                 let frame = Box::new(frame);
-                let input = Input::Frame { connection: self.id, frame, grant, received };
+                let input = Input::Frame { connection: self.id, frame, grant };
                 let shard = self.shard.expect("an opening under way has a shard");
-                self.gateway.shards.send(shard, Arrival::Input(input)).await
+                self.gateway.shards.send(shard, Arrival::Signal(self.id, input, signal)).await
             }
         }
     }
@@ -129,8 +142,37 @@ impl Inbound {
         }
     }
 
-    async fn open(&mut self, frame: ClientFrame, received: Instant) -> Result<(), Refusal> {
+    async fn open(&mut self, frame: ClientFrame, mut signal: Began) -> Result<(), Refused> {
         let id = frame.id;
+        let (room, opening, grant) = match self.opening(frame) {
+            Ok(opening) => opening,
+            Err(refusal) => return Err((refusal, signal)),
+        };
+        let labels = match &opening {
+            Opening::Join(join) => self.gateway.telemetry.labels(join),
+            Opening::Resume { .. } => Labels::default(),
+        };
+        if let Some(signal) = &mut signal {
+            signal.opens = Some(Box::new(Opens { room: room.clone(), labels }));
+        }
+        let shard = self.gateway.shards.of(&room);
+        if let Some(before) = self.shard.replace(shard)
+            && before != shard
+        {
+            self.gateway.shards.lost(before, self.id, Code::Left).await;
+        }
+        self.outbound.set_attachment(Attachment::Pending);
+        let input = Input::Open { connection: self.id, grant, id, opening, labels };
+        let arrival = Arrival::Open(self.id, self.outbound.clone(), input, signal);
+        let sent = self.gateway.shards.send(shard, arrival).await;
+        if sent.is_err() {
+            self.outbound.set_attachment(Attachment::None);
+        }
+        sent
+    }
+
+    /// What the first frame asks for: which room, how, and with which grant.
+    fn opening(&self, frame: ClientFrame) -> Result<(RoomId, Opening, Box<Grant>), Refusal> {
         let (room, opening) = match frame.op {
             Some(Op::Join(join)) => {
                 if self.room.as_deref().is_some_and(|asked| asked != join.room) {
@@ -145,38 +187,53 @@ impl Inbound {
             _ => return Err(Code::NotJoined.refuse()),
         };
         let grant = self.grant.clone().ok_or_else(|| Code::AlreadyJoined.refuse())?;
-        let shard = self.gateway.shards.of(&room);
-        if let Some(before) = self.shard.replace(shard)
-            && before != shard
-        {
-            self.gateway.shards.lost(before, self.id, Code::Left).await;
-        }
-        self.outbound.set_attachment(Attachment::Pending);
-        let input = Input::Open { connection: self.id, grant, id, opening, received };
-        let sent = self.gateway.shards.send(shard, Arrival::Open(self.id, self.outbound.clone(), input)).await;
-        if sent.is_err() {
-            self.outbound.set_attachment(Attachment::None);
-        }
-        sent
+        Ok((room, opening, grant))
+    }
+
+    /// Answers a frame that could not be read.
+    fn refuse_unread(
+        &self,
+        (encoding, bytes): (Encoding, &[u8]),
+        refusal: Refusal,
+        received: Instant,
+    ) -> Result<(), Refusal> {
+        let signal = self.gateway.telemetry.begin(OpKind::Unknown, "", received);
+        self.refuse(codec::id_of_broken(encoding, bytes), refusal, signal)
     }
 
     /// Answers what did not reach a shard.
-    fn refuse(&self, id: Option<u64>, op: OpKind, refusal: Refusal, received: Instant) -> Result<(), Refusal> {
-        let outcome = Outcome::Refused(refusal.code);
-        self.gateway.observe(&Event::SignalHandled { op, outcome, took: received.elapsed() });
+    fn refuse(&self, id: Option<u64>, refusal: Refusal, signal: Began) -> Result<(), Refusal> {
         let frame = ServerFrame { id, body: Some(Body::Error(refusal.to_wire())) };
         let bytes = encode(self.outbound.encoding(), &frame);
-        self.outbound.push(bytes).map_err(|_| Code::SlowReader.refuse())
+        let mark = signal.map_or(Mark::Unmeasured, |mut signal| {
+            signal.timeline.end(Stage::Reply, Instant::now());
+            Mark::Answer(signal, Outcome::Refused(refusal.code))
+        });
+        let (unsent, full) = match self.outbound.push(bytes, mark) {
+            Ok(()) => return Ok(()),
+            Err(Unsent::Closed(mark)) => (mark, false),
+            Err(Unsent::Full(mark)) => (mark, true),
+        };
+        if let Some(event) = unsent.gone() {
+            self.gateway.observe_from(&event, &self.outbound);
+        }
+        if full { Err(Code::SlowReader.refuse()) } else { Ok(()) }
     }
 
     /// The connection is over.
-    pub(crate) async fn end(self, transport: &'static str, reason: Code) {
+    pub(crate) async fn end(self, reason: Code) {
         if let Some(shard) = self.shard {
             self.gateway.shards.lost(shard, self.id, reason).await;
         }
-        self.gateway.observe(&Event::ConnectionClosed { transport, reason });
+        let transport = self.outbound.origin().transport;
+        self.gateway.observe_from(&Event::ConnectionClosed { transport, reason }, &self.outbound);
     }
 }
+
+/// A signal that was begun, when signals are measured.
+type Began = Option<Box<Signal>>;
+/// Why it was refused before it reached a shard.
+type Refused = (Refusal, Began);
 
 /// The last push of a connection.
 pub(crate) fn leave_push(refusal: &Refusal) -> ServerFrame {

@@ -19,7 +19,11 @@ use hyper_util::{rt::TokioIo, server::conn::auto::upgrade::downcast};
 use sha1::{Digest, Sha1};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::{ConnectionInfo, Gateway, Inbound, Knock, websocket};
+use super::{
+    ConnectionInfo, Gateway, Inbound, Knock,
+    trace_id::{TRACE_ID, header_value, trace_id},
+    websocket,
+};
 use crate::{
     io::{admin::error_response, listener::ByteStream},
     protocol::{Code, Refusal},
@@ -46,7 +50,8 @@ pub(super) async fn upgrade(
     let Some(upgrading) = request.extensions_mut().remove::<OnUpgrade>() else {
         return upgrade_required(&Code::BadRequest.because("this connection cannot be upgraded"));
     };
-    let inbound = Inbound::new(gateway.clone(), admission);
+    let trace = trace_id(request.headers());
+    let inbound = Inbound::new(gateway.clone(), admission, "websocket", trace);
     gateway.clone().connections.spawn(async move {
         // fails when the client went away before it read the answer
         let Some(stream) = upgraded(upgrading).await else { return };
@@ -59,6 +64,7 @@ pub(super) async fn upgrade(
     headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
     headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
     headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
+    headers.insert(TRACE_ID, header_value(trace));
     response
 }
 

@@ -12,14 +12,14 @@ use std::{
 use futures_util::{Sink, SinkExt, Stream, StreamExt};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    time::Sleep,
+    time::{Sleep, timeout},
 };
 use tokio_websockets::{CloseCode, Config, Limits, Message, ServerBuilder, WebSocketStream};
 
 use super::{Gateway, Inbound, inbound::leave_push, upgrade::Rewound};
 use crate::{
     event::Event,
-    io::outbound::Batch,
+    io::outbound::{Batch, Outbound, Outgoing, Sent},
     protocol::{Code, Encoding, Refusal, encode},
 };
 
@@ -40,8 +40,9 @@ enum Step {
 struct Socket {
     stream: WebSocketStream<Rewound>,
     batch: Batch,
-    /// Pushes of the batch being flushed.
-    flushing: Option<u32>,
+    /// What is being flushed, when something is.
+    sent: Sent,
+    flushing: bool,
     heard: Instant,
     pinged: bool,
 }
@@ -55,22 +56,31 @@ pub(super) async fn run(gateway: &Gateway, stream: Rewound, mut inbound: Inbound
         .limits(Limits::default().max_payload_len(Some(largest)))
         .config(Config::default().flush_threshold(usize::MAX).frame_size(usize::MAX))
         .serve(stream);
-    let mut socket = Socket { stream, batch: Batch::default(), flushing: None, heard: Instant::now(), pinged: false };
+    let mut socket = Socket {
+        stream,
+        batch: Batch::default(),
+        sent: Sent::default(),
+        flushing: false,
+        heard: Instant::now(),
+        pinged: false,
+    };
     let ended = socket.exchange(gateway, &mut inbound).await;
-    let encoding = inbound.outbound().encoding();
+    let outbound = inbound.outbound().clone();
     // the room must not wait for a client that is slow to go
+    let patience = gateway.settings.close_timeout;
     match ended {
         Ok(code) => {
-            inbound.end("websocket", code).await;
+            inbound.end(code).await;
             if code != Code::ConnectionLost {
-                tokio::time::timeout(gateway.settings.close_timeout, socket.hang_up()).await.ok();
+                timeout(patience, socket.hang_up(gateway, &outbound)).await.ok();
             }
         }
         Err(refusal) => {
-            inbound.end("websocket", refusal.code).await;
-            tokio::time::timeout(gateway.settings.close_timeout, socket.close(encoding, &refusal)).await.ok();
+            inbound.end(refusal.code).await;
+            timeout(patience, socket.close(gateway, &outbound, &refusal)).await.ok();
         }
     }
+    gateway.abandoned(socket.sent, &outbound);
 }
 
 impl Socket {
@@ -94,10 +104,9 @@ impl Socket {
                     self.write(inbound)?;
                 }
                 Step::Flushed => {
+                    self.flushing = false;
                     inbound.outbound().written(&mut self.batch);
-                    if let Some(pushes) = self.flushing.take() {
-                        gateway.observe(&Event::Delivered { pushes });
-                    }
+                    gateway.flushed(&mut self.sent, inbound.outbound());
                 }
                 Step::Timer => self.keep_alive(gateway, inbound, timer.as_mut())?,
                 Step::Ended(code) => return Ok(code),
@@ -106,14 +115,14 @@ impl Socket {
     }
 
     fn poll_step(&mut self, cx: &mut Context<'_>, inbound: &Inbound, timer: Pin<&mut Sleep>) -> Poll<Step> {
-        if self.flushing.is_some() {
+        if self.flushing {
             match Pin::new(&mut self.stream).poll_flush(cx) {
                 Poll::Ready(Ok(())) => return Poll::Ready(Step::Flushed),
                 Poll::Ready(Err(_)) => return Poll::Ready(Step::Ended(Code::ConnectionLost)),
                 Poll::Pending => {}
             }
         }
-        let waiting = if self.flushing.is_some() {
+        let waiting = if self.flushing {
             inbound.outbound().poll_closing(cx)
         } else {
             inbound.outbound().poll_waiting(cx)
@@ -146,13 +155,10 @@ impl Socket {
         let text = inbound.outbound().encoding() == Encoding::Json;
         // while a flush is under way only a close may come through: its frames wait behind
         let mut taken = Batch::default();
-        let close = match self.flushing {
-            Some(_) => inbound.outbound().take(&mut taken),
-            None => inbound.outbound().take(&mut self.batch),
-        };
+        let close = inbound.outbound().take(if self.flushing { &mut taken } else { &mut self.batch });
         let frames = if taken.frames.is_empty() { &mut self.batch.frames } else { &mut taken.frames };
-        let pushes = u32::try_from(frames.len()).unwrap_or(u32::MAX);
-        for frame in frames.drain(..) {
+        for Outgoing { frame, mark } in frames.drain(..) {
+            self.sent.add(mark);
             let message = if text { Message::text(frame) } else { Message::binary(frame) };
             // fails only when the stream is closing already, which its reading side reports
             self.stream.start_send_unpin(message).ok();
@@ -163,7 +169,7 @@ impl Socket {
         match close {
             Some(refusal) => Err(*refusal),
             None => {
-                self.flushing = Some(pushes);
+                self.flushing = true;
                 Ok(())
             }
         }
@@ -187,7 +193,7 @@ impl Socket {
             if !self.pinged {
                 self.pinged = true;
                 self.stream.start_send_unpin(Message::ping("")).ok();
-                self.flushing = self.flushing.or(Some(0));
+                self.flushing = true;
             }
             next = next.min(settings.idle_timeout.saturating_sub(silent).max(ANSWER_MIN));
         }
@@ -196,23 +202,26 @@ impl Socket {
     }
 
     /// Says `leave`, closes with the code, and waits for the client to have read it.
-    async fn close(&mut self, encoding: Encoding, refusal: &Refusal) {
+    async fn close(&mut self, gateway: &Gateway, outbound: &Outbound, refusal: &Refusal) {
+        let encoding = outbound.encoding();
         let leave = encode(encoding, &leave_push(refusal));
         let message = if encoding == Encoding::Json { Message::text(leave) } else { Message::binary(leave) };
         self.stream.start_send_unpin(message).ok();
         let code = CloseCode::try_from(refusal.code.number()).unwrap_or(CloseCode::INTERNAL_SERVER_ERROR);
         self.stream.start_send_unpin(Message::close(Some(code), refusal.code.name())).ok();
         if self.stream.flush().await.is_ok() {
+            gateway.flushed(&mut self.sent, outbound);
             while let Some(Ok(_)) = self.stream.next().await {}
         }
     }
 
     /// Lets the codec's own close frame out. What the client still sends is read and dropped: closing a socket
     /// with unread bytes resets it, and the reset would overtake the close frame.
-    async fn hang_up(&mut self) {
+    async fn hang_up(&mut self, gateway: &Gateway, outbound: &Outbound) {
         if self.stream.flush().await.is_err() {
             return;
         }
+        gateway.flushed(&mut self.sent, outbound);
         let socket = self.stream.get_mut();
         socket.shutdown().await.ok();
         // on the heap: as an array it would be part of every connection's task for its whole life

@@ -1,0 +1,211 @@
+//! Counts of latencies without the empty places of a histogram: what intervals and windows are made of.
+//!
+//! Values are the places of a three-digit HDR histogram, so that adding and taking away loses nothing and
+//! every quantile is the one that the dense histogram would give.
+
+use std::time::Duration;
+
+use hdrhistogram::{Counter, Histogram};
+
+/// The longest latency that is told apart; longer ones count as this.
+pub const LATENCY_MAX: Duration = Duration::from_secs(60);
+const MICROS_MAX: u64 = LATENCY_MAX.as_micros() as u64 - 1;
+const DIGITS: u8 = 3;
+
+/// An empty histogram of latencies: 1 us to 60 s at three digits, 17,408 places.
+pub(super) fn histogram<C: Counter>() -> Histogram<C> {
+    Histogram::new_with_bounds(1, MICROS_MAX, DIGITS).expect("1 us to 60 s at three digits is within what HDR can hold")
+}
+
+/// The microsecond that a latency falls into: `n` is above n and up to n + 1 us. So an edge of the histogram is the
+/// upper edge of a bucket, the edge itself included, as `le` has it.
+pub(super) fn micros(latency: Duration) -> u64 {
+    let nanos = latency.as_nanos().saturating_sub(1) / 1_000;
+    u64::try_from(nanos).unwrap_or(u64::MAX)
+}
+
+/// How often each latency was seen.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Highest microsecond of each place that is not empty, ascending, with its count.
+    places: Vec<(u32, u32)>,
+    total: u64,
+}
+
+impl Counts {
+    /// What a histogram holds.
+    pub(super) fn of<C: Counter>(histogram: &Histogram<C>) -> Self {
+        let place = |value: u64| narrow(histogram.highest_equivalent(value));
+        let recorded = histogram.iter_recorded();
+        let places = recorded.map(|at| (place(at.value_iterated_to()), narrow(at.count_at_value().as_u64())));
+        Self::from_places(places.collect())
+    }
+
+    fn from_places(places: Vec<(u32, u32)>) -> Self {
+        Self { total: places.iter().map(|(_, count)| u64::from(*count)).sum(), places }
+    }
+
+    /// All of them.
+    pub fn total(&self) -> u64 {
+        self.total
+    }
+
+    /// Places that are not empty.
+    pub(super) fn places(&self) -> &[(u32, u32)] {
+        &self.places
+    }
+
+    /// What it weighs in memory.
+    pub(super) fn bytes(&self) -> usize {
+        self.places.capacity() * size_of::<(u32, u32)>()
+    }
+
+    /// Adds all of the other's.
+    pub(super) fn add(&mut self, other: &Self) {
+        self.merge(other, u32::saturating_add);
+    }
+
+    /// Takes away what was added before.
+    pub(super) fn subtract(&mut self, other: &Self) {
+        self.merge(other, u32::saturating_sub);
+    }
+
+    fn merge(&mut self, other: &Self, combine: impl Fn(u32, u32) -> u32) {
+        if other.places.is_empty() {
+            return;
+        }
+        let mut merged = Vec::with_capacity(self.places.len() + other.places.len());
+        let (mut mine, mut theirs) = (self.places.iter().copied().peekable(), other.places.iter().copied().peekable());
+        loop {
+            let (at, count) = match (mine.peek(), theirs.peek()) {
+                (Some(&(at, count)), Some(&(other_at, _))) if at < other_at => {
+                    mine.next();
+                    (at, count)
+                }
+                (Some(&(at, count)), Some(&(other_at, other_count))) if at == other_at => {
+                    mine.next();
+                    theirs.next();
+                    (at, combine(count, other_count))
+                }
+                (_, Some(&(other_at, other_count))) => {
+                    theirs.next();
+                    (other_at, combine(0, other_count))
+                }
+                (Some(&(at, count)), None) => {
+                    mine.next();
+                    (at, count)
+                }
+                (None, None) => break,
+            };
+            if count > 0 {
+                merged.push((at, count));
+            }
+        }
+        merged.shrink_to_fit();
+        *self = Self::from_places(merged);
+    }
+
+    /// The latency that this share of them (0 to 1) does not pass, as HDR histograms define it; absent: there are none.
+    pub fn quantile(&self, share: f64) -> Option<Duration> {
+        let wanted = ((share.clamp(0.0, 1.0) * self.total as f64).ceil() as u64).clamp(1, self.total.max(1));
+        let mut seen = 0;
+        self.places.iter().find_map(|(at, count)| {
+            seen += u64::from(*count);
+            (seen >= wanted).then(|| upper(*at))
+        })
+    }
+
+    /// The longest.
+    pub fn max(&self) -> Option<Duration> {
+        self.places.last().map(|(at, _)| upper(*at))
+    }
+
+    /// The mean; 0 of none.
+    pub fn mean(&self) -> Duration {
+        let sum: f64 = self.places.iter().map(|(at, count)| f64::from(*at) * f64::from(*count)).sum();
+        Duration::from_secs_f64(sum / 1e6 / self.total.max(1) as f64)
+    }
+
+    /// As the dense histogram of microseconds, for what the crate does with those.
+    pub fn to_histogram(&self) -> Histogram<u64> {
+        let mut dense = histogram();
+        for (at, count) in &self.places {
+            dense.saturating_record_n(u64::from(*at), u64::from(*count));
+        }
+        dense
+    }
+}
+
+fn narrow(number: u64) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}
+
+/// The upper edge of the microsecond.
+pub(super) fn upper(at: u32) -> Duration {
+    Duration::from_micros(u64::from(at) + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn of(values: &[u64]) -> (Histogram<u32>, Counts) {
+        let mut dense = histogram();
+        values.iter().for_each(|value| dense.saturating_record(*value));
+        let counts = Counts::of(&dense);
+        (dense, counts)
+    }
+
+    #[test]
+    fn a_latency_on_an_edge_is_below_it_and_one_past_it_above() {
+        assert_eq!(micros(Duration::from_millis(80)), 79_999);
+        assert_eq!(micros(Duration::from_nanos(80_000_001)), 80_000);
+        assert_eq!((micros(Duration::ZERO), micros(Duration::from_nanos(1))), (0, 0));
+        let (_, counts) = of(&[79_999]);
+        assert_eq!(counts.max(), Some(Duration::from_millis(80)));
+    }
+
+    #[test]
+    fn of_nothing_there_is_no_quantile() {
+        let none = Counts::default();
+        assert_eq!((none.quantile(0.99), none.max(), none.mean(), none.total()), (None, None, Duration::ZERO, 0));
+    }
+
+    #[test]
+    fn what_is_longer_than_a_minute_counts_as_a_minute() {
+        let (_, counts) = of(&[u64::MAX, MICROS_MAX + 5_000_000]);
+        let max = counts.max().unwrap();
+        assert!(max >= LATENCY_MAX && max.as_secs_f64() < 60.1, "{max:?}");
+        assert_eq!(counts.total(), 2);
+    }
+
+    proptest! {
+        #[test]
+        fn quantiles_are_those_of_the_dense_histogram(
+            values in prop::collection::vec(0_u64..70_000_000, 1..400),
+            share in 0.0001_f64..=1.0,
+        ) {
+            let (dense, counts) = of(&values);
+            let expected = dense.highest_equivalent(dense.value_at_quantile(share)) + 1;
+            prop_assert_eq!(counts.quantile(share).unwrap().as_micros() as u64, expected);
+            prop_assert_eq!(counts.total(), values.len() as u64);
+            prop_assert_eq!(Counts::of(&counts.to_histogram()), counts);
+        }
+
+        #[test]
+        fn what_was_added_can_be_taken_away(
+            one in prop::collection::vec(0_u64..70_000_000, 0..200),
+            other in prop::collection::vec(0_u64..70_000_000, 0..200),
+        ) {
+            let (first, second) = (of(&one).1, of(&other).1);
+            let together = of(&[&one[..], &other[..]].concat()).1;
+            let mut sum = first.clone();
+            sum.add(&second);
+            prop_assert_eq!(&sum, &together);
+            sum.subtract(&second);
+            prop_assert_eq!(&sum.places, &first.places);
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! The drain: once a second, off the workers, moves what they recorded into what is shown.
+
+use std::time::{Duration, Instant};
+
+use super::{
+    Telemetry,
+    clients::CANDIDATES,
+    latency::{Latency, Tick, counts_for_the_promise},
+    nanos,
+    recorder::{Interval, Series, SignalSeries},
+};
+use crate::protocol::OpKind;
+
+/// Seconds between two elections of the busiest clients.
+const ELECTION_SECONDS: u64 = 10;
+
+/// What the drain owns.
+#[derive(Debug)]
+pub(super) struct Drained {
+    pub(super) latency: Latency,
+    pub(super) tick: Tick,
+    /// An empty set for each thread, to be exchanged for the one it fills.
+    spare: Vec<Interval>,
+    /// Signals since the last election, by the place of their client's SDK version, and of its scenario.
+    seen: Box<[[u64; CANDIDATES]; 2]>,
+    elected: u64,
+}
+
+impl Default for Drained {
+    fn default() -> Self {
+        Self {
+            latency: Latency::default(),
+            tick: Tick { second: 0, unix_ms: 0 },
+            spare: Vec::new(),
+            seen: Box::new([[0; CANDIDATES]; 2]),
+            elected: 0,
+        }
+    }
+}
+
+impl Telemetry {
+    /// Takes what was recorded since the last time. `unix` is the same moment as `at`, since the Unix epoch.
+    pub fn drain(&self, at: Instant, unix: Duration) {
+        let uptime = at.saturating_duration_since(self.started);
+        self.started_unix_ns.store(nanos(unix.saturating_sub(uptime)), std::sync::atomic::Ordering::Relaxed);
+        let tick = Tick { second: uptime.as_secs(), unix_ms: unix.as_millis() as u64 };
+        let mut guard = self.drained();
+        let drained = &mut *guard;
+        drained.tick = tick;
+        for thread in 0..self.recorder_of_latency.threads() {
+            let fresh = drained.spare.pop().unwrap_or_default();
+            if let Some(mut interval) = self.recorder_of_latency.exchange(thread, fresh) {
+                drained.latency.take(&interval, tick);
+                self.count(&interval);
+                see(&mut drained.seen, &interval);
+                interval.reset();
+                drained.spare.push(interval);
+            }
+        }
+        drained.latency.expire(tick);
+        self.metrics.folded(drained.latency.take_folded());
+        if tick.second >= drained.elected + ELECTION_SECONDS {
+            drained.elected = tick.second;
+            let sdk_versions = self.sdk_versions.elect(&drained.seen[0]);
+            let scenarios = self.scenarios.elect(&drained.seen[1]);
+            drained.latency.forget_clients(&sdk_versions, &scenarios);
+            drained.seen.iter_mut().for_each(|seen| seen.fill(0));
+        }
+        self.slow.tick(tick.second);
+        self.move_bounds(&drained.latency);
+    }
+
+    /// How long the drain took.
+    pub fn set_drain_took(&self, took: Duration) {
+        self.metrics.drain_seconds.set(took.as_secs_f64());
+    }
+
+    /// Counters that follow from what was recorded, so that they and the histograms agree.
+    fn count(&self, interval: &Interval) {
+        for slot in interval.slots() {
+            if let Series::Signal(SignalSeries { op, outcome, .. }) = slot.series {
+                let counter = self.metrics.signals.at(usize::from(op), usize::from(outcome));
+                counter.increment(slot.histogram.len());
+            }
+        }
+        self.metrics.deliveries.increment(interval.pushes);
+        self.metrics.outliers.increment(interval.outliers);
+        self.metrics.folded(interval.folded);
+    }
+
+    /// What is usual moves what is kept as a trace.
+    fn move_bounds(&self, latency: &Latency) {
+        let mut by_op: [super::Counts; super::catalog::OPS.len()] = std::array::from_fn(|_| super::Counts::default());
+        for (series, aggregate) in latency.series() {
+            if let Series::Signal(s) = series
+                && counts_for_the_promise(s.outcome)
+            {
+                by_op[usize::from(s.op)].add(aggregate.recent.sum());
+            }
+        }
+        self.keeper.tick(|op| {
+            let counts = &by_op[op as usize];
+            Some((counts.total(), counts.quantile(0.99)?))
+        });
+        for op in OpKind::ALL {
+            self.metrics.bounds[op as usize].set(self.keeper.bound(op).as_secs_f64());
+        }
+    }
+}
+
+fn see(seen: &mut [[u64; CANDIDATES]; 2], interval: &Interval) {
+    for (seen, tally) in seen.iter_mut().zip([&interval.sdk_versions, &interval.scenarios]) {
+        for (seen, new) in seen.iter_mut().zip(tally.seen()) {
+            *seen += u64::from(*new);
+        }
+    }
+}

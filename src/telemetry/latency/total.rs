@@ -1,0 +1,160 @@
+//! What a series has seen since the start: classic buckets, native buckets, sum, exemplars.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use crate::{
+    event::{SpanId, TraceId},
+    telemetry::{
+        catalog::EDGES_US,
+        counts::{Counts, upper},
+    },
+};
+
+/// Resolution of native histograms: each bucket ends at 2^(1/8) = 1.09 times the one before, so that a quantile is
+/// within 4.4 % and, measured on nasty distributions, within 2.8 %; the next finer one was no better.
+pub(in crate::telemetry) const NATIVE_SCHEMA: i32 = 3;
+
+/// A latency, and the trace that shows it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(in crate::telemetry) struct Exemplar {
+    pub(in crate::telemetry) trace: TraceId,
+    pub(in crate::telemetry) span: SpanId,
+    pub(in crate::telemetry) latency: Duration,
+    /// When it ended, Unix milliseconds.
+    pub(in crate::telemetry) at_unix_ms: u64,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(in crate::telemetry) struct Total {
+    count: u64,
+    sum: Duration,
+    /// Of each bucket alone; the last one has no edge.
+    buckets: [u64; EDGES_US.len() + 1],
+    exemplars: [Option<Exemplar>; EDGES_US.len() + 1],
+    native: BTreeMap<i32, u64>,
+}
+
+impl Default for Total {
+    fn default() -> Self {
+        Self {
+            count: 0,
+            sum: Duration::ZERO,
+            buckets: [0; EDGES_US.len() + 1],
+            exemplars: [None; EDGES_US.len() + 1],
+            native: BTreeMap::new(),
+        }
+    }
+}
+
+impl Total {
+    pub(super) fn add(&mut self, counts: &Counts, sum: Duration) {
+        self.count += counts.total();
+        self.sum += sum;
+        for (at, count) in counts.places() {
+            let (latency, count) = (upper(*at), u64::from(*count));
+            self.buckets[bucket(latency)] += count;
+            *self.native.entry(native_bucket(latency)).or_default() += count;
+        }
+    }
+
+    pub(super) fn exemplify(&mut self, exemplar: Exemplar) {
+        self.exemplars[bucket(exemplar.latency)] = Some(exemplar);
+    }
+
+    /// How many.
+    pub(in crate::telemetry) fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// Their sum, as it was measured.
+    pub(in crate::telemetry) fn sum(&self) -> Duration {
+        self.sum
+    }
+
+    /// Classic buckets: the upper edge in microseconds (absent: none), the count up to it, the latest exemplar in it.
+    pub(in crate::telemetry) fn buckets(&self) -> impl Iterator<Item = (Option<u32>, u64, Option<&Exemplar>)> {
+        let edges = EDGES_US.iter().copied().map(Some).chain([None]);
+        edges.zip(&self.buckets).zip(&self.exemplars).scan(0, |below, ((edge, count), exemplar)| {
+            *below += count;
+            Some((edge, *below, exemplar.as_ref()))
+        })
+    }
+
+    /// Native buckets of schema [`NATIVE_SCHEMA`] that are not empty, ascending.
+    pub(in crate::telemetry) fn native(&self) -> impl Iterator<Item = (i32, u64)> {
+        self.native.iter().map(|(index, count)| (*index, *count))
+    }
+}
+
+/// The classic bucket of a latency: the first whose edge it does not pass.
+fn bucket(latency: Duration) -> usize {
+    EDGES_US.partition_point(|edge| Duration::from_micros(u64::from(*edge)) < latency)
+}
+
+/// The native bucket of a latency: `i` where 2^((i-1)/8) < seconds <= 2^(i/8).
+fn native_bucket(latency: Duration) -> i32 {
+    let per_octave = f64::from(1 << NATIVE_SCHEMA);
+    // exact at the edges that are powers of two; elsewhere an edge is not a number that a latency can be
+    (latency.as_secs_f64().log2() * per_octave).ceil() as i32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::telemetry::counts::{histogram, micros};
+
+    fn total(latencies: &[Duration]) -> Total {
+        let mut dense = histogram::<u32>();
+        latencies.iter().for_each(|latency| dense.saturating_record(micros(*latency)));
+        let mut total = Total::default();
+        total.add(&Counts::of(&dense), latencies.iter().sum());
+        total
+    }
+
+    #[test]
+    fn an_edge_belongs_to_its_bucket_and_the_next_nanosecond_to_the_next() {
+        for edge in EDGES_US {
+            let edge_at = Duration::from_micros(u64::from(edge));
+            let total = total(&[edge_at, edge_at + Duration::from_nanos(1)]);
+            let counts: Vec<_> = total.buckets().filter(|(at, _, _)| at.is_none_or(|at| at >= edge)).collect();
+            assert_eq!((counts[0].0, counts[0].1), (Some(edge), 1), "{edge} us");
+            assert_eq!(counts[1].1, 2, "{edge} us");
+        }
+    }
+
+    #[test]
+    fn buckets_native_and_classic_count_all_and_the_sum_is_exact() {
+        let latencies = [Duration::from_nanos(1), Duration::from_micros(1_234), Duration::from_secs(90)];
+        let total = total(&latencies);
+        assert_eq!((total.count(), total.sum()), (3, latencies.iter().sum()));
+        assert_eq!(total.buckets().last().map(|(edge, count, _)| (edge, count)), Some((None, 3)));
+        assert_eq!(total.native().map(|(_, count)| count).sum::<u64>(), 3);
+    }
+
+    #[test]
+    fn a_native_bucket_holds_what_is_above_its_lower_and_up_to_its_upper_edge() {
+        assert_eq!(native_bucket(Duration::from_secs(1)), 0);
+        assert_eq!(native_bucket(Duration::from_millis(500)), -8);
+        assert_eq!(native_bucket(Duration::from_millis(501)), -7);
+        for micros in [1, 17, 333, 79_999, 80_000, 59_999_999] {
+            let index = native_bucket(Duration::from_micros(micros));
+            let (seconds, edge) = (micros as f64 / 1e6, |index: i32| (f64::from(index) / 8.0).exp2());
+            assert!(edge(index - 1) < seconds && seconds <= edge(index) * (1.0 + 1e-12), "{micros}");
+        }
+    }
+
+    #[test]
+    fn an_exemplar_stands_in_the_bucket_of_its_latency() {
+        let mut total = total(&[Duration::from_millis(81)]);
+        let exemplar = Exemplar {
+            trace: TraceId::new(7).unwrap(),
+            span: SpanId::new(8).unwrap(),
+            latency: Duration::from_millis(81),
+            at_unix_ms: 9,
+        };
+        total.exemplify(exemplar);
+        let with: Vec<_> = total.buckets().filter_map(|(edge, _, with)| Some((edge, *with?))).collect();
+        assert_eq!(with, [(Some(84_032), exemplar)]);
+    }
+}

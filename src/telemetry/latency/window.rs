@@ -1,0 +1,165 @@
+//! The last minute, second by second, and the last hour, minute by minute.
+
+use std::collections::VecDeque;
+
+use super::Tick;
+use crate::telemetry::counts::Counts;
+
+/// Seconds of the rolling minute.
+const RECENT_SECONDS: u64 = 60;
+/// Minutes that are kept.
+const HOUR_MINUTES: u64 = 60;
+
+/// The last minute.
+#[derive(Debug, Default)]
+pub struct Recent {
+    seconds: VecDeque<(u64, Counts)>,
+    sum: Counts,
+}
+
+impl Recent {
+    pub(super) fn add(&mut self, second: u64, counts: &Counts) {
+        match self.seconds.back_mut() {
+            Some((latest, sum)) if *latest == second => sum.add(counts),
+            _ => self.seconds.push_back((second, counts.clone())),
+        }
+        self.sum.add(counts);
+    }
+
+    pub(super) fn expire(&mut self, now: u64) {
+        while self.seconds.front().is_some_and(|(second, _)| second + RECENT_SECONDS <= now) {
+            if let Some((_, counts)) = self.seconds.pop_front() {
+                self.sum.subtract(&counts);
+            }
+        }
+    }
+
+    /// All of the last minute.
+    pub fn sum(&self) -> &Counts {
+        &self.sum
+    }
+
+    /// The last so many seconds, at most a minute, the present one included.
+    pub fn last(&self, seconds: u64, now: u64) -> Counts {
+        let mut sum = Counts::default();
+        self.seconds.iter().filter(|(second, _)| second + seconds > now).for_each(|(_, counts)| sum.add(counts));
+        sum
+    }
+}
+
+/// One minute of one series.
+#[derive(Clone, Debug)]
+pub struct MinuteSlice {
+    /// Minutes since the start.
+    pub minute: u64,
+    /// When its first latency was drained, Unix milliseconds.
+    pub from_unix_ms: u64,
+    /// When its last latency was drained, Unix milliseconds.
+    pub to_unix_ms: u64,
+    /// What it holds.
+    pub counts: Counts,
+}
+
+/// The last hour.
+#[derive(Debug, Default)]
+pub struct Hour {
+    minutes: VecDeque<MinuteSlice>,
+}
+
+impl Hour {
+    pub(super) fn add(&mut self, tick: Tick, counts: &Counts) {
+        let minute = tick.second / 60;
+        match self.minutes.back_mut() {
+            Some(slice) if slice.minute == minute => {
+                slice.counts.add(counts);
+                slice.to_unix_ms = tick.unix_ms;
+            }
+            _ => self.minutes.push_back(MinuteSlice {
+                minute,
+                // a drain tells of the second before it
+                from_unix_ms: tick.unix_ms.saturating_sub(1_000),
+                to_unix_ms: tick.unix_ms,
+                counts: counts.clone(),
+            }),
+        }
+    }
+
+    pub(super) fn expire(&mut self, tick: Tick) {
+        let now = tick.second / 60;
+        while self.minutes.front().is_some_and(|slice| slice.minute + HOUR_MINUTES <= now) {
+            self.minutes.pop_front();
+        }
+    }
+
+    /// The minutes of the last so many, oldest first; the present one, which is not over, comes beside them.
+    pub fn last(&self, minutes: u64, now: u64) -> impl Iterator<Item = &MinuteSlice> {
+        self.minutes.iter().filter(move |slice| slice.minute + minutes >= now / 60)
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.minutes.iter().map(|slice| slice.counts.bytes()).sum()
+    }
+
+    pub(super) fn oldest(&self) -> Option<u64> {
+        self.minutes.front().map(|slice| slice.minute)
+    }
+
+    /// Lets go of a minute when it is the oldest, and answers what it weighed.
+    pub(super) fn forget(&mut self, minute: u64) -> usize {
+        match self.minutes.front() {
+            Some(slice) if slice.minute == minute => self.minutes.pop_front().map_or(0, |slice| slice.counts.bytes()),
+            _ => 0,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::telemetry::counts::histogram;
+
+    fn counts(value: u64) -> Counts {
+        let mut dense = histogram::<u32>();
+        dense.saturating_record(value);
+        Counts::of(&dense)
+    }
+
+    fn tick(second: u64) -> Tick {
+        Tick { second, unix_ms: 1_000_000 + second * 1_000 }
+    }
+
+    #[test]
+    fn a_latency_leaves_the_minute_after_sixty_seconds_and_not_before() {
+        let mut recent = Recent::default();
+        recent.add(10, &counts(5));
+        recent.add(10, &counts(6));
+        recent.add(30, &counts(7));
+        recent.expire(69);
+        assert_eq!(recent.sum().total(), 3);
+        assert_eq!(recent.last(1, 30).total(), 1);
+        assert_eq!(recent.last(20, 30).total(), 1);
+        assert_eq!(recent.last(21, 30).total(), 3);
+        recent.expire(70);
+        assert_eq!(recent.sum(), &counts(7));
+        recent.expire(90);
+        assert_eq!(recent.sum(), &Counts::default());
+    }
+
+    #[test]
+    fn an_hour_is_sixty_minutes_and_the_present_one() {
+        let mut hour = Hour::default();
+        for minute in 0..100 {
+            hour.add(tick(minute * 60), &counts(1));
+            hour.add(tick(minute * 60 + 59), &counts(2));
+            hour.expire(tick(minute * 60 + 59));
+        }
+        let now = 99 * 60 + 59;
+        assert_eq!(hour.last(60, now).count(), 60);
+        let last: Vec<_> = hour.last(2, now).collect();
+        assert_eq!(last.iter().map(|slice| slice.minute).collect::<Vec<_>>(), [97, 98, 99]);
+        assert_eq!((last[0].counts.total(), last[0].to_unix_ms - last[0].from_unix_ms), (2, 60_000));
+        assert_eq!(hour.oldest(), Some(40));
+        assert!(hour.forget(40) > 0 && hour.forget(40) == 0);
+        assert_eq!(hour.last(60, now).count(), 59);
+    }
+}

@@ -1,0 +1,308 @@
+//! Where latencies are written down while signals pass: HDR histograms, a set a thread, without contention.
+//!
+//! A thread locks its own set, which nobody else wants but the drain, once a second and for an exchange of two
+//! pointers. Knows series by number; what becomes of them is the drain's business.
+
+use std::{
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
+
+use ahash::AHashMap;
+use hdrhistogram::Histogram;
+
+use super::{
+    catalog::REGIONS_MAX,
+    clients::{CANDIDATES, OTHER_CLIENT},
+    counts::{LATENCY_MAX, histogram, micros},
+};
+use crate::{
+    event::{Delivery, Signal},
+    protocol::OpKind,
+};
+
+/// Histograms of one thread in one interval, about 70 KB each, twice: 36 MB a thread at the very worst, some 600 KB
+/// in practice. Past this bound the recordings of further series go to those of `other`, of which there are at most
+/// 80 more: one an op and outcome, an op, and a stage.
+pub(super) const HISTOGRAMS_MAX: usize = 256;
+
+/// The place of clients whose region is not a configured one.
+pub(super) const OTHER_REGION: u8 = REGIONS_MAX as u8;
+
+/// Where a latency belongs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Series {
+    /// A signal's own.
+    Signal(SignalSeries),
+    /// A push's way to its recipient.
+    Delivery {
+        /// Place of the op.
+        op: u8,
+        /// Place of the recipient's region.
+        region: u8,
+    },
+    /// A part of a signal's way.
+    Stage(u8),
+}
+
+/// What tells signals apart: places in the sets of the labels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct SignalSeries {
+    pub(super) op: u8,
+    pub(super) region: u8,
+    pub(super) outcome: u8,
+    pub(super) sdk_version: u8,
+    pub(super) scenario: u8,
+}
+
+impl Series {
+    /// As one number, for a fast look-up.
+    const fn number(self) -> u64 {
+        match self {
+            Self::Signal(s) => u64::from_le_bytes([1, s.op, s.region, s.outcome, s.sdk_version, s.scenario, 0, 0]),
+            Self::Delivery { op, region } => u64::from_le_bytes([2, op, region, 0, 0, 0, 0, 0]),
+            Self::Stage(stage) => u64::from_le_bytes([3, stage, 0, 0, 0, 0, 0, 0]),
+        }
+    }
+
+    /// The same, whoever the client is.
+    pub(super) const fn of_any_client(self) -> Self {
+        match self {
+            Self::Signal(s) => {
+                Self::Signal(SignalSeries { sdk_version: OTHER_CLIENT, scenario: OTHER_CLIENT, ..s })
+            }
+            Self::Delivery { .. } | Self::Stage(_) => self,
+        }
+    }
+
+    /// The same, whoever and wherever the client is.
+    pub(super) const fn of_any_region(self) -> Self {
+        match self.of_any_client() {
+            Self::Signal(s) => Self::Signal(SignalSeries { region: OTHER_REGION, ..s }),
+            Self::Delivery { op, .. } => Self::Delivery { op, region: OTHER_REGION },
+            Self::Stage(stage) => Self::Stage(stage),
+        }
+    }
+}
+
+/// One histogram of an interval.
+#[derive(Debug)]
+pub(super) struct Slot {
+    pub(super) series: Series,
+    pub(super) histogram: Histogram<u32>,
+    /// The exact sum of what was recorded.
+    pub(super) sum: Duration,
+}
+
+/// What one thread recorded since the last drain.
+#[derive(Debug)]
+pub(super) struct Interval {
+    places: AHashMap<u64, usize>,
+    /// The number and place that were asked for last: mostly it is the same again.
+    latest: (u64, usize),
+    /// The first `used` are of this interval, the rest are empty.
+    slots: Vec<Slot>,
+    used: usize,
+    /// Signals by the number of their client's SDK version,
+    pub(super) sdk_versions: Tally,
+    /// and of its scenario.
+    pub(super) scenarios: Tally,
+    /// Pushes handed to sockets, measured or not.
+    pub(super) pushes: u64,
+    /// Latencies beyond what histograms hold.
+    pub(super) outliers: u64,
+    /// Recordings whose client, or region, became `other`.
+    pub(super) folded: [u64; 2],
+}
+
+impl Default for Interval {
+    fn default() -> Self {
+        Self {
+            places: AHashMap::new(),
+            latest: (0, 0),
+            slots: Vec::new(),
+            used: 0,
+            sdk_versions: Tally::default(),
+            scenarios: Tally::default(),
+            pushes: 0,
+            outliers: 0,
+            folded: [0; 2],
+        }
+    }
+}
+
+impl Interval {
+    /// The histograms of this interval.
+    pub(super) fn slots(&self) -> &[Slot] {
+        &self.slots[..self.used]
+    }
+
+    /// Empties it. Histograms that were used are kept for the next interval, others are given back.
+    pub(super) fn reset(&mut self) {
+        self.slots.truncate(self.used);
+        for slot in &mut self.slots {
+            slot.histogram.reset();
+            slot.sum = Duration::ZERO;
+        }
+        self.places.clear();
+        (self.latest, self.used) = ((0, 0), 0);
+        self.sdk_versions.clear();
+        self.scenarios.clear();
+        (self.pushes, self.outliers, self.folded) = (0, 0, [0; 2]);
+    }
+
+    fn record(&mut self, series: Series, latency: Duration) {
+        let place = self.place(series);
+        let slot = &mut self.slots[place];
+        slot.histogram.saturating_record(micros(latency));
+        slot.sum += latency;
+        self.outliers += u64::from(latency > LATENCY_MAX);
+    }
+
+    fn place(&mut self, series: Series) -> usize {
+        let number = series.number();
+        if self.latest.0 == number {
+            return self.latest.1;
+        }
+        let place = match self.places.get(&number) {
+            Some(place) => *place,
+            None => self.new_place(series),
+        };
+        self.latest = (number, place);
+        place
+    }
+
+    /// The place of a series that has none yet, or of the one that it is folded into.
+    #[cold]
+    fn new_place(&mut self, series: Series) -> usize {
+        if self.used < HISTOGRAMS_MAX || series == series.of_any_region() {
+            return self.admit(series);
+        }
+        let (any_client, any_region) = (series.of_any_client(), series.of_any_region());
+        if let Some(place) = self.places.get(&any_client.number()) {
+            self.folded[0] += 1;
+            return *place;
+        }
+        self.folded[1] += 1;
+        self.places.get(&any_region.number()).copied().unwrap_or_else(|| self.admit(any_region))
+    }
+
+    fn admit(&mut self, series: Series) -> usize {
+        let place = self.used;
+        match self.slots.get_mut(place) {
+            Some(slot) => slot.series = series,
+            None => self.slots.push(Slot { series, histogram: histogram(), sum: Duration::ZERO }),
+        }
+        self.used += 1;
+        self.places.insert(series.number(), place);
+        place
+    }
+}
+
+/// How often each of the clients' values was seen.
+#[derive(Debug)]
+pub(super) struct Tally(Box<[u32; CANDIDATES]>);
+
+impl Default for Tally {
+    fn default() -> Self {
+        Self(Box::new([0; CANDIDATES]))
+    }
+}
+
+impl Tally {
+    /// 0 is nobody's number.
+    fn count(&mut self, number: u32) {
+        if number == 0 {
+            return;
+        }
+        let seen = &mut self.0[number as usize % CANDIDATES];
+        *seen = seen.saturating_add(1);
+    }
+
+    fn clear(&mut self) {
+        self.0.fill(0);
+    }
+
+    /// By place among the candidates.
+    pub(super) fn seen(&self) -> &[u32; CANDIDATES] {
+        &self.0
+    }
+}
+
+/// A set of its own in a line of its own, so that threads do not take it from each other's caches.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Own(Mutex<Interval>);
+
+/// The sets of all threads that record.
+#[derive(Debug)]
+pub(super) struct Recorder {
+    own: Box<[Own]>,
+}
+
+impl Recorder {
+    /// For that many threads; more share, which is correct and slower.
+    pub(super) fn new(threads: usize) -> Self {
+        Self { own: (0..threads.max(1)).map(|_| Own::default()).collect() }
+    }
+
+    /// Writes down how long a signal and its stages took.
+    pub(super) fn signal(&self, series: SignalSeries, signal: &Signal, clients: (u32, u32)) {
+        let mut interval = self.lock(thread());
+        interval.sdk_versions.count(clients.0);
+        interval.scenarios.count(clients.1);
+        for (stage, took) in signal.timeline.stages() {
+            interval.record(Series::Stage(stage as u8), took);
+        }
+        interval.record(Series::Signal(series), signal.timeline.total());
+    }
+
+    /// Writes down how long pushes took that were handed to a socket at that moment, in that region; answers the one
+    /// that took longest.
+    pub(super) fn deliveries(
+        &self,
+        deliveries: &[Delivery],
+        others: u32,
+        region: u8,
+        at: Instant,
+    ) -> Option<(OpKind, Duration)> {
+        let mut longest = None;
+        let mut interval = self.lock(thread());
+        interval.pushes += deliveries.len() as u64 + u64::from(others);
+        for Delivery { op, received, .. } in deliveries {
+            let took = at.saturating_duration_since(*received);
+            interval.record(Series::Delivery { op: *op as u8, region }, took);
+            if longest.is_none_or(|(_, longest)| took > longest) {
+                longest = Some((*op, took));
+            }
+        }
+        longest
+    }
+
+    /// Exchanges a thread's set for `fresh`, which must be empty, and answers what was recorded; absent past the last.
+    pub(super) fn exchange(&self, thread: usize, fresh: Interval) -> Option<Interval> {
+        (thread < self.own.len()).then(|| std::mem::replace(&mut *self.lock(thread), fresh))
+    }
+
+    /// For how many threads there are sets.
+    pub(super) fn threads(&self) -> usize {
+        self.own.len()
+    }
+
+    fn lock(&self, thread: usize) -> MutexGuard<'_, Interval> {
+        // nothing that can panic half-way runs under this lock
+        self.own[thread % self.own.len()].0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The number of the calling thread among those that have recorded: the workers have consecutive ones.
+fn thread() -> usize {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    thread_local! {
+        static NUMBER: usize = NEXT.fetch_add(1, Relaxed);
+    }
+    NUMBER.with(|number| *number)
+}

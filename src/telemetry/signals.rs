@@ -1,0 +1,202 @@
+//! The end of a signal, and of a push's way to a recipient: recorded always, looked at closer when it stands out.
+
+use std::time::{Duration, Instant};
+
+use super::{
+    Telemetry,
+    case::Case,
+    recorder::{OTHER_REGION, Series, SignalSeries},
+    clients::OTHER_CLIENT,
+    slow::SlowSignal,
+    trace::{KeptTrace, Lost, Reason},
+};
+use crate::{
+    event::{Delivery, Labels, Origin, Outcome, Signal, SpanId, SpanRef, Stage, TraceId},
+    protocol::OpKind,
+};
+
+impl Telemetry {
+    /// A signal begins with the last byte of its frame; absent when signals are not measured.
+    pub fn begin(&self, op: OpKind, traceparent: &str, received: Instant) -> Option<Box<Signal>> {
+        if !self.measures {
+            return None;
+        }
+        let mut signal = Box::new(Signal::new(op, received));
+        if !traceparent.is_empty() {
+            match SpanRef::parse(traceparent) {
+                Some(parent) => signal.parent = Some(Box::new(parent)),
+                None => self.metrics.traceparents_invalid.increment(1),
+            }
+        }
+        Some(signal)
+    }
+
+    pub(super) fn signal_ended(&self, signal: &Signal, outcome: Outcome, origin: &Origin<'_>) {
+        let took = signal.timeline.total();
+        let opened = signal.opens.as_ref().filter(|_| origin.room.is_none());
+        let labels = opened.map_or(origin.labels, |opens| opens.labels);
+        let (sdk_version, scenario) =
+            (self.sdk_versions.rank(labels.sdk_version), self.scenarios.rank(labels.scenario));
+        let series = SignalSeries {
+            op: signal.op as u8,
+            region: labels.region.min(OTHER_REGION),
+            outcome: outcome.place() as u8,
+            sdk_version: sdk_version.unwrap_or(OTHER_CLIENT),
+            scenario: scenario.unwrap_or(OTHER_CLIENT),
+        };
+        // a number that is no longer watched must not count for the value that has its place now
+        let watched = |number: u32, rank: Option<u8>| if rank.is_some() { number } else { 0 };
+        let clients = (watched(labels.sdk_version, sdk_version), watched(labels.scenario, scenario));
+        self.recorder_of_latency.signal(series, signal, clients);
+        let sampled = signal.parent.as_ref().is_some_and(|parent| parent.sampled);
+        let reason = self.keeper.reason(signal.op, outcome, took, sampled);
+        let slow = self.slow.wants(signal.op, false, took);
+        let kept = if reason.is_some() || slow {
+            let case = self.case_of(signal, outcome, origin, labels);
+            let parent = signal.parent.as_deref().copied();
+            self.look_closer(case, (reason, slow), parent, origin, Series::Signal(series))
+        } else {
+            None
+        };
+        if let Some(code) = outcome.code() {
+            self.signal_refused(signal.op, code, origin, opened.map(|opens| &opens.room), kept);
+        }
+    }
+
+    pub(super) fn delivered(&self, deliveries: &[Delivery], others: u32, origin: &Origin<'_>, at: Instant) {
+        if !self.measures {
+            return;
+        }
+        let region = origin.labels.region.min(OTHER_REGION);
+        let longest = self.recorder_of_latency.deliveries(deliveries, others, region, at);
+        let Some((op, longest)) = longest else { return };
+        // one of them at least may stand out: only then each is looked at
+        if longest <= self.keeper.least_bound() && !self.slow.wants(op, true, longest) {
+            return;
+        }
+        for delivery in deliveries {
+            let took = at.saturating_duration_since(delivery.received);
+            let reason = self.keeper.reason(delivery.op, Outcome::Ok, took, false).filter(|why| *why == Reason::Slow);
+            let slow = self.slow.wants(delivery.op, true, took);
+            if reason.is_some() || slow {
+                let series = Series::Delivery { op: delivery.op as u8, region };
+                self.look_closer(self.case_of_delivery(delivery, took, origin), (reason, slow), None, origin, series);
+            }
+        }
+    }
+
+    /// Keeps what stands out as a trace, as a slow signal, or both; answers the trace and its root span.
+    #[cold]
+    fn look_closer(
+        &self,
+        case: Case,
+        (reason, slow): (Option<Reason>, bool),
+        parent: Option<SpanRef>,
+        origin: &Origin<'_>,
+        series: Series,
+    ) -> Option<(TraceId, SpanId)> {
+        let kept = reason.and_then(|reason| match self.keeper.admit(reason) {
+            Ok(()) => Some(KeptTrace {
+                reason,
+                trace: parent.map_or_else(new_trace, |parent| parent.trace),
+                span: new_span(),
+                parent,
+                session_link: origin.trace,
+                case: case.clone(),
+                series,
+            }),
+            Err(lost) => {
+                self.traces_lost(lost, 1);
+                None
+            }
+        });
+        let ids = kept.as_ref().map(|kept| (kept.trace, kept.span));
+        if slow {
+            self.slow.keep(SlowSignal { case, trace: ids.map(|(trace, _)| trace) });
+        }
+        if let Some(kept) = kept {
+            self.metrics.traces_kept.at(kept.reason as usize).increment(1);
+            self.trace_kept(&kept);
+            self.keeper.keep(kept);
+        }
+        ids
+    }
+
+    fn case_of(&self, signal: &Signal, outcome: Outcome, origin: &Origin<'_>, labels: Labels) -> Case {
+        let opens = signal.opens.as_ref().map(|opens| &opens.room);
+        let about = self.about(origin, labels);
+        Case {
+            op: signal.op,
+            outcome,
+            started: self.unix(signal.timeline.received()),
+            took: signal.timeline.total(),
+            stages: signal.timeline.stages().collect(),
+            room: origin.room.or(opens).map(|room| room.as_str().to_owned()),
+            shard: signal.shard,
+            waiting: signal.waiting,
+            ..about
+        }
+    }
+
+    fn case_of_delivery(&self, delivery: &Delivery, took: Duration, origin: &Origin<'_>) -> Case {
+        let handled = Duration::from_micros(delivery.handled_after_us.into());
+        let stages = vec![(Stage::Handle, handled), (Stage::Flush, took.saturating_sub(handled))];
+        let about = self.about(origin, origin.labels);
+        Case { op: delivery.op, delivery: true, started: self.unix(delivery.received), took, stages, ..about }
+    }
+
+    /// What is known of the connection.
+    fn about(&self, origin: &Origin<'_>, labels: Labels) -> Case {
+        Case {
+            op: OpKind::Unknown,
+            delivery: false,
+            outcome: Outcome::Ok,
+            started: Duration::ZERO,
+            took: Duration::ZERO,
+            stages: Vec::new(),
+            room: origin.room.map(|room| room.as_str().to_owned()),
+            session: origin.session.map(|session| session.as_str().to_owned()),
+            peer_ip: origin.peer_ip,
+            transport: origin.transport,
+            region: self.region(labels.region).to_owned(),
+            sdk_version: self.sdk_versions.value(labels.sdk_version),
+            scenario: self.scenarios.value(labels.scenario),
+            shard: None,
+            waiting: 0,
+        }
+    }
+
+    /// Traces that will not reach the collector.
+    pub fn traces_lost(&self, why: Lost, count: u64) {
+        self.metrics.traces_lost.at(why as usize).increment(count);
+    }
+
+    /// Up to so many traces that wait for the exporter, oldest first.
+    pub fn fetch_traces(&self, most: usize) -> Vec<KeptTrace> {
+        self.keeper.fetch(most)
+    }
+
+    /// The collector took these: from now on exemplars may point at them.
+    pub fn traces_exported(&self, traces: &[KeptTrace]) {
+        self.metrics.traces_exported.increment(traces.len() as u64);
+        let mut drained = self.drained();
+        for KeptTrace { trace, span, case, series, .. } in traces {
+            let at_unix_ms = (case.started + case.took).as_millis() as u64;
+            let exemplar = super::latency::Exemplar { trace: *trace, span: *span, latency: case.took, at_unix_ms };
+            drained.latency.exemplify(*series, exemplar);
+        }
+    }
+
+    /// The slowest of the last hour, by op, slowest first.
+    pub fn slow_signals(&self) -> Vec<SlowSignal> {
+        self.slow.list()
+    }
+}
+
+fn new_trace() -> TraceId {
+    std::iter::repeat_with(|| fastrand::u128(..)).find_map(TraceId::new).expect("an endless source has one")
+}
+
+fn new_span() -> SpanId {
+    std::iter::repeat_with(|| fastrand::u64(..)).find_map(SpanId::new).expect("an endless source has one")
+}

@@ -1,0 +1,190 @@
+//! The slowest signals of the last hour by op: the flight recorder. Kept whether or not anybody collects traces.
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use super::{case::Case, catalog::OPS};
+use crate::{event::TraceId, protocol::OpKind};
+
+/// The hour is kept in parts, so that the slowest of an hour ago makes way for those after it.
+const PARTS: u64 = 6;
+/// Seconds of a part.
+const PART_SECONDS: u64 = 600;
+/// Signals of an op and a part.
+const KEPT_MAX: usize = 10;
+
+/// Kinds that are told apart: an op's signals, and its pushes to recipients.
+const KINDS: usize = 2 * OPS.len();
+
+/// A slow signal, or a slow push to one recipient.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SlowSignal {
+    /// What happened.
+    pub case: Case,
+    /// Its trace, when that was kept.
+    pub trace: Option<TraceId>,
+}
+
+#[derive(Debug)]
+struct Part {
+    number: u64,
+    /// By kind; slowest first.
+    slowest: [Vec<SlowSignal>; KINDS],
+}
+
+impl Part {
+    fn new(number: u64) -> Self {
+        Self { number, slowest: std::array::from_fn(|_| Vec::new()) }
+    }
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Slow {
+    /// By kind, nanoseconds: what is not slower need not ask for the lock.
+    least: [AtomicU64; KINDS],
+    /// Oldest first; the last one is the present one.
+    parts: Mutex<VecDeque<Part>>,
+}
+
+impl Default for Slow {
+    fn default() -> Self {
+        let parts = Mutex::new(VecDeque::from([Part::new(0)]));
+        Self { least: std::array::from_fn(|_| AtomicU64::new(0)), parts }
+    }
+}
+
+impl Slow {
+    /// Whether it would find a place.
+    pub(super) fn wants(&self, op: OpKind, delivery: bool, took: Duration) -> bool {
+        took.as_nanos() as u64 > self.least[kind(op, delivery)].load(Relaxed)
+    }
+
+    /// Takes one that is wanted.
+    pub(super) fn keep(&self, signal: SlowSignal) {
+        let kind = kind(signal.case.op, signal.case.delivery);
+        let mut parts = self.lock();
+        let Some(part) = parts.back_mut() else { return };
+        let slowest = &mut part.slowest[kind];
+        let place = slowest.partition_point(|kept| kept.case.took >= signal.case.took);
+        slowest.insert(place, signal);
+        slowest.truncate(KEPT_MAX);
+        if slowest.len() == KEPT_MAX {
+            let least = slowest.last().map_or(0, |kept| kept.case.took.as_nanos() as u64);
+            self.least[kind].store(least, Relaxed);
+        }
+    }
+
+    /// Once a second, by the clock that does not step: begins the next part when its time has come.
+    pub(super) fn tick(&self, second: u64) {
+        let number = second / PART_SECONDS;
+        let mut parts = self.lock();
+        if parts.back().is_some_and(|part| part.number >= number) {
+            return;
+        }
+        parts.push_back(Part::new(number));
+        while parts.front().is_some_and(|part| part.number + PARTS <= number) {
+            parts.pop_front();
+        }
+        self.least.iter().for_each(|least| least.store(0, Relaxed));
+    }
+
+    /// Those of the last hour, by op in their order, signals before pushes, slowest first.
+    pub(super) fn list(&self) -> Vec<SlowSignal> {
+        let parts = self.lock();
+        let mut listed = Vec::new();
+        for op in OpKind::ALL {
+            for delivery in [false, true] {
+                let kind = kind(op, delivery);
+                let mut slowest: Vec<_> = parts.iter().flat_map(|part| &part.slowest[kind]).cloned().collect();
+                slowest.sort_by(|a, b| b.case.took.cmp(&a.case.took));
+                slowest.truncate(KEPT_MAX);
+                listed.append(&mut slowest);
+            }
+        }
+        listed
+    }
+
+    fn lock(&self) -> MutexGuard<'_, VecDeque<Part>> {
+        // nothing that can panic half-way runs under this lock
+        self.parts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+const fn kind(op: OpKind, delivery: bool) -> usize {
+    2 * op as usize + delivery as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{Outcome, Stage};
+
+    const MS: Duration = Duration::from_millis(1);
+
+    fn slow_signal(op: OpKind, delivery: bool, took: Duration) -> SlowSignal {
+        let case = Case {
+            op,
+            delivery,
+            outcome: Outcome::Ok,
+            started: Duration::from_secs(1_800_000_000),
+            took,
+            stages: vec![(Stage::Handle, took)],
+            room: Some("r1".to_owned()),
+            session: None,
+            peer_ip: None,
+            transport: "websocket",
+            region: "sh".to_owned(),
+            sdk_version: None,
+            scenario: None,
+            shard: Some(0),
+            waiting: 0,
+        };
+        SlowSignal { case, trace: None }
+    }
+
+    fn listed(slow: &Slow) -> Vec<(OpKind, bool, u128)> {
+        slow.list().iter().map(|kept| (kept.case.op, kept.case.delivery, kept.case.took.as_millis())).collect()
+    }
+
+    #[test]
+    fn the_slowest_of_each_kind_are_kept_in_order_and_the_rest_need_not_ask() {
+        let slow = Slow::default();
+        let kinds = [(OpKind::Join, false), (OpKind::Send, false), (OpKind::Send, true)];
+        for took in 1..=100 {
+            for (op, delivery) in kinds {
+                assert!(slow.wants(op, delivery, took * MS));
+                slow.keep(slow_signal(op, delivery, took * MS));
+            }
+        }
+        let expected: Vec<_> = kinds
+            .into_iter()
+            .flat_map(|(op, delivery)| (91..=100).rev().map(move |took| (op, delivery, took)))
+            .collect();
+        assert_eq!(listed(&slow), expected);
+        assert!(!slow.wants(OpKind::Send, false, 91 * MS) && slow.wants(OpKind::Send, false, 92 * MS));
+        assert!(slow.wants(OpKind::Join, true, MS));
+    }
+
+    #[test]
+    fn a_quiet_part_begins_anew_and_after_an_hour_the_slowest_makes_way() {
+        let slow = Slow::default();
+        (0..KEPT_MAX).for_each(|_| slow.keep(slow_signal(OpKind::Send, false, 900 * MS)));
+        slow.tick(PART_SECONDS - 1);
+        assert!(!slow.wants(OpKind::Send, false, MS));
+        slow.tick(PART_SECONDS);
+        assert!(slow.wants(OpKind::Send, false, MS));
+        slow.keep(slow_signal(OpKind::Send, false, MS));
+        assert_eq!(listed(&slow), [(OpKind::Send, false, 900); KEPT_MAX]);
+        slow.tick(PART_SECONDS * PARTS);
+        assert_eq!(listed(&slow), [(OpKind::Send, false, 1)]);
+        slow.tick(PART_SECONDS * (PARTS + 1));
+        assert!(listed(&slow).is_empty());
+    }
+}
