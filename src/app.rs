@@ -196,7 +196,11 @@ const TLS_POLL: Duration = Duration::from_secs(5);
 fn telemetry_settings(config: &Config) -> telemetry::Settings {
     telemetry::Settings {
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        instance_id: config.server.id.clone().unwrap_or_else(|| format!("{:032x}", u128::from(random_seed()) << 64 | u128::from(random_seed()))),
+        instance_id: config
+            .server
+            .id
+            .clone()
+            .unwrap_or_else(|| format!("{:032x}", u128::from(random_seed()) << 64 | u128::from(random_seed()))),
         shards: workers(config),
         inbox_bound: config.limits.shard_inbox,
         region: config.server.region.clone(),
