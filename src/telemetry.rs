@@ -21,6 +21,7 @@ mod clients;
 mod counts;
 mod drain;
 mod handles;
+pub mod interval_log;
 mod latency;
 pub mod logs;
 pub mod observe;
@@ -29,6 +30,7 @@ mod recorder;
 mod signals;
 pub mod slow;
 pub mod trace;
+pub mod views;
 
 pub use self::counts::{Counts, LATENCY_MAX};
 use self::{clients::Busiest, drain::Drained, recorder::Recorder};
