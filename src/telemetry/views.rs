@@ -108,6 +108,18 @@ pub struct ClientRow {
     pub quantiles: Quantiles,
 }
 
+/// All regions of one kind together.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct OverallRow {
+    /// `signal` (outcomes ok and expired), `delivery`.
+    pub kind: &'static str,
+    /// The kind of the signal.
+    pub op: &'static str,
+    /// Its quantiles.
+    #[serde(flatten)]
+    pub quantiles: Quantiles,
+}
+
 /// What is slower than this is kept as a trace.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct BoundRow {
@@ -124,6 +136,8 @@ pub struct LatencyReport {
     pub window_seconds: u64,
     /// When it was drained last, Unix milliseconds.
     pub until_unix_ms: u64,
+    /// Signals and deliveries, all regions together.
+    pub overall: Vec<OverallRow>,
     /// Signals, deliveries, stages.
     pub rows: Vec<Row>,
     /// Signals of the last minute by who the client is, whatever the window.
@@ -132,13 +146,21 @@ pub struct LatencyReport {
     pub bounds: Vec<BoundRow>,
 }
 
-/// One line of a percentile plot.
+/// One line of a percentile plot: all regions of one kind together.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Curve {
-    /// What it is of.
-    pub name: String,
+    /// `signal` (outcomes ok and expired), `delivery`.
+    pub kind: &'static str,
+    /// The kind of the signal.
+    pub op: &'static str,
     /// Latencies.
     pub counts: Counts,
+}
+
+impl OverallRow {
+    fn of(Curve { kind, op, counts }: &Curve) -> Self {
+        Self { kind, op, quantiles: Quantiles::of(counts) }
+    }
 }
 
 impl Telemetry {
@@ -161,6 +183,7 @@ impl Telemetry {
         LatencyReport {
             window_seconds: seconds,
             until_unix_ms: drained.tick.unix_ms,
+            overall: self.curves(&drained, seconds, op).iter().map(OverallRow::of).collect(),
             rows,
             clients,
             bounds: bounds.collect(),
@@ -169,8 +192,10 @@ impl Telemetry {
 
     /// A curve an op, over all regions, of signals (outcomes ok and expired) and of deliveries; those that there are.
     pub fn latency_curves(&self, window: Duration, op: Option<&str>) -> Vec<Curve> {
-        let drained = self.drained();
-        let seconds = window.min(WINDOW_MAX).as_secs().max(1);
+        self.curves(&self.drained(), window.min(WINDOW_MAX).as_secs().max(1), op)
+    }
+
+    fn curves(&self, drained: &Drained, seconds: u64, op: Option<&str>) -> Vec<Curve> {
         let mut curves: Vec<Curve> = Vec::new();
         for (series, aggregate) in drained.latency.series() {
             let subject = self.subject(series);
@@ -182,12 +207,11 @@ impl Telemetry {
             if !shown || op.is_some_and(|op| subject.op != op) {
                 continue;
             }
-            let counts = window_of(aggregate, seconds, &drained);
-            let name =
-                if subject.kind == "signal" { subject.op.to_owned() } else { format!("delivery of {}", subject.op) };
-            match curves.iter_mut().find(|curve| curve.name == name) {
+            let counts = window_of(aggregate, seconds, drained);
+            let Subject { kind, op, .. } = subject;
+            match curves.iter_mut().find(|curve| (curve.kind, curve.op) == (kind, op)) {
                 Some(curve) => curve.counts.add(&counts),
-                None => curves.push(Curve { name, counts }),
+                None => curves.push(Curve { kind, op, counts }),
             }
         }
         curves.retain(|curve| curve.counts.total() > 0);

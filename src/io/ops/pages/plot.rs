@@ -57,7 +57,7 @@ fn draw(svg: &mut String, title: &str, curves: &[Curve]) -> Result<(), DrawError
         let colour = Palette99::pick(place).to_rgba();
         chart
             .draw_series(LineSeries::new(points(curve), colour.stroke_width(2)))?
-            .label(format!("{} ({})", curve.name, curve.counts.total()))
+            .label(format!("{} ({})", name(curve), curve.counts.total()))
             .legend(move |(x, y)| plotters::prelude::PathElement::new([(x, y), (x + 16, y)], colour.stroke_width(2)));
     }
     let promise = [(0.0, PROMISE_MS), (NINES, PROMISE_MS)];
@@ -73,6 +73,10 @@ fn draw(svg: &mut String, title: &str, curves: &[Curve]) -> Result<(), DrawError
         .draw()?;
     area.present()?;
     Ok(())
+}
+
+fn name(curve: &Curve) -> String {
+    if curve.kind == "delivery" { format!("delivery of {}", curve.op) } else { curve.op.to_owned() }
 }
 
 /// From below the shortest median to above the longest tail, and the promise in any case.
