@@ -160,7 +160,7 @@ mod tests {
     fn what_is_absorbed_leaves_in_its_own_time() {
         let (mut recent, mut other) = (Recent::default(), Recent::default());
         recent.add(20, &counts(1));
-        [10, 20, 30].map(|second| other.add(second, &counts(2)));
+        [10, 20, 30].iter().for_each(|second| other.add(*second, &counts(2)));
         recent.absorb(other);
         assert_eq!(recent.sum().total(), 4);
         recent.expire(79);
