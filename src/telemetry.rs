@@ -33,7 +33,7 @@ pub mod trace;
 pub mod views;
 
 pub use self::counts::{Counts, LATENCY_MAX};
-use self::{clients::Busiest, drain::Drained, recorder::Recorder};
+use self::{clients::Busiest, counts::nanos, drain::Drained, recorder::Recorder};
 use crate::{event::Labels, protocol::v1};
 
 /// What telemetry needs to know at start.
@@ -221,10 +221,6 @@ impl Telemetry {
 fn told_apart(own: String, others: Vec<String>) -> Vec<String> {
     let others: Vec<_> = others.into_iter().filter(|other| *other != own).collect();
     std::iter::once(own).chain(others).take(catalog::REGIONS_MAX).collect()
-}
-
-fn nanos(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// The recorder's counters hold whole numbers only, and these figures are the system's to count: written as they are.

@@ -96,16 +96,24 @@ impl Timeline {
     }
 
     /// The stages that it came to, each with its length; together they are the whole, when stamps never run back.
+    #[inline]
     pub fn stages(&self) -> impl Iterator<Item = (Stage, Duration)> + '_ {
         let mut since = self.received;
-        let within_handle: Duration = self.calls.iter().sum();
-        let stamped = Stage::ALL.into_iter().zip(self.ended).filter_map(move |(stage, ended)| {
-            let took = ended?.saturating_duration_since(since);
-            since = since.max(ended?);
-            Some((stage, if stage == Stage::Handle { took.saturating_sub(within_handle) } else { took }))
-        });
-        let calls = Stage::ALL.into_iter().skip(STAMPS).zip(self.calls).filter(|(_, took)| !took.is_zero());
-        stamped.chain(calls)
+        Stage::ALL.into_iter().filter_map(move |stage| {
+            let Some(ended) = self.ended.get(stage as usize) else {
+                let call = self.calls[stage as usize - STAMPS];
+                return (!call.is_zero()).then_some((stage, call));
+            };
+            let ended = (*ended)?;
+            let took = ended.saturating_duration_since(since);
+            since = since.max(ended);
+            let own = if stage == Stage::Handle { took.saturating_sub(self.within_handle()) } else { took };
+            Some((stage, own))
+        })
+    }
+
+    fn within_handle(&self) -> Duration {
+        self.calls.iter().sum()
     }
 }
 

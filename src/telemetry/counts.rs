@@ -19,9 +19,14 @@ pub(super) fn histogram<C: Counter>() -> Histogram<C> {
 
 /// The microsecond that a latency falls into: `n` is above n and up to n + 1 us. So an edge of the histogram is the
 /// upper edge of a bucket, the edge itself included, as `le` has it. More than a minute is a minute.
-pub(super) fn micros(latency: Duration) -> u64 {
-    let micros = latency.as_nanos().saturating_sub(1) / 1_000;
-    u64::try_from(micros).unwrap_or(u64::MAX).min(MICROS_MAX)
+pub(super) const fn micros(latency_ns: u64) -> u64 {
+    let micros = latency_ns.saturating_sub(1) / 1_000;
+    if micros < MICROS_MAX { micros } else { MICROS_MAX }
+}
+
+/// Nanoseconds; of more than 584 years, that many. Twice as fast as by way of 128 bits.
+pub(super) fn nanos(duration: Duration) -> u64 {
+    duration.as_secs().saturating_mul(1_000_000_000).saturating_add(u64::from(duration.subsec_nanos()))
 }
 
 /// How often each latency was seen.
@@ -160,9 +165,9 @@ mod tests {
 
     #[test]
     fn a_latency_on_an_edge_is_below_it_and_one_past_it_above() {
-        assert_eq!(micros(Duration::from_millis(80)), 79_999);
-        assert_eq!(micros(Duration::from_nanos(80_000_001)), 80_000);
-        assert_eq!((micros(Duration::ZERO), micros(Duration::from_nanos(1))), (0, 0));
+        assert_eq!(micros(nanos(Duration::from_millis(80))), 79_999);
+        assert_eq!(micros(80_000_001), 80_000);
+        assert_eq!((micros(0), micros(1)), (0, 0));
         let (_, counts) = of(&[79_999]);
         assert_eq!(counts.max(), Some(Duration::from_millis(80)));
     }
@@ -175,7 +180,8 @@ mod tests {
 
     #[test]
     fn what_is_longer_than_a_minute_counts_as_a_minute() {
-        let (_, counts) = of(&[micros(Duration::MAX), micros(LATENCY_MAX + Duration::from_secs(5))]);
+        assert_eq!(nanos(Duration::MAX), u64::MAX);
+        let (_, counts) = of(&[micros(u64::MAX), micros(nanos(LATENCY_MAX + Duration::from_secs(5)))]);
         let max = counts.max().unwrap();
         assert!(max >= LATENCY_MAX && max.as_secs_f64() < 60.1, "{max:?}");
         assert_eq!((counts.total(), counts.places().len()), (2, 1));

@@ -6,7 +6,7 @@
 mod total;
 mod window;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 pub(super) use self::total::{Exemplar, NATIVE_SCHEMA, Total};
 pub(super) use self::window::{Hour, MinuteSlice, Recent};
@@ -61,7 +61,7 @@ impl Latency {
             }
             let series = self.admitted(slot.series.of_any_client(), counts.total());
             let aggregate = self.series.entry(series).or_default();
-            aggregate.total.add(&counts, slot.sum);
+            aggregate.total.add(&counts, Duration::from_nanos(slot.sum_ns));
             aggregate.recent.add(tick.second, &counts);
             aggregate.hour.add(tick, &counts);
         }

@@ -17,10 +17,10 @@ use hdrhistogram::Histogram;
 use super::{
     catalog::REGIONS_MAX,
     clients::{CANDIDATES, OTHER_CLIENT},
-    counts::{LATENCY_MAX, histogram, micros},
+    counts::{LATENCY_MAX, histogram, micros, nanos},
 };
 use crate::{
-    event::{Delivery, Signal},
+    event::{Delivery, Signal, Stage},
     protocol::OpKind,
 };
 
@@ -28,6 +28,8 @@ use crate::{
 /// in practice. Past this bound the recordings of further series go to those of `other`, of which there are at most
 /// 80 more: one an op and outcome, an op, and a stage.
 pub(super) const HISTOGRAMS_MAX: usize = 256;
+
+const LATENCY_MAX_NS: u64 = LATENCY_MAX.as_nanos() as u64;
 
 /// The place of clients whose region is not a configured one.
 pub(super) const OTHER_REGION: u8 = REGIONS_MAX as u8;
@@ -91,8 +93,8 @@ impl Series {
 pub(super) struct Slot {
     pub(super) series: Series,
     pub(super) histogram: Histogram<u32>,
-    /// The exact sum of what was recorded.
-    pub(super) sum: Duration,
+    /// The exact sum of what was recorded, nanoseconds: of a second's latencies far from its bound.
+    pub(super) sum_ns: u64,
 }
 
 /// What one thread recorded since the last drain.
@@ -101,6 +103,8 @@ pub(super) struct Interval {
     places: AHashMap<u64, usize>,
     /// The number and place that were asked for last: mostly it is the same again.
     latest: (u64, usize),
+    /// Places of the stages, which every signal asks for.
+    stages: [Option<usize>; Stage::ALL.len()],
     /// The first `used` are of this interval, the rest are empty.
     slots: Vec<Slot>,
     used: usize,
@@ -121,6 +125,7 @@ impl Default for Interval {
         Self {
             places: AHashMap::new(),
             latest: (0, 0),
+            stages: [None; Stage::ALL.len()],
             slots: Vec::new(),
             used: 0,
             sdk_versions: Tally::default(),
@@ -143,21 +148,31 @@ impl Interval {
         self.slots.truncate(self.used);
         for slot in &mut self.slots {
             slot.histogram.reset();
-            slot.sum = Duration::ZERO;
+            slot.sum_ns = 0;
         }
         self.places.clear();
-        (self.latest, self.used) = ((0, 0), 0);
+        (self.latest, self.stages, self.used) = ((0, 0), [None; Stage::ALL.len()], 0);
         self.sdk_versions.clear();
         self.scenarios.clear();
         (self.pushes, self.outliers, self.folded) = (0, 0, [0; 2]);
     }
 
-    fn record(&mut self, series: Series, latency: Duration) {
-        let place = self.place(series);
+    fn record(&mut self, place: usize, latency_ns: u64) {
         let slot = &mut self.slots[place];
-        slot.histogram.saturating_record(micros(latency));
-        slot.sum += latency;
-        self.outliers += u64::from(latency > LATENCY_MAX);
+        slot.histogram.saturating_record(micros(latency_ns));
+        slot.sum_ns = slot.sum_ns.saturating_add(latency_ns);
+        self.outliers += u64::from(latency_ns > LATENCY_MAX_NS);
+    }
+
+    fn stage_place(&mut self, stage: Stage) -> usize {
+        match self.stages[stage as usize] {
+            Some(place) => place,
+            None => {
+                let place = self.new_place(Series::Stage(stage as u8));
+                self.stages[stage as usize] = Some(place);
+                place
+            }
+        }
     }
 
     fn place(&mut self, series: Series) -> usize {
@@ -192,7 +207,7 @@ impl Interval {
         let place = self.used;
         match self.slots.get_mut(place) {
             Some(slot) => slot.series = series,
-            None => self.slots.push(Slot { series, histogram: histogram(), sum: Duration::ZERO }),
+            None => self.slots.push(Slot { series, histogram: histogram(), sum_ns: 0 }),
         }
         self.used += 1;
         self.places.insert(series.number(), place);
@@ -248,14 +263,16 @@ impl Recorder {
     }
 
     /// Writes down how long a signal and its stages took.
-    pub(super) fn signal(&self, series: SignalSeries, signal: &Signal, clients: (u32, u32)) {
+    pub(super) fn signal(&self, series: SignalSeries, signal: &Signal, took_ns: u64, clients: (u32, u32)) {
         let mut interval = self.lock(thread());
         interval.sdk_versions.count(clients.0);
         interval.scenarios.count(clients.1);
         for (stage, took) in signal.timeline.stages() {
-            interval.record(Series::Stage(stage as u8), took);
+            let place = interval.stage_place(stage);
+            interval.record(place, nanos(took));
         }
-        interval.record(Series::Signal(series), signal.timeline.total());
+        let place = interval.place(Series::Signal(series));
+        interval.record(place, took_ns);
     }
 
     /// Writes down how long pushes took that were handed to a socket at that moment, in that region; answers the one
@@ -272,7 +289,8 @@ impl Recorder {
         interval.pushes += deliveries.len() as u64 + u64::from(others);
         for Delivery { op, received, .. } in deliveries {
             let took = at.saturating_duration_since(*received);
-            interval.record(Series::Delivery { op: *op as u8, region }, took);
+            let place = interval.place(Series::Delivery { op: *op as u8, region });
+            interval.record(place, nanos(took));
             if longest.is_none_or(|(_, longest)| took > longest) {
                 longest = Some((*op, took));
             }

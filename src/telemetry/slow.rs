@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use super::case::Case;
+use super::{case::Case, counts::nanos};
 use crate::{event::TraceId, protocol::OpKind};
 
 /// The hour is kept in parts, so that the slowest of an hour ago makes way for those after it.
@@ -63,7 +63,7 @@ impl Default for Slow {
 impl Slow {
     /// Whether it would find a place.
     pub(super) fn wants(&self, op: OpKind, delivery: bool, took: Duration) -> bool {
-        took.as_nanos() as u64 > self.least[kind(op, delivery)].load(Relaxed)
+        nanos(took) > self.least[kind(op, delivery)].load(Relaxed)
     }
 
     /// Takes one that is wanted.
@@ -76,7 +76,7 @@ impl Slow {
         slowest.insert(place, signal);
         slowest.truncate(KEPT_MAX);
         if slowest.len() == KEPT_MAX {
-            let least = slowest.last().map_or(0, |kept| kept.case.took.as_nanos() as u64);
+            let least = slowest.last().map_or(0, |kept| nanos(kept.case.took));
             self.least[kind].store(least, Relaxed);
         }
     }

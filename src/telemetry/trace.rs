@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use super::{case::Case, recorder::Series};
+use super::{case::Case, counts::nanos, recorder::Series};
 use crate::{
     event::{Outcome, SpanId, SpanRef, TraceId},
     protocol::OpKind,
@@ -134,7 +134,7 @@ impl Keeper {
         if self.queue_max == 0 {
             return None;
         }
-        if took.as_nanos() as u64 > self.bounds[op as usize].load(Relaxed) {
+        if nanos(took) > self.bounds[op as usize].load(Relaxed) {
             return Some(Reason::Slow);
         }
         if outcome != Outcome::Ok {

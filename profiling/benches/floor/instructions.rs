@@ -1,7 +1,8 @@
 //! What measuring costs in instructions of the router's own code: the same on every run, whatever else the machine does.
 //!
-//! The router runs under callgrind, measured and not, each under a short and a long load; what the longer one adds,
-//! over the deliveries that it adds, is the price of a delivery without start and joins.
+//! The router runs under callgrind, measured and not, each under a light and a heavier load of the same length; what
+//! the heavier one adds, over the deliveries that it adds, is the price of a delivery without start, joins, and what
+//! is done once a second.
 
 use std::{path::Path, process::Command, time::Duration};
 
@@ -19,9 +20,10 @@ use crate::{Runner, say};
 
 /// Slow enough for a router that runs fifty times slower.
 const ROOMS: usize = 10;
-const RATE: f64 = 4.0;
-const SHORT: Duration = Duration::from_secs(5);
-const LONG: Duration = Duration::from_secs(20);
+const LENGTH: Duration = Duration::from_secs(10);
+/// Messages a second of each participant.
+const LIGHT: f64 = 2.0;
+const HEAVIER: f64 = 10.0;
 
 /// One row, or a line that says why there is none.
 pub(crate) fn rows(args: &Runner) -> Result<Vec<Row>> {
@@ -35,15 +37,15 @@ pub(crate) fn rows(args: &Runner) -> Result<Vec<Row>> {
 }
 
 fn a_delivery(args: &Runner, side: Side) -> Result<f64> {
-    let [short, long] = [SHORT, LONG].map(|length| count(&args.bin, side, length));
-    let ((less, fewer), (more, many)) = (short?, long?);
+    let [light, heavier] = [LIGHT, HEAVIER].map(|rate| count(&args.bin, side, rate));
+    let ((less, fewer), (more, many)) = (light?, heavier?);
     let each = (more - less) / (many - fewer);
     say(&format!("instructions           {}: {each:.0} a delivery over {:.0} deliveries", side.name(), many - fewer));
     Ok(each)
 }
 
 /// Instructions and deliveries of a run.
-fn count(bin: &Path, side: Side, length: Duration) -> Result<(f64, f64)> {
+fn count(bin: &Path, side: Side, rate: f64) -> Result<(f64, f64)> {
     let folder = tempfile::tempdir()?;
     let out = folder.path().join("callgrind.out");
     let to_file = format!("--callgrind-out-file={}", out.display());
@@ -53,7 +55,7 @@ fn count(bin: &Path, side: Side, length: Duration) -> Result<(f64, f64)> {
     let environment = [("SIGNALBOX_TELEMETRY__MEASURE", measure), ("SIGNALBOX_DRAIN__SECONDS", "0")];
     let server = Server::start(Path::new("valgrind"), &arguments, &environment)?;
     let mut options = Workload::Fanout20.options(side, &server);
-    (options.rooms, options.rate, options.length, options.warmup) = (ROOMS, RATE, length, Duration::ZERO);
+    (options.rooms, options.rate, options.length, options.warmup) = (ROOMS, rate, LENGTH, Duration::ZERO);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let report = runtime.block_on(load::run(options, Box::new(|_| {}), CancellationToken::new()))?;
     runtime.shutdown_timeout(Duration::from_secs(1));

@@ -102,11 +102,11 @@ fn native_bucket(latency: Duration) -> i32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::telemetry::counts::{histogram, micros};
+    use crate::telemetry::counts::{histogram, micros, nanos};
 
     fn total(latencies: &[Duration]) -> Total {
         let mut dense = histogram::<u32>();
-        latencies.iter().for_each(|latency| dense.saturating_record(micros(*latency)));
+        latencies.iter().for_each(|latency| dense.saturating_record(micros(nanos(*latency))));
         let mut total = Total::default();
         total.add(&Counts::of(&dense), latencies.iter().sum());
         total
