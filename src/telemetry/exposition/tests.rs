@@ -258,7 +258,7 @@ fn an_exemplar_lies_in_its_bucket_and_names_a_trace_that_the_collector_took() {
     let taken: BTreeSet<_> = traces.iter().map(|kept| (kept.trace.to_string(), kept.span.to_string())).collect();
     let exemplars = as_openmetrics(&telemetry).exemplars;
     // of each region: a refusal, a signal that missed the promise, a delivery that did
-    let mut expected = vec![("0.0005", 0.000_003), ("0.084032", 0.080_001), ("0.092032", 0.09)].repeat(3);
+    let mut expected = [("0.0005", 0.000_003), ("0.084032", 0.080_001), ("0.092032", 0.09)].repeat(3);
     for ((_, series), (labels, seconds, at)) in exemplars {
         let [(trace, trace_id), (span, span_id)] = labels.try_into().unwrap();
         assert_eq!((trace.as_str(), span.as_str()), ("trace_id", "span_id"));
