@@ -11,7 +11,7 @@ mod model;
 mod openmetrics;
 mod protobuf;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 mod text;
 
 use std::time::Duration;

@@ -10,39 +10,6 @@ use crate::{
     protocol::{Code, OpKind},
 };
 
-/// What is scraped: families with their type and samples by `name{labels}`.
-#[derive(Debug, Default)]
-struct Scrape {
-    families: BTreeMap<String, String>,
-    samples: BTreeMap<String, f64>,
-}
-
-/// Reads Prometheus text 0.0.4, stricter than Prometheus: HELP, TYPE, then samples; no family and no series twice.
-fn parse(text: &str) -> Scrape {
-    let mut scrape = Scrape::default();
-    let (mut helped, mut current) = (String::new(), String::new());
-    assert!(text.ends_with('\n'));
-    for line in text.lines().filter(|line| !line.is_empty()) {
-        if let Some(help) = line.strip_prefix("# HELP ") {
-            let (name, text) = help.split_once(' ').unwrap();
-            assert!(!text.is_empty(), "{line}");
-            name.clone_into(&mut helped);
-        } else if let Some(kind) = line.strip_prefix("# TYPE ") {
-            let (name, kind) = kind.split_once(' ').unwrap();
-            assert_eq!(name, helped, "TYPE without HELP before");
-            assert!(["counter", "gauge", "histogram"].contains(&kind), "{line}");
-            assert!(scrape.families.insert(name.to_owned(), kind.to_owned()).is_none(), "{name} twice");
-            name.clone_into(&mut current);
-        } else {
-            let (series, value) = line.rsplit_once(' ').unwrap();
-            let name = series.split('{').next().unwrap();
-            assert!(name.starts_with(&current), "sample outside its family");
-            assert!(scrape.samples.insert(series.to_owned(), value.parse().unwrap()).is_none(), "{series} twice");
-        }
-    }
-    scrape
-}
-
 /// When all tests begin, by the wall clock.
 pub(super) const UNIX: Duration = Duration::from_secs(1_800_000_000);
 
@@ -78,18 +45,24 @@ pub(super) fn ended(op: OpKind, outcome: Outcome) -> Event {
     Event::SignalEnded { signal: signal(op, received, Duration::from_millis(2)), outcome }
 }
 
-fn scrape(telemetry: &Telemetry) -> Scrape {
+/// What is scraped, by `name{labels}`.
+fn scrape(telemetry: &Telemetry) -> BTreeMap<String, f64> {
     let process = Process { cpu_seconds: 1.5, ..Process::default() };
-    parse(&String::from_utf8(telemetry.render(exposition::Format::Text, Some(&process))).unwrap())
+    let text = String::from_utf8(telemetry.render(exposition::Format::Text, Some(&process))).unwrap();
+    let written = |(name, labels): (String, Vec<(String, String)>)| {
+        let labels: Vec<_> = labels.iter().map(|(name, value)| format!("{name}=\"{value}\"")).collect();
+        if labels.is_empty() { name } else { format!("{name}{{{}}}", labels.join(",")) }
+    };
+    exposition::tests::read::text(&text).samples.into_iter().map(|(series, value)| (written(series), value)).collect()
 }
 
 /// The series that an event moves, and by how much.
 fn moved(telemetry: &Telemetry, event: &Event, at: Instant) -> BTreeMap<String, f64> {
     telemetry.drain(at, UNIX);
-    let before = scrape(telemetry).samples;
+    let before = scrape(telemetry);
     telemetry.observe(event, at);
     telemetry.drain(at, UNIX);
-    let after = scrape(telemetry).samples;
+    let after = scrape(telemetry);
     after
         .into_iter()
         .map(|(series, value)| {
@@ -253,7 +226,7 @@ fn levels_are_shown_as_told() {
     telemetry.set_population(here);
     telemetry.set_inbox_depth(1, 17);
     telemetry.set_inbox_depth(2, 18);
-    let samples = scrape(&telemetry).samples;
+    let samples = scrape(&telemetry);
     assert_eq!(telemetry.population(), here);
     assert_eq!(samples["signalbox_sessions"], 5.0);
     assert_eq!(samples["signalbox_rooms"], 2.0);
@@ -269,8 +242,8 @@ fn two_routers_of_one_process_do_not_count_for_each_other() {
     one.observe(&Event::Delivered { deliveries: Vec::new(), others: 3 }, one.started);
     one.drain(one.started, UNIX);
     other.drain(other.started, UNIX);
-    assert_eq!(scrape(&one).samples["signalbox_deliveries_total"], 3.0);
-    assert_eq!(scrape(&other).samples["signalbox_deliveries_total"], 0.0);
+    assert_eq!(scrape(&one)["signalbox_deliveries_total"], 3.0);
+    assert_eq!(scrape(&other)["signalbox_deliveries_total"], 0.0);
 }
 
 #[test]
@@ -284,7 +257,7 @@ fn counts_of_many_threads_add_up_also_while_they_are_drained() {
         (0..20).for_each(|_| telemetry.drain(telemetry.started, UNIX));
     });
     telemetry.drain(telemetry.started, UNIX);
-    let samples = scrape(&telemetry).samples;
+    let samples = scrape(&telemetry);
     assert_eq!(samples["signalbox_signals_total{op=\"send\",outcome=\"error\"}"], 4000.0);
     assert_eq!(samples["signalbox_signal_refusals_total{code=\"bad_request\"}"], 4000.0);
 }

@@ -66,12 +66,10 @@ pub(super) struct Gauge {
     pub(super) value: Option<f64>,
 }
 
-#[derive(Clone, PartialEq, prost::Message)]
+#[derive(Clone, Copy, PartialEq, prost::Message)]
 pub(super) struct Counter {
     #[prost(double, optional, tag = "1")]
     pub(super) value: Option<f64>,
-    #[prost(message, optional, tag = "2")]
-    pub(super) exemplar: Option<Exemplar>,
     #[prost(message, optional, tag = "3")]
     pub(super) created_timestamp: Option<Timestamp>,
 }

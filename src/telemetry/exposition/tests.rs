@@ -20,7 +20,7 @@ use crate::{
     },
 };
 
-mod read;
+pub(in crate::telemetry) mod read;
 
 const PROCESS: Process =
     Process { cpu_seconds: 1.5, resident_bytes: 4096, open_fds: 7, max_fds: 1024, start_seconds: 1_700_000_000.25 };

@@ -7,18 +7,18 @@ use prost::Message as _;
 use super::super::model::{Exemplar, LabelPair, MetricFamily};
 
 /// Names and values, in the order in which they stand.
-pub(super) type Labels = Vec<(String, String)>;
+pub(in crate::telemetry) type Labels = Vec<(String, String)>;
 /// One series: its full name and its labels.
-pub(super) type Series = (String, Labels);
+pub(in crate::telemetry) type Series = (String, Labels);
 
 /// What a scrape says.
 #[derive(Debug, Default, PartialEq)]
-pub(super) struct Scrape {
+pub(in crate::telemetry) struct Scrape {
     /// Name, kind, help, unit, in the order in which they stand.
-    pub(super) families: Vec<[String; 4]>,
-    pub(super) samples: BTreeMap<Series, f64>,
+    pub(in crate::telemetry) families: Vec<[String; 4]>,
+    pub(in crate::telemetry) samples: BTreeMap<Series, f64>,
     /// Of buckets: labels, value, and Unix time in seconds.
-    pub(super) exemplars: BTreeMap<Series, (Labels, f64, f64)>,
+    pub(in crate::telemetry) exemplars: BTreeMap<Series, (Labels, f64, f64)>,
 }
 
 impl Scrape {
@@ -39,7 +39,7 @@ impl Scrape {
 }
 
 /// Reads text 0.0.4: HELP, TYPE, then samples.
-pub(super) fn text(text: &str) -> Scrape {
+pub(in crate::telemetry) fn text(text: &str) -> Scrape {
     assert!(text.is_empty() || text.ends_with('\n'));
     lines(text, &["HELP", "TYPE"])
 }
@@ -176,7 +176,7 @@ fn pairs(labels: &[LabelPair]) -> Labels {
 }
 
 /// Labels, value, Unix time.
-pub(super) fn read(exemplar: &Exemplar) -> (Labels, f64, f64) {
+fn read(exemplar: &Exemplar) -> (Labels, f64, f64) {
     let at = exemplar.timestamp.unwrap();
     (pairs(&exemplar.label), exemplar.value.unwrap(), at.seconds as f64 + f64::from(at.nanos) / 1e9)
 }
