@@ -1,6 +1,7 @@
 //! Compiles the IDL: message types with their JSON mapping, gRPC client and server.
 //!
-//! `protox` is a protobuf compiler in Rust, so that a build needs no `protoc`.
+//! `protox` is a protobuf compiler in Rust. A build needs `protoc` all the same: `metrics-exporter-prometheus` compiles
+//! the families of its exposition with it.
 
 const DIR: &str = "src/protocol/signalbox/v1";
 

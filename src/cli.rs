@@ -1,12 +1,16 @@
 //! The command line: one file a subcommand.
 
-use std::process::ExitCode;
+use std::{
+    io::{ErrorKind, Write as _, stdout},
+    process::ExitCode,
+};
 
 use clap::{Parser, Subcommand};
 
 mod config;
 mod demo;
 mod load;
+mod metrics;
 mod rooms;
 mod serve;
 mod token;
@@ -34,6 +38,8 @@ enum Command {
     Token(token::Args),
     /// Check or show the configuration.
     Config(config::Args),
+    /// Every metric: what it says, its labels and their bounds, what shows it, what it may cost.
+    Metrics(metrics::Args),
     /// Look at rooms and participants, and change them, through the admin API.
     Rooms(rooms::Args),
 }
@@ -54,6 +60,7 @@ pub fn run() -> ExitCode {
         Command::Load(args) => load::run(args),
         Command::Token(args) => token::run(args),
         Command::Config(args) => config::run(args),
+        Command::Metrics(args) => metrics::run(args),
         Command::Rooms(args) => rooms::run(args),
     };
     done.unwrap_or_else(|e| {
@@ -69,7 +76,11 @@ pub(crate) fn complain(line: &str) {
 }
 
 /// A line for people or programs on standard output.
-#[allow(clippy::print_stdout)] // the command line is the one place that prints
+///
+/// # Panics
+/// When it cannot be written, but not when a reader such as `head` has had enough.
 pub(crate) fn say(line: &str) {
-    println!("{line}");
+    if let Err(error) = writeln!(stdout(), "{line}") {
+        assert!(error.kind() == ErrorKind::BrokenPipe, "cannot write to standard output: {error}");
+    }
 }

@@ -5,7 +5,7 @@
 //! workers recorded into what is shown.
 
 use std::{
-    fmt::{self, Write as _},
+    fmt,
     sync::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -20,6 +20,7 @@ pub mod catalog;
 mod clients;
 mod counts;
 mod drain;
+pub mod exposition;
 mod handles;
 pub mod interval_log;
 mod latency;
@@ -106,6 +107,8 @@ pub struct Telemetry {
     started: Instant,
     /// What the wall clock said at `started`, by the latest drain; nanoseconds since the Unix epoch.
     started_unix_ns: AtomicU64,
+    /// The start by the wall clock, as it was then.
+    created_unix: Duration,
     sessions: AtomicU64,
     rooms: AtomicU64,
     participants: AtomicU64,
@@ -144,6 +147,7 @@ impl Telemetry {
             measures: settings.measures,
             started: settings.started,
             started_unix_ns: AtomicU64::new(nanos(settings.started_unix)),
+            created_unix: settings.started_unix,
             sessions: AtomicU64::new(0),
             rooms: AtomicU64::new(0),
             participants: AtomicU64::new(0),
@@ -206,37 +210,12 @@ impl Telemetry {
             depth.set(waiting as f64);
         }
     }
-
-    /// Everything, as Prometheus text 0.0.4. Takes a millisecond or so: not for a worker thread.
-    pub fn render(&self, process: Option<&Process>) -> String {
-        let mut text = self.recorder.handle().render();
-        if let Some(process) = process {
-            write_process(&mut text, process);
-        }
-        text
-    }
 }
 
 /// The router's own region first, then the others that fit.
 fn told_apart(own: String, others: Vec<String>) -> Vec<String> {
     let others: Vec<_> = others.into_iter().filter(|other| *other != own).collect();
     std::iter::once(own).chain(others).take(catalog::REGIONS_MAX).collect()
-}
-
-/// The recorder's counters hold whole numbers only, and these figures are the system's to count: written as they are.
-fn write_process(text: &mut String, process: &Process) {
-    let figures = [
-        (catalog::PROCESS_CPU, process.cpu_seconds),
-        (catalog::PROCESS_RESIDENT, process.resident_bytes as f64),
-        (catalog::PROCESS_OPEN_FDS, process.open_fds as f64),
-        (catalog::PROCESS_MAX_FDS, process.max_fds as f64),
-        (catalog::PROCESS_START, process.start_seconds),
-    ];
-    for (metric, value) in figures {
-        let catalog::Metric { name, kind, help, .. } = metric;
-        writeln!(text, "# HELP {name} {help}\n# TYPE {name} {}\n{name} {value}\n", kind.name())
-            .expect("a string takes every write");
-    }
 }
 
 #[cfg(test)]

@@ -69,7 +69,7 @@ impl Source {
 fn sources() -> Vec<Source> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut files = Vec::new();
-    for top in ["src", "tests", "deploy", "profiling", ".ci"] {
+    for top in ["src", "tests", "deploy", "dashboards", "profiling", ".ci"] {
         walk(&root.join(top), &mut files);
     }
     let tops = ["build.rs", "Cargo.toml", "Makefile", "README.md", "ARCHITECTURE.md", "CHANGELOG.md", "deny.toml"];

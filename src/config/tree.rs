@@ -15,7 +15,7 @@ use super::{
 use crate::{
     auth::settings::Secret,
     telemetry::{
-        catalog::REGIONS_MAX,
+        catalog::{OTHER, REGIONS_MAX},
         logs::{Format, check_level},
     },
 };
@@ -59,10 +59,10 @@ section! {
         keys {
             /// Where this router runs; told to clients.
             /// One word is right for a router that runs alone.
-            region: String = "default".to_owned(), LABEL;
+            region: String = "default".to_owned(), REGION;
             /// Other regions that clients may say they are in; metrics tell these apart, and call all others `other`.
             /// None: a router that runs alone has clients of its own region. More would multiply every series.
-            regions: Vec<String> = Vec::new(), List { count: 0..=REGIONS_MAX - 1, each: LABEL };
+            regions: Vec<String> = Vec::new(), List { count: 0..=REGIONS_MAX - 1, each: REGION };
             /// Names this process among all routers, in metrics, traces and logs; empty: drawn at start.
             id: Option<String> = None, LABEL;
             /// Worker threads, each with a slice of the rooms; 0: as many as cores.
@@ -136,6 +136,9 @@ section! {
 
 /// A word that can be a metric's label.
 const LABEL: Text = Text { allowed: "1 to 64 of a-z A-Z 0-9 - _ .", test: is_label };
+/// A region; metrics call all that they do not tell apart `other`.
+const REGION: Text =
+    Text { allowed: "1 to 64 of a-z A-Z 0-9 - _ ., but not `other`", test: |text| is_label(text) && text != OTHER };
 /// A shared secret: as long as SHA-256's output (RFC 7518 section 3.2), and no more than makes sense.
 pub(super) const SECRET_BYTES: std::ops::RangeInclusive<usize> = 32..=4096;
 const RECONNECT_URL: Text =

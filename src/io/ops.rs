@@ -25,6 +25,7 @@ mod guard;
 mod pages;
 mod process;
 mod routes;
+mod scrape;
 mod state;
 
 pub use state::{Latch, State};
@@ -97,7 +98,7 @@ impl Ops {
             .enable_all()
             .build()
             .map_err(OpsError::Thread)?;
-        let router = routes::router(Shared { telemetry, state }, guard);
+        let router = routes::router(Shared::new(telemetry, state), guard);
         let shutdown = CancellationToken::new();
         let (alive, ended) = mpsc::channel(1);
         let port = Port { router, header_timeout, shutdown: shutdown.clone(), _alive: alive };

@@ -24,7 +24,7 @@ pub struct OpsTarget {
 
 /// Why the router did not tell.
 #[derive(Debug, thiserror::Error)]
-pub enum OpsError {
+pub(super) enum OpsError {
     /// It cannot be reached, or answered no report.
     #[error("{url} does not tell: {why}")]
     Unreachable {

@@ -8,7 +8,7 @@ use std::sync::{
     atomic::{AtomicU32, Ordering::Relaxed},
 };
 
-use super::catalog::BUSIEST_MAX;
+use super::catalog::{BUSIEST_MAX, OTHER};
 
 /// Values that are watched at a time.
 pub(super) const CANDIDATES: usize = 256;
@@ -59,10 +59,10 @@ impl Default for Busiest {
 }
 
 impl Busiest {
-    /// The number of a value; 0 of one that is empty, too long or not printable ASCII.
+    /// The number of a value; 0 of one that is empty, too long, not printable ASCII, or the word for all others.
     pub(super) fn number(&self, value: &str) -> u32 {
         let fit = (1..=VALUE_BYTES_MAX).contains(&value.len()) && value.bytes().all(|b| b.is_ascii_graphic());
-        if !fit {
+        if !fit || value == OTHER {
             return 0;
         }
         let mut state = self.lock();
@@ -176,7 +176,7 @@ mod tests {
         assert_eq!((busiest.rank(number), busiest.named(0)), (Some(0), Some("web/1".to_owned())));
         assert_eq!(busiest.number("web/1"), number);
         assert_eq!(busiest.value(number), Some("web/1".to_owned()));
-        for none in ["", "with space", "tab\t", "ünicode", &"x".repeat(65)] {
+        for none in ["", "other", "with space", "tab\t", "ünicode", &"x".repeat(65)] {
             assert_eq!(busiest.number(none), 0, "{none}");
         }
         assert_eq!((busiest.rank(0), busiest.value(0)), (None, None));

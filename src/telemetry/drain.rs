@@ -67,6 +67,8 @@ impl Telemetry {
             drained.seen.iter_mut().for_each(|seen| seen.fill(0));
         }
         self.slow.tick(tick.second);
+        // without it what the recorder sets aside grows
+        self.recorder.handle().run_upkeep();
         self.move_bounds(&drained.latency);
     }
 
@@ -90,7 +92,7 @@ impl Telemetry {
 
     /// What is usual moves what is kept as a trace.
     fn move_bounds(&self, latency: &Latency) {
-        let mut by_op: [super::Counts; super::catalog::OPS.len()] = std::array::from_fn(|_| super::Counts::default());
+        let mut by_op: [super::Counts; OpKind::ALL.len()] = std::array::from_fn(|_| super::Counts::default());
         for (series, aggregate) in latency.series() {
             if let Series::Signal(s) = series
                 && counts_for_the_promise(s.outcome)

@@ -3,57 +3,12 @@ use std::{
     time::Duration,
 };
 
-use super::{catalog::Values, *};
+use super::*;
 use crate::{
     event::{Delivery, DrainPhase, Event, Outcome, Signal, Stage},
     ids::{ConnectionId, SessionId},
     protocol::{Code, OpKind},
 };
-
-/// What is scraped: families with their type and samples by `name{labels}`.
-#[derive(Debug, Default)]
-struct Scrape {
-    families: BTreeMap<String, String>,
-    samples: BTreeMap<String, f64>,
-}
-
-/// Reads Prometheus text 0.0.4, stricter than Prometheus: HELP, TYPE, then samples; no family and no series twice.
-fn parse(text: &str) -> Scrape {
-    let mut scrape = Scrape::default();
-    let (mut helped, mut current) = (String::new(), String::new());
-    assert!(text.ends_with('\n'));
-    for line in text.lines().filter(|line| !line.is_empty()) {
-        if let Some(help) = line.strip_prefix("# HELP ") {
-            let (name, text) = help.split_once(' ').unwrap();
-            assert!(!text.is_empty(), "{line}");
-            name.clone_into(&mut helped);
-        } else if let Some(kind) = line.strip_prefix("# TYPE ") {
-            let (name, kind) = kind.split_once(' ').unwrap();
-            assert_eq!(name, helped, "TYPE without HELP before");
-            assert!(["counter", "gauge"].contains(&kind), "{line}");
-            assert!(scrape.families.insert(name.to_owned(), kind.to_owned()).is_none(), "{name} twice");
-            name.clone_into(&mut current);
-        } else {
-            let (series, value) = line.rsplit_once(' ').unwrap();
-            assert_eq!(series.split('{').next().unwrap(), current, "sample outside its family");
-            assert!(scrape.samples.insert(series.to_owned(), value.parse().unwrap()).is_none(), "{series} twice");
-        }
-    }
-    scrape
-}
-
-/// Names and values of a series' labels.
-fn labels(series: &str) -> Vec<(String, String)> {
-    let Some((_, labels)) = series.split_once('{') else { return Vec::new() };
-    let labels = labels.strip_suffix('}').unwrap();
-    labels
-        .split(',')
-        .map(|label| {
-            let (name, value) = label.split_once('=').unwrap();
-            (name.to_owned(), value.strip_prefix('"').unwrap().strip_suffix('"').unwrap().to_owned())
-        })
-        .collect()
-}
 
 /// When all tests begin, by the wall clock.
 pub(super) const UNIX: Duration = Duration::from_secs(1_800_000_000);
@@ -90,24 +45,32 @@ pub(super) fn ended(op: OpKind, outcome: Outcome) -> Event {
     Event::SignalEnded { signal: signal(op, received, Duration::from_millis(2)), outcome }
 }
 
-fn scrape(telemetry: &Telemetry) -> Scrape {
-    parse(&telemetry.render(Some(&Process { cpu_seconds: 1.5, ..Process::default() })))
+/// What is scraped, by `name{labels}`.
+fn scrape(telemetry: &Telemetry) -> BTreeMap<String, f64> {
+    let process = Process { cpu_seconds: 1.5, ..Process::default() };
+    let text = String::from_utf8(telemetry.render(exposition::Format::Text, Some(&process))).unwrap();
+    let written = |(name, labels): (String, Vec<(String, String)>)| {
+        let labels: Vec<_> = labels.iter().map(|(name, value)| format!("{name}=\"{value}\"")).collect();
+        if labels.is_empty() { name } else { format!("{name}{{{}}}", labels.join(",")) }
+    };
+    exposition::tests::read::text(&text).samples.into_iter().map(|(series, value)| (written(series), value)).collect()
 }
 
 /// The series that an event moves, and by how much.
 fn moved(telemetry: &Telemetry, event: &Event, at: Instant) -> BTreeMap<String, f64> {
     telemetry.drain(at, UNIX);
-    let before = scrape(telemetry).samples;
+    let before = scrape(telemetry);
     telemetry.observe(event, at);
     telemetry.drain(at, UNIX);
-    let after = scrape(telemetry).samples;
+    let after = scrape(telemetry);
     after
         .into_iter()
         .map(|(series, value)| {
             let was = before.get(&series).copied().unwrap_or(0.0);
             (series, value - was)
         })
-        .filter(|(_, by)| *by != 0.0)
+        // latencies are looked at where they are exposed
+        .filter(|(series, by)| *by != 0.0 && !series.contains("_latency_") && !series.contains("_p99_"))
         .collect()
 }
 
@@ -257,64 +220,13 @@ fn every_event_moves_its_own_series_and_no_other() {
 }
 
 #[test]
-fn catalogue_and_scrape_agree_in_both_directions() {
-    let telemetry = telemetry(Instant::now());
-    for (event, _) in every_event() {
-        telemetry.observe(&event, telemetry.started);
-    }
-    let scrape = scrape(&telemetry);
-    let catalogue: BTreeMap<_, _> =
-        catalog::ALL.iter().map(|metric| (metric.name.to_owned(), metric.kind.name().to_owned())).collect();
-    assert_eq!(scrape.families, catalogue);
-    for series in scrape.samples.keys() {
-        let name = series.split('{').next().unwrap();
-        let metric = catalog::ALL.iter().find(|metric| metric.name == name).unwrap();
-        let labels = labels(series);
-        assert_eq!(labels.len(), metric.labels.len(), "{series}");
-        for ((name, value), label) in labels.iter().zip(metric.labels) {
-            assert_eq!(name, label.name);
-            match label.values {
-                Values::Closed(set) => assert!(set.contains(&value.as_str()), "{series}"),
-                Values::Numbered { max } => assert!(value.parse::<usize>().unwrap() < max),
-                Values::Configured { .. } => assert!(["sh", "sz", "other"].contains(&value.as_str())),
-                Values::Busiest { .. } => assert!(!value.is_empty()),
-                Values::Fixed => assert!(["1.2.3", "r1", "signalbox"].contains(&value.as_str()), "{series}"),
-            }
-        }
-    }
-}
-
-#[test]
-fn closed_sets_are_there_at_zero_from_the_start() {
-    let scrape = scrape(&telemetry(Instant::now()));
-    for metric in catalog::ALL {
-        let count = scrape.samples.keys().filter(|series| series.split('{').next() == Some(metric.name)).count();
-        let expected: usize = metric
-            .labels
-            .iter()
-            .map(|label| match label.values {
-                Values::Closed(set) => set.len(),
-                Values::Numbered { .. } => 2,
-                Values::Configured { .. } | Values::Busiest { .. } | Values::Fixed => 1,
-            })
-            .product();
-        assert_eq!(count, expected, "{}", metric.name);
-    }
-    let counted = |name: &str| name.starts_with("signalbox_") && name.split('{').next().unwrap().ends_with("_total");
-    assert!(scrape.samples.iter().filter(|(name, _)| counted(name)).all(|(_, value)| *value == 0.0));
-    assert_eq!(scrape.samples["signalbox_drain_phase{phase=\"serving\"}"], 1.0);
-    assert_eq!(scrape.samples["signalbox_build_info{version=\"1.2.3\"}"], 1.0);
-    assert_eq!(scrape.samples["process_cpu_seconds_total"], 1.5);
-}
-
-#[test]
 fn levels_are_shown_as_told() {
     let telemetry = telemetry(Instant::now());
     let here = Population { sessions: 5, rooms: 2, participants: 4 };
     telemetry.set_population(here);
     telemetry.set_inbox_depth(1, 17);
     telemetry.set_inbox_depth(2, 18);
-    let samples = scrape(&telemetry).samples;
+    let samples = scrape(&telemetry);
     assert_eq!(telemetry.population(), here);
     assert_eq!(samples["signalbox_sessions"], 5.0);
     assert_eq!(samples["signalbox_rooms"], 2.0);
@@ -330,8 +242,8 @@ fn two_routers_of_one_process_do_not_count_for_each_other() {
     one.observe(&Event::Delivered { deliveries: Vec::new(), others: 3 }, one.started);
     one.drain(one.started, UNIX);
     other.drain(other.started, UNIX);
-    assert_eq!(scrape(&one).samples["signalbox_deliveries_total"], 3.0);
-    assert_eq!(scrape(&other).samples["signalbox_deliveries_total"], 0.0);
+    assert_eq!(scrape(&one)["signalbox_deliveries_total"], 3.0);
+    assert_eq!(scrape(&other)["signalbox_deliveries_total"], 0.0);
 }
 
 #[test]
@@ -345,7 +257,7 @@ fn counts_of_many_threads_add_up_also_while_they_are_drained() {
         (0..20).for_each(|_| telemetry.drain(telemetry.started, UNIX));
     });
     telemetry.drain(telemetry.started, UNIX);
-    let samples = scrape(&telemetry).samples;
+    let samples = scrape(&telemetry);
     assert_eq!(samples["signalbox_signals_total{op=\"send\",outcome=\"error\"}"], 4000.0);
     assert_eq!(samples["signalbox_signal_refusals_total{code=\"bad_request\"}"], 4000.0);
 }

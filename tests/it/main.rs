@@ -10,6 +10,7 @@ mod bounds;
 mod browser;
 mod corpus;
 mod drain;
+mod exposition;
 mod grants;
 mod harness;
 mod listeners;

@@ -71,6 +71,8 @@ fn numbers_in_quotes_are_wrong_in_a_file_though_right_in_the_environment() {
 fn each_kind_of_value_says_what_is_allowed() {
     let cases = [
         ("SIGNALBOX_SERVER__REGION", "a b", "1 to 64 of a-z"),
+        ("SIGNALBOX_SERVER__REGION", "other", "but not `other`"),
+        ("SIGNALBOX_SERVER__REGIONS", "sh,other", "but not `other`"),
         ("SIGNALBOX_CLIENT__LISTEN", "localhost", "127.0.0.1:7800"),
         ("SIGNALBOX_CLIENT__LISTEN", "", "1 to 16"),
         ("SIGNALBOX_CLIENT__ORIGINS", "app.example.com", "https://host"),

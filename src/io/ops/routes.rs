@@ -9,12 +9,13 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use http::{StatusCode, header};
+use http::{HeaderMap, StatusCode, header};
 use serde_json::{Map, Value, json};
 
 use super::{
     guard::{self, Guard},
-    pages, process,
+    pages,
+    scrape::Scrapes,
     state::{self, Latch},
 };
 use crate::{
@@ -25,15 +26,13 @@ use crate::{
 /// No handler reads a body; one that will is bounded.
 const BODY_BYTES_MAX: usize = 64 * 1024;
 
-const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
-
 const INDEX: &str = concat!(
     "signalbox ",
     env!("CARGO_PKG_VERSION"),
     "\n\n\
     /health/live    200 while the process runs\n\
     /health/ready   200 while new sessions may be sent here, else 503, and why\n\
-    /metrics        Prometheus text\n\
+    /metrics        Prometheus text, OpenMetrics or protobuf, by Accept\n\
     /api/status     version, drain phase, uptime, who is there\n\
     /debug/latency  quantiles by op, region, outcome and stage; ?window=5m&op=join&format=html|json|svg\n\
     /debug/latency.hlog  the last hour as an interval log of HdrHistogram; ?window=1h\n\
@@ -45,6 +44,13 @@ const INDEX: &str = concat!(
 pub(super) struct Shared {
     pub(super) telemetry: Arc<Telemetry>,
     pub(super) state: Arc<state::State>,
+    pub(super) scrapes: Scrapes,
+}
+
+impl Shared {
+    pub(super) fn new(telemetry: Arc<Telemetry>, state: Arc<state::State>) -> Self {
+        Self { scrapes: Scrapes::new(telemetry.clone()), telemetry, state }
+    }
 }
 
 /// All routes, behind the guard.
@@ -96,12 +102,8 @@ fn health(state: &state::State) -> Map<String, Value> {
     ])
 }
 
-async fn metrics(State(shared): State<Shared>) -> Response {
-    apart(move || {
-        let text = shared.telemetry.render(process::read().as_ref());
-        ([(header::CONTENT_TYPE, METRICS_TYPE)], text).into_response()
-    })
-    .await
+async fn metrics(State(shared): State<Shared>, headers: HeaderMap) -> Response {
+    shared.scrapes.answer(&headers).await
 }
 
 /// An answer that takes a while to make, on a thread beside this one: health answers meanwhile.

@@ -18,10 +18,10 @@ use crate::{
     telemetry::{Population, Settings},
 };
 
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 const TOKEN: &str = "0123456789abcdef";
 
-fn telemetry() -> Arc<Telemetry> {
+pub(super) fn telemetry() -> Arc<Telemetry> {
     Arc::new(Telemetry::new(Settings {
         version: "1.2.3".to_owned(),
         instance_id: "r1".to_owned(),
@@ -83,7 +83,7 @@ fn get(ops: &OpsHandle, path: &str) -> (u16, String) {
 fn routes(address: &str, token_file: Option<&std::path::Path>) -> axum::Router {
     let address = SocketAddr::new(address.parse::<IpAddr>().unwrap(), 9600);
     let state = Arc::new(State::new(Instant::now()));
-    routes::router(Shared { telemetry: telemetry(), state }, Guard::new(&[address], token_file).unwrap())
+    routes::router(Shared::new(telemetry(), state), Guard::new(&[address], token_file).unwrap())
 }
 
 async fn ask(routes: &axum::Router, method: Method, path: &str, headers: &[(&str, &str)]) -> (StatusCode, String) {
@@ -249,7 +249,7 @@ async fn on_loopback_status_is_free_and_tells_who_is_there() {
     telemetry.set_population(Population { sessions: 3, rooms: 1, participants: 2 });
     let state = Arc::new(State::new(Instant::now()));
     let guard = Guard::new(&["127.0.0.1:9600".parse().unwrap()], None).unwrap();
-    let routes = routes::router(Shared { telemetry, state }, guard);
+    let routes = routes::router(Shared::new(telemetry, state), guard);
     let (status, body) = ask(&routes, Method::GET, "/api/status", &[]).await;
     assert_eq!(status, StatusCode::OK);
     let report: Value = serde_json::from_str(&body).unwrap();

@@ -9,12 +9,13 @@ use tokio::{
 
 use super::within;
 
-/// An answer: its status, its head in lower case, its body.
+/// An answer: its status, its head in lower case, its body, as text and as it came.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) head: String,
     pub(crate) body: String,
+    pub(crate) bytes: Vec<u8>,
 }
 
 impl Answer {
@@ -53,17 +54,21 @@ async fn request(at: SocketAddr, bytes: &[u8]) -> Answer {
         stream.write_all(bytes).await.unwrap();
         let mut text = Vec::new();
         stream.read_to_end(&mut text).await.unwrap();
-        parse(&String::from_utf8_lossy(&text))
+        parse(&text)
     })
     .await
 }
 
-fn parse(text: &str) -> Answer {
-    let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no HTTP answer: {text:?}"));
+fn parse(answer: &[u8]) -> Answer {
+    let text = String::from_utf8_lossy(answer);
+    let end =
+        answer.windows(4).position(|end| end == b"\r\n\r\n").unwrap_or_else(|| panic!("no HTTP answer: {text:?}"));
+    let (head, bytes) = (String::from_utf8_lossy(&answer[..end]), answer[end + 4..].to_vec());
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
     Answer {
         status: status.unwrap_or_else(|| panic!("no status: {text:?}")),
         head: head.to_ascii_lowercase(),
-        body: body.to_owned(),
+        body: String::from_utf8_lossy(&bytes).into_owned(),
+        bytes,
     }
 }

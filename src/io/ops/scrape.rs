@@ -1,0 +1,123 @@
+//! `/metrics`: what telemetry holds, in the form that the scraper asks for.
+//!
+//! Rendered on a thread beside the ops thread, so that health answers meanwhile; a few at a time. Scrapers of one form
+//! that wait at the same time share a rendering, as long as it began after each of them had asked. Who goes away while
+//! waiting leaves nothing behind.
+
+use std::{
+    io::Write as _,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use flate2::{Compression, write::GzEncoder};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+use tokio::sync::{Mutex, Semaphore};
+
+use super::{RENDERING_MAX, process, routes::refusal};
+use crate::{
+    protocol::Code,
+    telemetry::{
+        Telemetry,
+        exposition::{Format, accepts_gzip},
+    },
+};
+
+/// Plain and gzip of each form.
+const FORMS: usize = Format::ALL.len() * 2;
+
+/// The answers to scrapes.
+#[derive(Clone, Debug)]
+pub(super) struct Scrapes {
+    telemetry: Arc<Telemetry>,
+    rendering: Arc<Semaphore>,
+    waiting: Arc<[Waiting; FORMS]>,
+}
+
+/// Those who wait for one form: the first renders, and leaves the others what they may share.
+#[derive(Debug, Default)]
+struct Waiting {
+    latest: Mutex<Option<Rendered>>,
+    /// Each of them holds a copy.
+    each: Arc<()>,
+}
+
+#[derive(Clone, Debug)]
+struct Rendered {
+    begun: Instant,
+    took: Duration,
+    body: Bytes,
+}
+
+impl Scrapes {
+    pub(super) fn new(telemetry: Arc<Telemetry>) -> Self {
+        Self { telemetry, rendering: Arc::new(Semaphore::new(RENDERING_MAX)), waiting: Arc::default() }
+    }
+
+    /// Answers one scrape.
+    pub(super) async fn answer(&self, headers: &HeaderMap) -> Response {
+        let format = Format::negotiate(&list(headers, &header::ACCEPT));
+        let gzip = accepts_gzip(&list(headers, &header::ACCEPT_ENCODING));
+        let Some(rendered) = self.rendered(format, gzip).await else {
+            return refusal(Code::Internal, Code::Internal.text());
+        };
+        self.telemetry.scraped(format, rendered.took);
+        let head = [
+            (header::CONTENT_TYPE, format.content_type()),
+            (header::VARY, "Accept, Accept-Encoding"),
+            (header::CACHE_CONTROL, "no-store"),
+        ];
+        let mut response = (head, rendered.body).into_response();
+        if gzip {
+            response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        }
+        response
+    }
+
+    /// A rendering that began after this was called; absent: rendering panicked.
+    async fn rendered(&self, format: Format, gzip: bool) -> Option<Rendered> {
+        let asked = Instant::now();
+        let waiting = &self.waiting[format as usize * 2 + usize::from(gzip)];
+        let each = waiting.each.clone();
+        let mut latest = waiting.latest.lock().await;
+        let rendered = match latest.take().filter(|latest| latest.begun >= asked) {
+            Some(shared) => shared,
+            None => self.render(format, gzip).await?,
+        };
+        // one copy is theirs in common, one is ours
+        let others = Arc::strong_count(&each) > 2;
+        *latest = others.then(|| rendered.clone());
+        Some(rendered)
+    }
+
+    async fn render(&self, format: Format, gzip: bool) -> Option<Rendered> {
+        let permit = self.rendering.clone().acquire_owned().await.ok()?;
+        let telemetry = self.telemetry.clone();
+        let rendering = tokio::task::spawn_blocking(move || {
+            // held to the end, also when nobody waits for it any more
+            let _permit = permit;
+            let begun = Instant::now();
+            let plain = telemetry.render(format, process::read().as_ref());
+            let body = if gzip { compressed(&plain) } else { plain };
+            Rendered { begun, took: begun.elapsed(), body: body.into() }
+        });
+        rendering.await.ok()
+    }
+}
+
+/// A header that may come in several lines, as one.
+fn list(headers: &HeaderMap, name: &HeaderName) -> String {
+    let lines = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
+    lines.collect::<Vec<_>>().join(",")
+}
+
+/// At the level that costs least: a scrape travels a short way.
+fn compressed(plain: &[u8]) -> Vec<u8> {
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+    gzip.write_all(plain).and_then(|()| gzip.finish()).expect("a vector takes every write")
+}
+
+#[cfg(test)]
+mod tests;
