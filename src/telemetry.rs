@@ -20,6 +20,7 @@ pub mod catalog;
 mod clients;
 mod counts;
 mod drain;
+mod exports;
 mod handles;
 mod latency;
 pub mod logs;
