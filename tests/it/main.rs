@@ -14,4 +14,5 @@ mod grants;
 mod harness;
 mod listeners;
 mod load;
+mod otlp;
 mod resume;
