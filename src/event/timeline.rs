@@ -28,16 +28,8 @@ pub enum Stage {
 
 impl Stage {
     /// All of them.
-    pub const ALL: [Self; 8] = [
-        Self::Decode,
-        Self::Admit,
-        Self::Handle,
-        Self::Reply,
-        Self::Flush,
-        Self::Media,
-        Self::Directory,
-        Self::Fabric,
-    ];
+    pub const ALL: [Self; 8] =
+        [Self::Decode, Self::Admit, Self::Handle, Self::Reply, Self::Flush, Self::Media, Self::Directory, Self::Fabric];
 
     /// The word for it in metrics, traces and pages.
     pub const fn name(self) -> &'static str {

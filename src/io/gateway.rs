@@ -22,10 +22,10 @@ use std::{
 use ahash::AHashMap;
 pub(crate) use door::{Admission, Knock, bearer};
 pub(crate) use inbound::{Inbound, leave_push};
-pub(crate) use trace_id::trace_id;
 use ipnet::IpNet;
 pub use serve::{ConnectionInfo, serve};
 use tokio_util::task::TaskTracker;
+pub(crate) use trace_id::trace_id;
 
 use super::{
     identity::Authenticator,

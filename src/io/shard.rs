@@ -123,7 +123,8 @@ impl Shards {
         };
         inbox.send_timeout(arrival, self.patience).await.map_err(|unsent| {
             let why = Code::Overloaded.because("the room's shard has a full inbox").retry_after_ms(1_000);
-            let (mpsc::error::SendTimeoutError::Timeout(arrival) | mpsc::error::SendTimeoutError::Closed(arrival)) = unsent;
+            let (mpsc::error::SendTimeoutError::Timeout(arrival) | mpsc::error::SendTimeoutError::Closed(arrival)) =
+                unsent;
             (why, arrival.signal())
         })
     }

@@ -12,7 +12,10 @@ mod timing;
 mod tracks;
 mod updating;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use super::*;
 use crate::protocol::{
@@ -90,6 +93,10 @@ pub(super) struct World {
     pub(super) closed: BTreeMap<u64, Code>,
     pub(super) attached: BTreeSet<u64>,
     pub(super) events: Vec<Event>,
+    /// How each signal ended, in order.
+    pub(super) ended: Vec<Outcome>,
+    /// What each connection was attached with.
+    pub(super) labels: BTreeMap<u64, Labels>,
     wake: Option<Instant>,
     admin_reply: Option<Result<AdminReply, Refusal>>,
     request: u64,
@@ -109,6 +116,8 @@ impl World {
             closed: BTreeMap::new(),
             attached: BTreeSet::new(),
             events: Vec::new(),
+            ended: Vec::new(),
+            labels: BTreeMap::new(),
             wake: None,
             admin_reply: None,
             request: 100,
@@ -122,12 +131,21 @@ impl World {
     pub(super) fn handle(&mut self, input: Input) {
         let mut out = Vec::new();
         let now = self.now();
+        let signals = usize::from(matches!(input, Input::Open { .. } | Input::Frame { .. }));
+        let before = self.ended.len();
         self.router.handle(input, now, &mut out);
         for output in out {
             match output {
-                Output::Attach { connection } => assert!(self.attached.insert(connection.0)),
+                Output::Attach { connection, labels, .. } => {
+                    assert!(self.attached.insert(connection.0));
+                    self.labels.insert(connection.0, labels);
+                }
                 Output::Detach { connection } => assert!(!self.attached.contains(&connection.0)),
-                Output::Send { to, frame, .. } => self.deliver(to, &frame),
+                Output::Send { to, frame, ends, .. } => {
+                    self.ended.extend(ends);
+                    self.deliver(to, &frame);
+                }
+                Output::Ended(outcome) => self.ended.push(outcome),
                 Output::Fanout { to, frame } => to.into_iter().for_each(|to| self.deliver(to, &frame)),
                 Output::Close { connection, refusal } => {
                     assert!(self.attached.remove(&connection.0));
@@ -138,6 +156,7 @@ impl World {
                 Output::Observe(event) => self.events.push(event),
             }
         }
+        assert_eq!(self.ended.len() - before, signals, "a signal ends once, and nothing else does");
     }
 
     fn deliver(&mut self, to: ConnectionId, frame: &ServerFrame) {
@@ -146,9 +165,10 @@ impl World {
     }
 
     pub(super) fn open(&mut self, connection: u64, grant: Grant, opening: Opening) -> Vec<ServerFrame> {
-        let (connection, received) = (ConnectionId(connection), self.now().at);
-        self.handle(Input::Open { connection, grant: Box::new(grant), id: Some(1), opening, received });
-        self.take_replies(connection.0, 1)
+        let labels = Labels { scenario: connection as u32, ..Labels::default() };
+        let grant = Box::new(grant);
+        self.handle(Input::Open { connection: ConnectionId(connection), grant, id: Some(1), opening, labels });
+        self.take_replies(connection, 1)
     }
 
     /// Joins; the parts of the answer.
@@ -181,8 +201,7 @@ impl World {
 
     pub(super) fn frame(&mut self, connection: u64, id: Option<u64>, op: Op, grant: Option<Grant>) {
         let frame = Box::new(ClientFrame { id, traceparent: String::new(), op: Some(op) });
-        let received = self.now().at;
-        self.handle(Input::Frame { connection: ConnectionId(connection), frame, grant: grant.map(Box::new), received });
+        self.handle(Input::Frame { connection: ConnectionId(connection), frame, grant: grant.map(Box::new) });
     }
 
     /// A request and its one reply.

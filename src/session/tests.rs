@@ -17,7 +17,7 @@ fn claims(generation: u64) -> ResumeClaims {
 }
 
 fn session() -> Session {
-    Session::new("SE_1".into(), "k".into(), "ann".into(), ConnectionId(1))
+    Session::new("SE_1".into(), "k".into(), "ann".into(), (ConnectionId(1), Labels::default()))
 }
 
 fn signal() -> Directed {

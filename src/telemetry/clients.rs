@@ -189,7 +189,7 @@ mod tests {
         let late = busiest.number("late");
         assert_eq!(busiest.rank(late), Some(OTHER_CLIENT));
         let all: Vec<_> = named.iter().map(|number| (*number, 100)).chain([(late, 120)]).collect();
-        assert_eq!(busiest.elect(&seen(&all)), []);
+        assert!(busiest.elect(&seen(&all)).is_empty());
         let changed = busiest.elect(&seen(&[(named[3], 0), (late, 500), (named[0], 90)]));
         assert_eq!(changed.len(), 1);
         assert_eq!(busiest.named(changed[0]), Some("late".to_owned()));

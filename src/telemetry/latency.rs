@@ -8,8 +8,8 @@ mod window;
 
 use std::collections::BTreeMap;
 
-pub use self::window::{Hour, MinuteSlice, Recent};
 pub(super) use self::total::{Exemplar, NATIVE_SCHEMA, Total};
+pub(super) use self::window::{Hour, MinuteSlice, Recent};
 use super::{
     catalog::{CLIENT_SERIES_MAX, SIGNAL_SERIES_MAX},
     clients::OTHER_CLIENT,
@@ -23,11 +23,11 @@ const HISTORY_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// The moment of a drain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Tick {
+pub(super) struct Tick {
     /// Whole seconds since the start, by the clock that does not step.
-    pub second: u64,
+    pub(super) second: u64,
     /// Unix time, milliseconds, for those who read.
-    pub unix_ms: u64,
+    pub(super) unix_ms: u64,
 }
 
 /// One series: an op, region and outcome, or a stage; whoever the client.
@@ -79,7 +79,9 @@ impl Latency {
         });
         let mut bytes: usize = self.series.values().map(|aggregate| aggregate.hour.bytes()).sum();
         while bytes > HISTORY_BYTES_MAX {
-            let Some(oldest) = self.series.values().filter_map(|aggregate| aggregate.hour.oldest()).min() else { break };
+            let Some(oldest) = self.series.values().filter_map(|aggregate| aggregate.hour.oldest()).min() else {
+                break;
+            };
             bytes -= self.series.values_mut().map(|aggregate| aggregate.hour.forget(oldest)).sum::<usize>();
         }
     }

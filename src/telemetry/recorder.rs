@@ -71,9 +71,7 @@ impl Series {
     /// The same, whoever the client is.
     pub(super) const fn of_any_client(self) -> Self {
         match self {
-            Self::Signal(s) => {
-                Self::Signal(SignalSeries { sdk_version: OTHER_CLIENT, scenario: OTHER_CLIENT, ..s })
-            }
+            Self::Signal(s) => Self::Signal(SignalSeries { sdk_version: OTHER_CLIENT, scenario: OTHER_CLIENT, ..s }),
             Self::Delivery { .. } | Self::Stage(_) => self,
         }
     }

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use super::{
     Telemetry,
     case::Case,
-    recorder::{OTHER_REGION, Series, SignalSeries},
     clients::OTHER_CLIENT,
+    recorder::{OTHER_REGION, Series, SignalSeries},
     slow::SlowSignal,
     trace::{KeptTrace, Lost, Reason},
 };

@@ -5,7 +5,7 @@ use std::{
 
 use super::{catalog::Values, *};
 use crate::{
-    event::{DrainPhase, Event, Outcome},
+    event::{Delivery, DrainPhase, Event, Outcome, Signal, Stage},
     ids::{ConnectionId, SessionId},
     protocol::{Code, OpKind},
 };
@@ -55,8 +55,39 @@ fn labels(series: &str) -> Vec<(String, String)> {
         .collect()
 }
 
-fn telemetry(started: Instant) -> Telemetry {
-    Telemetry::new(Settings { version: "1.2.3", shards: 2, inbox_bound: 1024, started })
+/// When all tests begin, by the wall clock.
+pub(super) const UNIX: Duration = Duration::from_secs(1_800_000_000);
+
+pub(super) fn settings(started: Instant) -> Settings {
+    Settings {
+        version: "1.2.3".to_owned(),
+        instance_id: "r1".to_owned(),
+        shards: 2,
+        inbox_bound: 1024,
+        region: "sh".to_owned(),
+        regions: vec!["sz".to_owned()],
+        measures: true,
+        traces_waiting_max: 1_000,
+        head_rate: 0.0,
+        started,
+        started_unix: UNIX,
+    }
+}
+
+pub(super) fn telemetry(started: Instant) -> Telemetry {
+    Telemetry::new(settings(started))
+}
+
+/// A signal that was handled that long after its frame came, and wanted no answer.
+pub(super) fn signal(op: OpKind, received: Instant, took: Duration) -> Box<Signal> {
+    let mut signal = Box::new(Signal::new(op, received));
+    signal.timeline.end(Stage::Handle, received + took);
+    signal
+}
+
+pub(super) fn ended(op: OpKind, outcome: Outcome) -> Event {
+    let received = Instant::now();
+    Event::SignalEnded { signal: signal(op, received, Duration::from_millis(2)), outcome }
 }
 
 fn scrape(telemetry: &Telemetry) -> Scrape {
@@ -65,8 +96,10 @@ fn scrape(telemetry: &Telemetry) -> Scrape {
 
 /// The series that an event moves, and by how much.
 fn moved(telemetry: &Telemetry, event: &Event, at: Instant) -> BTreeMap<String, f64> {
+    telemetry.drain(at, UNIX);
     let before = scrape(telemetry).samples;
     telemetry.observe(event, at);
+    telemetry.drain(at, UNIX);
     let after = scrape(telemetry).samples;
     after
         .into_iter()
@@ -115,18 +148,18 @@ fn sessions_and_rooms() -> Vec<(Event, Vec<(&'static str, f64)>)> {
 }
 
 fn signals_and_connections() -> Vec<(Event, Vec<(&'static str, f64)>)> {
-    let took = Duration::from_millis(2);
-    let refused = Outcome::Refused(Code::WrongRoom);
+    let delivery = Delivery { op: OpKind::Send, received: Instant::now(), handled_after_us: 5 };
     vec![
+        (ended(OpKind::Join, Outcome::Ok), vec![("signalbox_signals_total{op=\"join\",outcome=\"ok\"}", 1.0)]),
         (
-            Event::SignalHandled { op: OpKind::Join, outcome: Outcome::Ok, took },
-            vec![("signalbox_signals_total{op=\"join\",outcome=\"ok\"}", 1.0)],
+            ended(OpKind::Unknown, Outcome::Refused(Code::WrongRoom)),
+            vec![
+                ("signalbox_signal_refusals_total{code=\"wrong_room\"}", 1.0),
+                ("signalbox_signals_total{op=\"unknown\",outcome=\"error\"}", 1.0),
+                ("signalbox_traces_kept_total{reason=\"error\"}", 1.0),
+            ],
         ),
-        (
-            Event::SignalHandled { op: OpKind::Unknown, outcome: refused, took },
-            vec![("signalbox_signals_total{op=\"unknown\",outcome=\"wrong_room\"}", 1.0)],
-        ),
-        (Event::Delivered { pushes: 7 }, vec![("signalbox_deliveries_total", 7.0)]),
+        (Event::Delivered { deliveries: vec![delivery; 3], others: 4 }, vec![("signalbox_deliveries_total", 7.0)]),
         (Event::PushDiscarded { buffer: "held" }, vec![("signalbox_pushes_discarded_total{buffer=\"held\"}", 1.0)]),
         (Event::PushDiscarded { buffer: "new" }, vec![("signalbox_pushes_discarded_total{buffer=\"other\"}", 1.0)]),
         (
@@ -186,7 +219,7 @@ fn every_event() -> Vec<(Event, Vec<(&'static str, f64)>)> {
 /// A number for each kind of event. A new one does not compile until it is here, and fails below until it is above.
 fn kind(event: &Event) -> usize {
     match event {
-        Event::SignalHandled { .. } => 0,
+        Event::SignalEnded { .. } => 0,
         Event::Delivered { .. } => 1,
         Event::SessionOpened { .. } => 2,
         Event::SessionResumed { .. } => 3,
@@ -241,9 +274,11 @@ fn catalogue_and_scrape_agree_in_both_directions() {
         for ((name, value), label) in labels.iter().zip(metric.labels) {
             assert_eq!(name, label.name);
             match label.values {
-                Values::Closed(set) | Values::ClosedOnDemand(set) => assert!(set.contains(&value.as_str()), "{series}"),
+                Values::Closed(set) => assert!(set.contains(&value.as_str()), "{series}"),
                 Values::Numbered { max } => assert!(value.parse::<usize>().unwrap() < max),
-                Values::Fixed => assert_eq!(value, "1.2.3"),
+                Values::Configured { .. } => assert!(["sh", "sz", "other"].contains(&value.as_str())),
+                Values::Busiest { .. } => assert!(!value.is_empty()),
+                Values::Fixed => assert!(["1.2.3", "r1", "signalbox"].contains(&value.as_str()), "{series}"),
             }
         }
     }
@@ -260,7 +295,7 @@ fn closed_sets_are_there_at_zero_from_the_start() {
             .map(|label| match label.values {
                 Values::Closed(set) => set.len(),
                 Values::Numbered { .. } => 2,
-                Values::ClosedOnDemand(_) | Values::Fixed => 1,
+                Values::Configured { .. } | Values::Busiest { .. } | Values::Fixed => 1,
             })
             .product();
         assert_eq!(count, expected, "{}", metric.name);
@@ -292,23 +327,27 @@ fn levels_are_shown_as_told() {
 #[test]
 fn two_routers_of_one_process_do_not_count_for_each_other() {
     let (one, other) = (telemetry(Instant::now()), telemetry(Instant::now()));
-    one.observe(&Event::Delivered { pushes: 3 }, one.started);
+    one.observe(&Event::Delivered { deliveries: Vec::new(), others: 3 }, one.started);
+    one.drain(one.started, UNIX);
+    other.drain(other.started, UNIX);
     assert_eq!(scrape(&one).samples["signalbox_deliveries_total"], 3.0);
     assert_eq!(scrape(&other).samples["signalbox_deliveries_total"], 0.0);
 }
 
 #[test]
-fn counts_of_many_threads_add_up_also_when_a_series_is_made_on_the_way() {
+fn counts_of_many_threads_add_up_also_while_they_are_drained() {
     let telemetry = telemetry(Instant::now());
-    let outcome = Outcome::Refused(Code::BadRequest);
-    let event = Event::SignalHandled { op: OpKind::Send, outcome, took: Duration::ZERO };
+    let event = ended(OpKind::Send, Outcome::Refused(Code::BadRequest));
     std::thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| (0..1000).for_each(|_| telemetry.observe(&event, telemetry.started)));
         }
+        (0..20).for_each(|_| telemetry.drain(telemetry.started, UNIX));
     });
-    let series = "signalbox_signals_total{op=\"send\",outcome=\"bad_request\"}";
-    assert_eq!(scrape(&telemetry).samples[series], 4000.0);
+    telemetry.drain(telemetry.started, UNIX);
+    let samples = scrape(&telemetry).samples;
+    assert_eq!(samples["signalbox_signals_total{op=\"send\",outcome=\"error\"}"], 4000.0);
+    assert_eq!(samples["signalbox_signal_refusals_total{code=\"bad_request\"}"], 4000.0);
 }
 
 #[test]
@@ -335,9 +374,8 @@ fn a_storm_of_sheds_is_one_line_and_then_a_count() {
 fn admin_changes_are_each_on_record_with_their_key_and_signals_are_not() {
     let telemetry = telemetry(Instant::now());
     let lines = logs::capture("info", || {
-        let took = Duration::ZERO;
-        telemetry.observe(&Event::SignalHandled { op: OpKind::Send, outcome: Outcome::Ok, took }, telemetry.started);
-        telemetry.observe(&Event::Delivered { pushes: 1 }, telemetry.started);
+        telemetry.observe(&ended(OpKind::Send, Outcome::Ok), telemetry.started);
+        telemetry.observe(&Event::Delivered { deliveries: Vec::new(), others: 1 }, telemetry.started);
         for room in ["r1", "r2", "r3"] {
             let (call, key, room) = ("delete_room", "k1".to_owned(), Some(room.to_owned()));
             telemetry.observe(&Event::AdminCalled { call, key, room, outcome: Outcome::Ok }, telemetry.started);
@@ -356,7 +394,7 @@ fn an_event_is_at_most_one_line_at_any_level() {
     for (event, _) in every_event() {
         let telemetry = telemetry(started);
         let lines = logs::capture("trace", || telemetry.observe(&event, started));
-        let silent = matches!(event, Event::SignalHandled { outcome: Outcome::Ok, .. } | Event::Delivered { .. });
+        let silent = matches!(event, Event::SignalEnded { outcome: Outcome::Ok, .. } | Event::Delivered { .. });
         assert_eq!(lines.len(), usize::from(!silent), "{event:?}: {lines:?}");
     }
 }

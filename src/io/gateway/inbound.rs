@@ -40,12 +40,7 @@ impl std::fmt::Debug for Inbound {
 
 impl Inbound {
     /// For a connection that was just let in, under that trace.
-    pub(crate) fn new(
-        gateway: Arc<Gateway>,
-        admission: Admission,
-        transport: &'static str,
-        trace: TraceId,
-    ) -> Self {
+    pub(crate) fn new(gateway: Arc<Gateway>, admission: Admission, transport: &'static str, trace: TraceId) -> Self {
         let Admission { grant, room, peer_ip, places } = admission;
         let (id, outbound) = gateway.connection(Peer { ip: Some(peer_ip), transport, trace: (trace, new_span()) });
         Self { gateway, id, outbound, grant: Some(grant), room, shard: None, encoding: None, _places: places }

@@ -122,11 +122,8 @@ impl Socket {
                 Poll::Pending => {}
             }
         }
-        let waiting = if self.flushing {
-            inbound.outbound().poll_closing(cx)
-        } else {
-            inbound.outbound().poll_waiting(cx)
-        };
+        let waiting =
+            if self.flushing { inbound.outbound().poll_closing(cx) } else { inbound.outbound().poll_waiting(cx) };
         if waiting.is_ready() {
             return Poll::Ready(Step::Waiting);
         }

@@ -22,7 +22,19 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const TOKEN: &str = "0123456789abcdef";
 
 fn telemetry() -> Arc<Telemetry> {
-    Arc::new(Telemetry::new(Settings { version: "1.2.3", shards: 1, inbox_bound: 1024, started: Instant::now() }))
+    Arc::new(Telemetry::new(Settings {
+        version: "1.2.3".to_owned(),
+        instance_id: "r1".to_owned(),
+        shards: 1,
+        inbox_bound: 1024,
+        region: "sh".to_owned(),
+        regions: Vec::new(),
+        measures: true,
+        traces_waiting_max: 0,
+        head_rate: 0.0,
+        started: Instant::now(),
+        started_unix: Duration::from_secs(1_800_000_000),
+    }))
 }
 
 fn settings() -> OpsSettings {

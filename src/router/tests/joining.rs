@@ -39,10 +39,10 @@ fn the_others_see_a_join_and_the_one_who_joins_does_not() {
 #[test]
 fn joined_comes_before_any_push() {
     let mut world = World::new();
-    let (connection, received) = (ConnectionId(1), world.now().at);
+    let (connection, labels) = (ConnectionId(1), Labels::default());
     let opening = Opening::Join(Box::new(join_room("r")));
     let mut out = Vec::new();
-    let input = Input::Open { connection, grant: Box::new(grant("ann")), id: None, opening, received };
+    let input = Input::Open { connection, grant: Box::new(grant("ann")), id: None, opening, labels };
     world.router.handle(input, world.now(), &mut out);
     assert!(matches!(out[0], Output::Attach { .. }));
     let Output::Send { frame, exempt: true, .. } = &out[1] else { panic!("{:?}", out[1]) };
@@ -174,29 +174,32 @@ fn a_second_join_or_resume_is_refused_and_a_stranger_is_told_to_join() {
 }
 
 #[test]
-fn every_signal_is_observed_with_its_outcome() {
+fn every_signal_ends_with_its_outcome_answered_or_not() {
     let mut world = World::new();
     world.join(1, "ann");
     world.frame(1, None, say("x"), None);
     world.refused(1, offer_to("nobody"));
     world.refused_join(2, Grant { room_join: false, ..grant("bob") }, join_room("r"));
-    let handled: Vec<_> = world
-        .events
-        .iter()
-        .filter_map(|event| match event {
-            Event::SignalHandled { op, outcome, .. } => Some((*op, *outcome)),
-            _ => None,
-        })
-        .collect();
     assert_eq!(
-        handled,
+        world.ended,
         [
-            (OpKind::Join, Outcome::Ok),
-            (OpKind::Send, Outcome::Ok),
-            (OpKind::Signal, Outcome::Refused(Code::ParticipantNotFound)),
-            (OpKind::Join, Outcome::Refused(Code::PermissionDenied)),
+            Outcome::Ok,
+            Outcome::Ok,
+            Outcome::Refused(Code::ParticipantNotFound),
+            Outcome::Refused(Code::PermissionDenied)
         ]
     );
+}
+
+#[test]
+fn a_resumed_session_keeps_what_its_join_said_of_the_client() {
+    let mut world = World::new();
+    let joined = world.join(1, "ann");
+    world.lose(1);
+    let resume = v1::Resume { resume_token: joined.resume_token, epoch: joined.epoch, offset: 1, seq: 0 };
+    world.resume(2, grant("ann"), resume);
+    assert_eq!(world.labels[&2], world.labels[&1]);
+    assert_eq!(world.labels[&2].scenario, 1);
 }
 
 #[test]

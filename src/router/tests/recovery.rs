@@ -152,12 +152,12 @@ impl Call {
         }
         let place = self.clients[who].place.clone();
         let claims = ResumeTokens::new(&[7; 32]).verify(&place.resume_token).unwrap();
-        let (connection, received) = (ConnectionId(self.connections), self.world.now().at);
+        let (connection, labels) = (ConnectionId(self.connections), Labels::default());
         self.connections += 1;
         self.clients[who].connection = Some((connection.0, false));
         let grant = Box::new(grant(&self.clients[who].identity));
         let opening = Opening::Resume { claims, resume: place };
-        self.world.handle(Input::Open { connection, grant, id: Some(1), opening, received });
+        self.world.handle(Input::Open { connection, grant, id: Some(1), opening, labels });
     }
 
     fn read(&mut self, who: usize, frames: usize) {

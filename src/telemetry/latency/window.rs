@@ -12,7 +12,7 @@ const HOUR_MINUTES: u64 = 60;
 
 /// The last minute.
 #[derive(Debug, Default)]
-pub struct Recent {
+pub(in crate::telemetry) struct Recent {
     seconds: VecDeque<(u64, Counts)>,
     sum: Counts,
 }
@@ -35,12 +35,12 @@ impl Recent {
     }
 
     /// All of the last minute.
-    pub fn sum(&self) -> &Counts {
+    pub(in crate::telemetry) fn sum(&self) -> &Counts {
         &self.sum
     }
 
     /// The last so many seconds, at most a minute, the present one included.
-    pub fn last(&self, seconds: u64, now: u64) -> Counts {
+    pub(in crate::telemetry) fn last(&self, seconds: u64, now: u64) -> Counts {
         let mut sum = Counts::default();
         self.seconds.iter().filter(|(second, _)| second + seconds > now).for_each(|(_, counts)| sum.add(counts));
         sum
@@ -49,20 +49,20 @@ impl Recent {
 
 /// One minute of one series.
 #[derive(Clone, Debug)]
-pub struct MinuteSlice {
+pub(in crate::telemetry) struct MinuteSlice {
     /// Minutes since the start.
-    pub minute: u64,
+    pub(in crate::telemetry) minute: u64,
     /// When its first latency was drained, Unix milliseconds.
-    pub from_unix_ms: u64,
+    pub(in crate::telemetry) from_unix_ms: u64,
     /// When its last latency was drained, Unix milliseconds.
-    pub to_unix_ms: u64,
+    pub(in crate::telemetry) to_unix_ms: u64,
     /// What it holds.
-    pub counts: Counts,
+    pub(in crate::telemetry) counts: Counts,
 }
 
 /// The last hour.
 #[derive(Debug, Default)]
-pub struct Hour {
+pub(in crate::telemetry) struct Hour {
     minutes: VecDeque<MinuteSlice>,
 }
 
@@ -92,7 +92,7 @@ impl Hour {
     }
 
     /// The minutes of the last so many, oldest first; the present one, which is not over, comes beside them.
-    pub fn last(&self, minutes: u64, now: u64) -> impl Iterator<Item = &MinuteSlice> {
+    pub(in crate::telemetry) fn last(&self, minutes: u64, now: u64) -> impl Iterator<Item = &MinuteSlice> {
         self.minutes.iter().filter(move |slice| slice.minute + minutes >= now / 60)
     }
 
