@@ -73,7 +73,7 @@ impl Feed for TraceFeed {
 
     /// Their number in a second has a bound, which the queue holds.
     async fn much_waits(&self) {
-        future::pending().await
+        future::pending::<()>().await;
     }
 
     async fn export(&mut self, batch: &[KeptTrace]) -> Result<(), Failure> {
