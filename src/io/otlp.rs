@@ -55,8 +55,8 @@ pub enum ExportError {
     /// The authorization is no metadata value.
     #[error("telemetry.otlp.authorization_file: holds something else than printable ASCII")]
     Authorization,
-    /// The exporter was set up in a way that it does not take, by an `OTEL_EXPORTER_OTLP_` variable.
-    #[error("telemetry.otlp: an OTEL_EXPORTER_OTLP_ variable of the environment cannot be followed")]
+    /// The library does not take something, of the settings or of the `OTEL_EXPORTER_OTLP_` variables that it reads.
+    #[error("telemetry.otlp: the exporter cannot be set up")]
     Build(#[from] ExporterBuildError),
     /// No thread, or no runtime on it.
     #[error("cannot start the exporter's thread")]
