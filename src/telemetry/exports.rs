@@ -1,8 +1,15 @@
-//! What became of log lines on their way to the collector, as the exporter tells it.
+//! What the exporter asks, and what it tells of log lines on their way to the collector.
+
+use std::task::{Poll, Waker};
 
 use super::{Telemetry, trace::Lost};
 
 impl Telemetry {
+    /// Whether half of the places for traces are taken; if not, that task is woken once they are.
+    pub fn poll_traces_half(&self, waiting: &Waker) -> Poll<()> {
+        self.keeper.poll_half(waiting)
+    }
+
     /// The collector took so many lines.
     pub fn logs_exported(&self, count: u64) {
         self.metrics.logs_exported.increment(count);

@@ -71,9 +71,8 @@ impl Feed for TraceFeed {
         self.parts.telemetry.fetch_traces(TRACES_MAX)
     }
 
-    /// Their number in a second has a bound, which the queue holds.
     async fn much_waits(&self) {
-        future::pending::<()>().await;
+        future::poll_fn(|context| self.parts.telemetry.poll_traces_half(context.waker())).await;
     }
 
     async fn export(&mut self, batch: &[KeptTrace]) -> Result<(), Failure> {

@@ -120,3 +120,14 @@ fn until(what: &str, condition: impl Fn() -> bool) {
         std::thread::sleep(5 * MS);
     }
 }
+
+/// Eight times half of what may wait, each seen to arrive: some of it before the exporter would have looked by itself.
+fn assert_woken(mut round: impl FnMut(usize)) {
+    let timed = |number| {
+        let since = Instant::now();
+        round(number);
+        since.elapsed()
+    };
+    let fastest = (1..=8).map(timed).min().unwrap();
+    assert!(fastest < 250 * MS, "{fastest:?}");
+}

@@ -132,6 +132,19 @@ fn what_waits_at_the_end_is_flushed_when_the_collector_takes_it() {
 }
 
 #[test]
+fn a_burst_is_fetched_before_the_queue_is_full() {
+    let sink = Sink::start();
+    let telemetry = telemetry(64);
+    let exporter = start(&settings(sink.endpoint()), &telemetry, &LogQueue::new(100));
+    assert_woken(|round| {
+        observe_slow(&telemetry, 32);
+        sink.until("the burst", |sink| sink.roots().len() == round * 32);
+    });
+    finish(&exporter);
+    assert_eq!((traces_lost(&telemetry, "queue_full"), accounted(&telemetry)), (0, 256));
+}
+
+#[test]
 fn a_dropped_exporter_ends_at_once() {
     let sink = Sink::start();
     sink.answer(Answer::Hang);
