@@ -121,13 +121,14 @@ fn until(what: &str, condition: impl Fn() -> bool) {
     }
 }
 
-/// Eight times half of what may wait, each seen to arrive: some of it before the exporter would have looked by itself.
+/// Nine times half of what may wait, each seen to arrive: usually before the exporter would have looked by itself.
 fn assert_woken(mut round: impl FnMut(usize)) {
     let timed = |number| {
         let since = Instant::now();
         round(number);
         since.elapsed()
     };
-    let fastest = (1..=8).map(timed).min().unwrap();
-    assert!(fastest < 250 * MS, "{fastest:?}");
+    let mut took: Vec<_> = (1..=9).map(timed).collect();
+    took.sort();
+    assert!(took[4] < 250 * MS, "{took:?}");
 }
