@@ -11,6 +11,7 @@ mod options;
 mod process;
 mod progress;
 mod report;
+mod router_side;
 mod run;
 mod scenario;
 mod stamp;
@@ -27,6 +28,7 @@ pub use options::{Options, PAYLOAD_BYTES_MAX, RATE_MAX, SECONDS_MAX, SESSIONS_MA
 pub use process::Usage;
 pub use progress::{Progress, Snapshot};
 pub use report::{Report, ServerUse, latency_table};
+pub use router_side::{OpsTarget, RouterSide};
 pub use tokens::TokenSource;
 
 use self::{client::ClientError, interval_log::IntervalLog, progress::Ticker, run::Run};
@@ -63,7 +65,14 @@ pub async fn run(options: Options, progress: Progress, stop: CancellationToken) 
     ended.cancel();
     let latencies = ticking.await.map_err(|e| LoadError::Options(format!("the recorder broke: {e}")))??;
     outcome?;
-    Ok(Report::of(&run, latencies))
+    let mut report = Report::of(&run, latencies);
+    if let Some(ops) = &run.options.ops {
+        match ops.last(run.measured().as_secs() + 1).await {
+            Ok(router) => report.router = router,
+            Err(error) => report.router_silent = Some(error.to_string()),
+        }
+    }
+    Ok(report)
 }
 
 /// Takes the soft limit to the hard one; a run that still does not fit is refused before it begins.

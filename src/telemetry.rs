@@ -22,6 +22,7 @@ mod counts;
 mod drain;
 mod exports;
 mod handles;
+pub mod interval_log;
 mod latency;
 pub mod logs;
 pub mod observe;
@@ -30,6 +31,7 @@ mod recorder;
 mod signals;
 pub mod slow;
 pub mod trace;
+pub mod views;
 
 pub use self::counts::{Counts, LATENCY_MAX};
 use self::{clients::Busiest, drain::Drained, recorder::Recorder};

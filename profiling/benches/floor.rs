@@ -5,7 +5,10 @@
 
 mod floor {
     pub(crate) mod child;
+    pub(crate) mod instructions;
+    pub(crate) mod parts;
     pub(crate) mod runner;
+    pub(crate) mod scraper;
     pub(crate) mod server;
     pub(crate) mod table;
     pub(crate) mod workload;

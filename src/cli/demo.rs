@@ -19,7 +19,10 @@ use crate::{
     app::{self, Running},
     auth::{DEV_KEY, DEV_SECRET, TokenClaims, mint},
     config::{self, Config},
-    load::{self, Options, Progress, Report, SECONDS_MAX, Scenario, Snapshot, TokenSource, client::TargetSettings},
+    load::{
+        self, OpsTarget, Options, Progress, Report, SECONDS_MAX, Scenario, Snapshot, TokenSource,
+        client::TargetSettings,
+    },
 };
 
 /// Runs until Ctrl-C when nothing else is said; a day is as good as that.
@@ -58,10 +61,11 @@ pub(super) fn run(args: Args) -> Result<ExitCode> {
     let hints = hints(client, running.ops_addr())?;
     say(&hints);
     let calls = Runtime::new().context("cannot start a runtime for the calls")?;
+    let ops = OpsTarget { url: format!("http://{}", running.ops_addr()), token: None };
     let report = calls.block_on(async {
         let stop = CancellationToken::new();
         tokio::spawn(stop_on_interrupt(stop.clone()));
-        load::run(options(&args, client), progress(), stop).await
+        load::run(options(&args, client, ops), progress(), stop).await
     })?;
     calls.shutdown_timeout(Duration::from_millis(200));
     drop(running);
@@ -95,13 +99,14 @@ fn loopback(port: u16) -> SocketAddr {
     (Ipv4Addr::LOCALHOST, port).into()
 }
 
-fn options(args: &Args, client: SocketAddr) -> Options {
+fn options(args: &Args, client: SocketAddr, ops: OpsTarget) -> Options {
     let target = TargetSettings::websocket(format!("ws://{client}/v1/signal"));
     let mut options = Options::new(Scenario::Call, target, TokenSource::dev());
     options.length = args.seconds.map_or(UNTIL_INTERRUPTED, Duration::from_secs);
     options.warmup = (options.length / 10).min(Duration::from_secs(1));
     options.rooms = args.calls;
     options.size = args.size;
+    options.ops = Some(ops);
     options
 }
 
@@ -115,6 +120,8 @@ fn hints(client: SocketAddr, ops: SocketAddr) -> Result<String> {
          WebSocket  ws://{client}/v1/signal?access_token=TOKEN\n\
          gRPC       http://{client}  signalbox.v1.Signaling/Connect\n\
          metrics    http://{ops}/metrics\n\
+         latency    http://{ops}/debug/latency\n\
+         slow       http://{ops}/debug/slow\n\
          health     http://{ops}/health/ready\n\
          more load  signalbox load fanout --url ws://{client}/v1/signal\n\
          TOKEN      {token}\n           (room `demo`, identity `you`, valid for {} hours)\n",

@@ -10,7 +10,7 @@ use super::{complain, say};
 use crate::{
     auth::{DEV_KEY, DEV_SECRET},
     load::{
-        self, Options, Progress, Report, SECONDS_MAX, Scenario, Snapshot, TokenSource,
+        self, OpsTarget, Options, Progress, Report, SECONDS_MAX, Scenario, Snapshot, TokenSource,
         client::{Dialect, TargetSettings, Transport},
     },
     protocol::Encoding,
@@ -89,6 +89,12 @@ pub(super) struct Args {
     /// Interval log to write (HdrHistogram V2, compressed), a line a second and measure.
     #[arg(long, value_name = "FILE")]
     hlog: Option<PathBuf>,
+    /// The router's ops port, to show its own P99 beside the client's [default: http://127.0.0.1:9600 with the default --url]
+    #[arg(long, value_name = "URL")]
+    ops: Option<String>,
+    /// Holds the bearer token that the ops port asks for beyond loopback.
+    #[arg(long, value_name = "FILE", requires = "ops")]
+    ops_token_file: Option<PathBuf>,
     /// P99 that no measure may pass.
     #[arg(long, value_name = "MILLISECONDS")]
     max_p99: Option<f64>,
@@ -167,8 +173,20 @@ fn options(args: &Args) -> Result<Options> {
     }
     options.pids.clone_from(&args.pid);
     options.interval_log.clone_from(&args.hlog);
+    options.ops = ops(args)?;
     options.validate()?;
     Ok(options)
+}
+
+/// As told; of a router that is where routers usually are, where its ops port usually is.
+fn ops(args: &Args) -> Result<Option<OpsTarget>> {
+    let usual = ["ws://127.0.0.1:7800/v1/signal", "http://127.0.0.1:7800"].contains(&args.url.as_str());
+    let url = args.ops.clone().or_else(|| usual.then(|| "http://127.0.0.1:9600".to_owned()));
+    let token = args.ops_token_file.as_ref().map(|path| {
+        std::fs::read_to_string(path).with_context(|| format!("--ops-token-file: cannot read {}", path.display()))
+    });
+    let token = token.transpose()?.map(|token| token.trim().to_owned());
+    Ok(url.map(|url| OpsTarget { url, token }))
 }
 
 fn seconds(name: &str, value: f64) -> Result<Duration> {

@@ -22,6 +22,7 @@ use tokio::{sync::mpsc, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 mod guard;
+mod pages;
 mod process;
 mod routes;
 mod state;

@@ -1,40 +1,30 @@
-//! An interval log (HdrHistogram V2, compressed): one line a second and measure, readable by the usual tools.
+//! The interval log of a run: one line a second and measure, appended as it goes.
 
 use std::{
     fs::File,
-    io::{self, BufWriter, Write},
+    io::{self, Write},
     path::Path,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use hdrhistogram::{
-    Histogram,
-    serialization::{
-        V2DeflateSerializer,
-        interval_log::{IntervalLogWriterBuilder, Tag},
-    },
-};
+use hdrhistogram::Histogram;
 
 use super::measure::Measure;
-
-/// Values are microseconds; the readable maximum of each line is in milliseconds.
-const MAX_VALUE_DIVISOR: f64 = 1_000.0;
+use crate::telemetry::interval_log::{LogInterval, head, lines};
 
 /// The log of one run.
 #[derive(Debug)]
 pub(crate) struct IntervalLog {
-    out: BufWriter<File>,
+    out: File,
     written_until: SystemTime,
 }
 
 impl IntervalLog {
     /// Begins the file anew.
     pub(crate) fn create(path: &Path, now: SystemTime) -> io::Result<Self> {
-        let mut out = BufWriter::new(File::create(path)?);
-        let mut builder = IntervalLogWriterBuilder::new();
-        builder.with_start_time(now).with_max_value_divisor(MAX_VALUE_DIVISOR);
-        builder.add_comment("[Values: microseconds from when a request or message was due]");
-        builder.begin_log_with(&mut out, &mut V2DeflateSerializer::new())?;
+        let mut out = File::create(path)?;
+        let start = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+        out.write_all(&head(start, "[Values: microseconds from when a request or message was due]"))?;
         Ok(Self { out, written_until: now })
     }
 
@@ -42,39 +32,25 @@ impl IntervalLog {
     pub(crate) fn append(&mut self, drained: &[(Measure, Histogram<u64>)], now: SystemTime) -> io::Result<()> {
         let start = self.written_until.duration_since(UNIX_EPOCH).unwrap_or_default();
         let length = now.duration_since(self.written_until).unwrap_or(Duration::ZERO);
-        let mut serializer = V2DeflateSerializer::new();
-        let mut lines = Vec::new();
-        let mut builder = IntervalLogWriterBuilder::new();
-        builder.with_max_value_divisor(MAX_VALUE_DIVISOR);
-        let mut writer = builder.begin_log_with(&mut lines, &mut serializer)?;
-        for (measure, histogram) in drained {
-            writer
-                .write_histogram(histogram, start, length, Tag::new(measure.name()))
-                .map_err(|e| io::Error::other(e.to_string()))?;
-        }
-        // the writer begins with its header, which the file has already
-        let intervals = lines.split_inclusive(|byte| *byte == b'\n').filter(|line| !line.starts_with(b"#"));
-        for line in intervals {
-            self.out.write_all(line)?;
-        }
+        let interval = |(measure, histogram): &(Measure, Histogram<u64>)| LogInterval {
+            tag: measure.name().to_owned(),
+            start,
+            length,
+            histogram: histogram.clone(),
+        };
+        let intervals: Vec<_> = drained.iter().map(interval).collect();
         self.written_until = now;
-        self.out.flush()
+        self.out.write_all(&lines(&intervals)?)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use base64::{Engine, engine::general_purpose::STANDARD};
-    use hdrhistogram::serialization::{
-        Deserializer,
-        interval_log::{IntervalLogIterator, LogEntry},
-    };
-
     use super::*;
-    use crate::load::measure;
+    use crate::{load::measure, telemetry::interval_log::read};
 
     #[test]
-    fn intervals_read_back_with_their_tags_times_and_values() {
+    fn seconds_are_appended_each_from_the_end_of_the_one_before() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("run.hlog");
         let start = UNIX_EPOCH + Duration::from_secs(1_000);
@@ -84,19 +60,9 @@ mod tests {
             histogram.record(second * 1_000).unwrap();
             log.append(&[(Measure::Delivery, histogram)], start + Duration::from_secs(second)).unwrap();
         }
-        let bytes = std::fs::read(&path).unwrap();
-        let intervals: Vec<_> = IntervalLogIterator::new(&bytes)
-            .filter_map(|entry| match entry.unwrap() {
-                LogEntry::Interval(interval) => Some(interval),
-                _ => None,
-            })
-            .collect();
-        assert_eq!(intervals.len(), 2);
-        assert_eq!(intervals[1].start_timestamp(), Duration::from_secs(1_001));
-        assert_eq!(intervals[1].duration(), Duration::from_secs(1));
-        assert_eq!(intervals[1].tag().unwrap().as_str(), "delivery");
-        let encoded = STANDARD.decode(intervals[1].encoded_histogram()).unwrap();
-        let back: Histogram<u64> = Deserializer::new().deserialize(&mut encoded.as_slice()).unwrap();
-        assert!(back.equivalent(back.max(), 2_000));
+        let intervals = read(&std::fs::read(&path).unwrap()).unwrap();
+        let seen: Vec<_> = intervals.iter().map(|i| (i.tag.as_str(), i.start.as_secs(), i.histogram.max())).collect();
+        assert_eq!(seen, [("delivery", 1_000, 1_000), ("delivery", 1_001, 2_000)]);
+        assert!(intervals.iter().all(|interval| interval.length == Duration::from_secs(1)));
     }
 }

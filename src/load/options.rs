@@ -5,6 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use super::{
     LoadError,
     client::{Dialect, TargetSettings},
+    router_side::OpsTarget,
     tokens::TokenSource,
 };
 
@@ -112,6 +113,8 @@ pub struct Options {
     pub pids: Vec<u32>,
     /// Where to write the interval log.
     pub interval_log: Option<PathBuf>,
+    /// The router's ops port, to ask for its own view.
+    pub ops: Option<OpsTarget>,
 }
 
 impl Options {
@@ -131,6 +134,7 @@ impl Options {
             stay: scenario.default_stay(),
             pids: Vec::new(),
             interval_log: None,
+            ops: None,
         }
     }
 

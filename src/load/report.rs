@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::atomic::Ordering::Relaxed};
 use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
 
-use super::{client::Transport, measure::Quantiles, run::Run};
+use super::{client::Transport, measure::Quantiles, router_side::RouterSide, run::Run};
 use crate::protocol::Encoding;
 
 /// What a run found.
@@ -59,6 +59,10 @@ pub struct Report {
     pub server: Option<ServerUse>,
     /// CPU time of this generator, seconds.
     pub generator_cpu_seconds: f64,
+    /// The router's own view of the same time, when it was asked.
+    pub router: Vec<RouterSide>,
+    /// Why it did not tell.
+    pub router_silent: Option<String>,
 }
 
 /// What the server used while traffic was offered.
@@ -122,6 +126,8 @@ impl Report {
             }),
             generator_cpu_seconds: marks
                 .map_or(0.0, |(begun, ended)| ended.generator.cpu.saturating_sub(begun.generator.cpu).as_secs_f64()),
+            router: Vec::new(),
+            router_silent: None,
         }
     }
 
@@ -157,6 +163,26 @@ impl Report {
         failures
     }
 
+    /// The client's P99 and the router's own: what lies between is sockets, scheduling, and the generator itself.
+    fn both_sides(&self) -> Table {
+        let mut table = Table::new();
+        table.load_preset(presets::ASCII_MARKDOWN);
+        table.set_header(["P99, ms", "client", "router", "between"]);
+        for row in &self.router {
+            let Some(client) = self.latency(row.name) else { continue };
+            table.add_row([
+                row.name.to_owned(),
+                format!("{:.2}", client.p99_ms),
+                format!("{:.2}", row.p99_ms),
+                format!("{:.2}", client.p99_ms - row.p99_ms),
+            ]);
+        }
+        for column in table.column_iter_mut().skip(1) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+        table
+    }
+
     /// The report for people.
     pub fn to_text(&self) -> String {
         let mut text = format!(
@@ -165,6 +191,9 @@ impl Report {
         );
         if !self.latencies.is_empty() {
             text.push_str(&format!("{}\n\n", latency_table(&self.latencies)));
+        }
+        if !self.router.is_empty() {
+            text.push_str(&format!("{}\n\n", self.both_sides()));
         }
         let mut line = |text_of: String| {
             text.push_str(&text_of);
@@ -196,6 +225,9 @@ impl Report {
             line(format!("server       {}", server.to_text()));
         }
         line(format!("generator    {:.2} s CPU", self.generator_cpu_seconds));
+        if let Some(why) = &self.router_silent {
+            line(format!("router       {why}"));
+        }
         text
     }
 }
@@ -269,6 +301,16 @@ mod tests {
             assert_eq!(report.failures(None), [named]);
         }
         assert_eq!(good().failures(Some(1.5)), ["P99 of delivery is 2.00 ms, allowed 1.50 ms"]);
+    }
+
+    #[test]
+    fn the_text_shows_both_sides_or_why_there_is_only_one() {
+        let mut report = good();
+        report.router = vec![RouterSide { name: "delivery", count: 10, p50_ms: 0.5, p99_ms: 0.75 }];
+        let text = report.to_text();
+        assert!(text.contains("| delivery |   2.00 |   0.75 |    1.25 |"), "{text}");
+        report.router_silent = Some("nobody there".to_owned());
+        assert!(report.to_text().contains("router       nobody there"));
     }
 
     #[test]

@@ -131,6 +131,11 @@ impl Run {
         self.begun.get().map_or(Duration::ZERO, |mark| mark.at.elapsed())
     }
 
+    /// Since latencies began to count.
+    pub(crate) fn measured(&self) -> Duration {
+        self.elapsed().saturating_sub(self.options.warmup)
+    }
+
     /// Whether traffic has begun: the progress line says so.
     pub(crate) fn has_begun(&self) -> bool {
         self.begun.get().is_some()

@@ -86,9 +86,15 @@ impl Latency {
         }
     }
 
-    /// The ranks of SDK versions, or of scenarios, that changed hands: what was theirs is nobody's now.
+    /// The ranks of SDK versions, or of scenarios, that changed hands: those who had them are others now.
     pub(super) fn forget_clients(&mut self, sdk_versions: &[u8], scenarios: &[u8]) {
-        self.clients.retain(|s, _| !sdk_versions.contains(&s.sdk_version) && !scenarios.contains(&s.scenario));
+        let lost = |s: &SignalSeries| sdk_versions.contains(&s.sdk_version) || scenarios.contains(&s.scenario);
+        let leaving: Vec<SignalSeries> = self.clients.keys().filter(|series| lost(series)).copied().collect();
+        for series in leaving {
+            let Some(recent) = self.clients.remove(&series) else { continue };
+            let others = SignalSeries { sdk_version: OTHER_CLIENT, scenario: OTHER_CLIENT, ..series };
+            self.clients.entry(others).or_default().absorb(recent);
+        }
     }
 
     /// How many recordings lost their client, and their region, since last asked.
@@ -163,3 +169,6 @@ pub(super) fn counts_for_the_promise(outcome: u8) -> bool {
     let expired = Outcome::Refused(crate::protocol::Code::DeadlineExceeded).place();
     [Outcome::Ok.place(), expired].contains(&usize::from(outcome))
 }
+
+#[cfg(test)]
+mod tests;

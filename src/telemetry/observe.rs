@@ -32,7 +32,7 @@ pub(super) struct QuietLines {
     introspection: Quiet,
     admin_refused: Quiet,
     /// By op.
-    slow: [Quiet; catalog::OPS.len()],
+    slow: [Quiet; OpKind::ALL.len()],
 }
 
 impl Default for QuietLines {

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use super::{case::Case, catalog::OPS};
+use super::case::Case;
 use crate::{event::TraceId, protocol::OpKind};
 
 /// The hour is kept in parts, so that the slowest of an hour ago makes way for those after it.
@@ -20,7 +20,7 @@ const PART_SECONDS: u64 = 600;
 const KEPT_MAX: usize = 10;
 
 /// Kinds that are told apart: an op's signals, and its pushes to recipients.
-const KINDS: usize = 2 * OPS.len();
+const KINDS: usize = 2 * OpKind::ALL.len();
 
 /// A slow signal, or a slow push to one recipient.
 #[derive(Clone, Debug, PartialEq)]

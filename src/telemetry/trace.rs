@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use super::{case::Case, catalog::OPS, recorder::Series};
+use super::{case::Case, recorder::Series};
 use crate::{
     event::{Outcome, SpanId, SpanRef, TraceId},
     protocol::OpKind,
@@ -112,10 +112,10 @@ pub(super) struct Keeper {
     queue_max: usize,
     head_rate: f64,
     /// By op, nanoseconds: what is slower is kept.
-    bounds: [AtomicU64; OPS.len()],
+    bounds: [AtomicU64; OpKind::ALL.len()],
     least_bound: AtomicU64,
     kept: Mutex<Kept>,
-    moving: Mutex<[Option<f64>; OPS.len()]>,
+    moving: Mutex<[Option<f64>; OpKind::ALL.len()]>,
 }
 
 impl Keeper {
@@ -128,7 +128,7 @@ impl Keeper {
             bounds: std::array::from_fn(|_| AtomicU64::new(PROMISE.as_nanos() as u64)),
             least_bound: AtomicU64::new(PROMISE.as_nanos() as u64),
             kept: Mutex::new(kept),
-            moving: Mutex::new([None; OPS.len()]),
+            moving: Mutex::new([None; OpKind::ALL.len()]),
         }
     }
 

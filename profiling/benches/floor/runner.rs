@@ -1,4 +1,4 @@
-//! Runs every load against floor and router in turn and prints the table.
+//! Runs every load against a reference and the router in turn and prints the table.
 
 use std::{process::ExitCode, time::Duration};
 
@@ -8,6 +8,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     child::Server,
+    instructions, parts,
+    scraper::Scraper,
     table::{Row, draw, median},
     workload::{Side, Workload},
 };
@@ -20,23 +22,24 @@ pub(crate) fn run(args: &Runner) -> Result<ExitCode> {
     let mut rows = Vec::new();
     let mut wrong = Vec::new();
     for workload in workloads {
-        let runs = if workload == Workload::Rush || args.quick { 1 } else { args.runs.max(1) };
-        let (mut floor, mut signalbox) = (Vec::new(), Vec::new());
-        for _ in 0..runs {
-            floor.push(measure(args, workload, Side::Floor)?);
-            signalbox.push(measure(args, workload, Side::Signalbox)?);
-        }
-        let failures = signalbox.iter().flat_map(|report| report.failures(None));
+        let [reference, router] = both(args, workload)?;
+        let failures = router.iter().flat_map(|report| report.failures(None));
         wrong.extend(failures.map(|failure| format!("{}: {failure}", workload.name())));
         for (figure, target) in workload.figures() {
             let middle = |reports: &[Report]| median(reports.iter().filter_map(|report| figure.of(report)).collect());
-            let (floor, signalbox) = (middle(&floor), middle(&signalbox));
-            rows.push(Row { workload, figure: *figure, target: *target, floor, signalbox });
+            let (reference, router) = (middle(&reference), middle(&router));
+            rows.push(Row::new(workload.name(), figure.name(), *target, reference, router));
+        }
+        if workload == Workload::Telemetry {
+            let cpu_us = rows.iter().rev().find(|row| row.figure == "CPU each, us").map_or(f64::NAN, |row| row.router);
+            rows.extend(parts::rows(cpu_us));
+            rows.extend(instructions::rows(args)?);
         }
     }
     say(&format!("\n{}\n", draw(&rows)));
     say(
-        "floor: a bare WebSocket fan-out without tokens, state or telemetry; both driven alike, medians of alternating runs",
+        "reference: the floor, a bare WebSocket fan-out without tokens, state or telemetry, but for `measured` (the same \
+         router not measured) and `scraped` (the same, not scraped); both driven alike, medians of alternating runs",
     );
     for failure in &wrong {
         complain(failure);
@@ -45,22 +48,27 @@ pub(crate) fn run(args: &Runner) -> Result<ExitCode> {
     Ok(if missed == 0 && wrong.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+/// The reports of both sides, taken in turn.
+fn both(args: &Runner, workload: Workload) -> Result<[Vec<Report>; 2]> {
+    let runs = if workload == Workload::Rush || args.quick { 1 } else { args.runs.max(1) };
+    let mut reports = [Vec::new(), Vec::new()];
+    for _ in 0..runs {
+        for (side, reports) in workload.sides().into_iter().zip(&mut reports) {
+            reports.push(measure(args, workload, side)?);
+        }
+    }
+    Ok(reports)
+}
+
 /// One load against one server, started for it and ended after it.
 fn measure(args: &Runner, workload: Workload, side: Side) -> Result<Report> {
-    let server = match side {
-        Side::Floor => {
-            let own = std::env::current_exe().context("cannot find this program")?;
-            Server::start(&own, &["server", "--listen", "127.0.0.1:0"])?
-        }
-        Side::Signalbox => {
-            Server::start(&args.bin, &["serve", "--dev", "--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0"])?
-        }
-    };
-    let mut options = workload.options(side, server.client, server.pid());
+    let server = start(args, side)?;
+    let mut options = workload.options(side, &server);
     if args.quick {
         options.length = options.length.min(Duration::from_secs(2));
         options.warmup /= 5;
     }
+    let scraper = (side == Side::Scraped).then(|| server.ops.map(Scraper::start)).flatten();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let report = runtime.block_on(load::run(options, Box::new(|_| {}), CancellationToken::new()))?;
     runtime.shutdown_timeout(Duration::from_secs(1));
@@ -69,6 +77,19 @@ fn measure(args: &Runner, workload: Workload, side: Side) -> Result<Report> {
         .iter()
         .filter_map(|(figure, _)| Some(format!("{} {:.2}", figure.name(), figure.of(&report)?)))
         .collect();
-    say(&format!("{:22} {:?}: {}, lost {}", workload.name(), side, figures.join(", "), report.lost));
+    let scraped = scraper.map(|scraper| format!(", {} scrapes", scraper.end())).unwrap_or_default();
+    say(&format!("{:22} {}: {}, lost {}{scraped}", workload.name(), side.name(), figures.join(", "), report.lost));
     Ok(report)
 }
+
+fn start(args: &Runner, side: Side) -> Result<Server> {
+    if side == Side::Floor {
+        let own = std::env::current_exe().context("cannot find this program")?;
+        return Server::start(&own, &["server", "--listen", "127.0.0.1:0"], &[]);
+    }
+    let measure = if side == Side::Unmeasured { "false" } else { "true" };
+    Server::start(&args.bin, &SERVE, &[("SIGNALBOX_TELEMETRY__MEASURE", measure)])
+}
+
+/// The router on free ports of loopback.
+pub(crate) const SERVE: [&str; 6] = ["serve", "--dev", "--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0"];

@@ -2,21 +2,25 @@
 
 use comfy_table::{CellAlignment, Table, presets};
 
-use super::workload::{Figure, Target, Workload};
+use super::workload::Target;
 
-/// Medians of both sides.
-#[derive(Clone, Copy, Debug)]
+/// A figure of both sides.
+#[derive(Clone, Debug)]
 pub(crate) struct Row {
-    pub(crate) workload: Workload,
-    pub(crate) figure: Figure,
+    pub(crate) load: String,
+    pub(crate) figure: String,
     pub(crate) target: Target,
-    pub(crate) floor: f64,
-    pub(crate) signalbox: f64,
+    pub(crate) reference: f64,
+    pub(crate) router: f64,
 }
 
 impl Row {
+    pub(crate) fn new(load: &str, figure: &str, target: Target, reference: f64, router: f64) -> Self {
+        Self { load: load.to_owned(), figure: figure.to_owned(), target, reference, router }
+    }
+
     pub(crate) fn kept(&self) -> Option<bool> {
-        self.target.kept(self.floor, self.signalbox)
+        self.target.kept(self.reference, self.router)
     }
 }
 
@@ -32,7 +36,7 @@ pub(crate) fn median(mut values: Vec<f64>) -> f64 {
 pub(crate) fn draw(rows: &[Row]) -> Table {
     let mut table = Table::new();
     table.load_preset(presets::ASCII_MARKDOWN);
-    table.set_header(["load", "figure", "floor", "signalbox", "ratio", "target", ""]);
+    table.set_header(["load", "figure", "reference", "router", "ratio", "target", ""]);
     for row in rows {
         let verdict = match row.kept() {
             Some(true) => "pass",
@@ -40,11 +44,11 @@ pub(crate) fn draw(rows: &[Row]) -> Table {
             None => "",
         };
         table.add_row([
-            row.workload.name().to_owned(),
-            row.figure.name().to_owned(),
-            format!("{:.2}", row.floor),
-            format!("{:.2}", row.signalbox),
-            format!("{:.2}", row.signalbox / row.floor),
+            row.load.clone(),
+            row.figure.clone(),
+            number(row.reference),
+            number(row.router),
+            number(row.router / row.reference),
             row.target.name(),
             verdict.to_owned(),
         ]);
@@ -53,4 +57,9 @@ pub(crate) fn draw(rows: &[Row]) -> Table {
         column.set_cell_alignment(CellAlignment::Right);
     }
     table
+}
+
+/// Blank where there is nothing to compare with.
+fn number(value: f64) -> String {
+    if value.is_nan() { String::new() } else { format!("{value:.2}") }
 }

@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     guard::{self, Guard},
-    process,
+    pages, process,
     state::{self, Latch},
 };
 use crate::{
@@ -34,7 +34,10 @@ const INDEX: &str = concat!(
     /health/live    200 while the process runs\n\
     /health/ready   200 while new sessions may be sent here, else 503, and why\n\
     /metrics        Prometheus text\n\
-    /api/status     version, drain phase, uptime, who is there\n"
+    /api/status     version, drain phase, uptime, who is there\n\
+    /debug/latency  quantiles by op, region, outcome and stage; ?window=5m&op=join&format=html|json|svg\n\
+    /debug/latency.hlog  the last hour as an interval log of HdrHistogram; ?window=1h\n\
+    /debug/slow     the slowest signals of the last hour, and where their time went; ?format=html|json\n"
 );
 
 /// What the answers are made of.
@@ -52,6 +55,9 @@ pub(super) fn router(shared: Shared, guard: Guard) -> Router {
         .route("/health/ready", get(ready))
         .route("/metrics", get(metrics))
         .route("/api/status", get(status))
+        .route("/debug/latency", get(pages::latency))
+        .route("/debug/latency.hlog", get(pages::latency_log))
+        .route("/debug/slow", get(pages::slow))
         .fallback(async || (StatusCode::NOT_FOUND, "no such page; / lists those there are\n"))
         .layer(middleware::from_fn_with_state(guard, guard::check))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
@@ -90,11 +96,16 @@ fn health(state: &state::State) -> Map<String, Value> {
     ])
 }
 
-/// Rendered on a thread beside this one: health answers meanwhile.
 async fn metrics(State(shared): State<Shared>) -> Response {
-    let rendered = tokio::task::spawn_blocking(move || shared.telemetry.render(process::read().as_ref()));
-    match rendered.await {
-        Ok(text) => ([(header::CONTENT_TYPE, METRICS_TYPE)], text).into_response(),
-        Err(_) => refusal(Code::Internal, Code::Internal.text()),
-    }
+    apart(move || {
+        let text = shared.telemetry.render(process::read().as_ref());
+        ([(header::CONTENT_TYPE, METRICS_TYPE)], text).into_response()
+    })
+    .await
+}
+
+/// An answer that takes a while to make, on a thread beside this one: health answers meanwhile.
+pub(super) async fn apart(make: impl FnOnce() -> Response + Send + 'static) -> Response {
+    let made = tokio::task::spawn_blocking(make).await;
+    made.unwrap_or_else(|_| refusal(Code::Internal, Code::Internal.text()))
 }

@@ -321,7 +321,8 @@ async fn the_index_lists_what_is_there_and_the_rest_is_not_found() {
     let (_, index) = ask(&routes, Method::GET, "/", &[]).await;
     let listed: Vec<_> =
         index.lines().filter_map(|line| line.split(' ').next()).filter(|p| p.starts_with('/')).collect();
-    assert_eq!(listed, ["/health/live", "/health/ready", "/metrics", "/api/status"]);
+    let pages = ["/health/live", "/health/ready", "/metrics", "/api/status"];
+    assert_eq!(listed, [&pages[..], &["/debug/latency", "/debug/latency.hlog", "/debug/slow"]].concat());
     for path in listed {
         assert_ne!(ask(&routes, Method::GET, path, &[]).await.0, StatusCode::NOT_FOUND, "{path}");
     }

@@ -26,6 +26,17 @@ impl Recent {
         self.sum.add(counts);
     }
 
+    /// Takes over all of the other's.
+    pub(super) fn absorb(&mut self, other: Self) {
+        self.sum.add(&other.sum);
+        for (second, counts) in other.seconds {
+            match self.seconds.binary_search_by_key(&second, |(second, _)| *second) {
+                Ok(place) => self.seconds[place].1.add(&counts),
+                Err(place) => self.seconds.insert(place, (second, counts)),
+            }
+        }
+    }
+
     pub(super) fn expire(&mut self, now: u64) {
         while self.seconds.front().is_some_and(|(second, _)| second + RECENT_SECONDS <= now) {
             if let Some((_, counts)) = self.seconds.pop_front() {
@@ -143,6 +154,19 @@ mod tests {
         assert_eq!(recent.sum(), &counts(7));
         recent.expire(90);
         assert_eq!(recent.sum(), &Counts::default());
+    }
+
+    #[test]
+    fn what_is_absorbed_leaves_in_its_own_time() {
+        let (mut recent, mut other) = (Recent::default(), Recent::default());
+        recent.add(20, &counts(1));
+        [10, 20, 30].iter().for_each(|second| other.add(*second, &counts(2)));
+        recent.absorb(other);
+        assert_eq!(recent.sum().total(), 4);
+        recent.expire(79);
+        assert_eq!(recent.sum().total(), 3);
+        recent.expire(80);
+        assert_eq!(recent.sum(), &counts(2));
     }
 
     #[test]

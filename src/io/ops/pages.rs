@@ -1,0 +1,151 @@
+//! Pages of the ops port for people: latencies and slow signals, as a person reads them at three in the morning.
+//!
+//! Each is also there as JSON for programs; which one is wanted is said by `format`, else by `Accept`.
+
+mod latency;
+mod plot;
+mod slow;
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use axum::response::{IntoResponse, Response};
+use http::{HeaderMap, StatusCode, header};
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+
+pub(super) use self::{
+    latency::{latency, latency_log},
+    slow::slow,
+};
+use crate::telemetry::views::WINDOW_MAX;
+
+/// Windows that a page links to.
+const WINDOWS: [&str; 5] = ["10s", "1m", "5m", "15m", "1h"];
+/// When none is asked for.
+const WINDOW_DEFAULT: Duration = Duration::from_secs(60);
+
+/// How an answer is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Shape {
+    Html,
+    Json,
+    Svg,
+}
+
+/// `format`, else what `Accept` prefers: a browser asks for HTML first, a program for anything.
+fn shape(format: Option<&str>, headers: &HeaderMap) -> Result<Shape, Problem> {
+    match format {
+        Some("html") => Ok(Shape::Html),
+        Some("json") => Ok(Shape::Json),
+        Some("svg") => Ok(Shape::Svg),
+        Some(other) => Err(Problem(format!("format is {other:?}; allowed: html, json, svg"))),
+        None => {
+            let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+            Ok(if accept.contains("text/html") { Shape::Html } else { Shape::Json })
+        }
+    }
+}
+
+/// A window as `90s`, `5m`, `1h`.
+fn window(text: Option<&str>) -> Result<Duration, Problem> {
+    let Some(text) = text else { return Ok(WINDOW_DEFAULT) };
+    let parsed = humantime::parse_duration(text).ok().filter(|window| *window >= Duration::from_secs(1));
+    let parsed = parsed.filter(|window| *window <= WINDOW_MAX);
+    parsed.ok_or_else(|| Problem(format!("window is {text:?}; allowed: 1s to 1h, as 30s, 5m, 1h")))
+}
+
+/// What is wrong with a request, and what is allowed.
+#[derive(Debug)]
+struct Problem(String);
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        (StatusCode::BAD_REQUEST, self.0 + "\n").into_response()
+    }
+}
+
+/// A moment for people, UTC.
+fn utc(since_epoch: Duration) -> String {
+    let moment: SystemTime = UNIX_EPOCH + since_epoch;
+    humantime::format_rfc3339_millis(moment).to_string()
+}
+
+/// Milliseconds for people: three digits that matter.
+fn ms(value: f64) -> String {
+    match value {
+        v if v >= 100.0 => format!("{v:.0}"),
+        v if v >= 10.0 => format!("{v:.1}"),
+        v if v >= 1.0 => format!("{v:.2}"),
+        v => format!("{v:.3}"),
+    }
+}
+
+const STYLE: &str = "
+:root { color-scheme: light dark; --line: #8884; --soft: #8882; --bad: #d33; }
+body { font: 14px/1.45 system-ui, sans-serif; margin: 1.2rem auto; max-width: 75rem; padding: 0 1rem; }
+h1 { font-size: 1.35rem; margin: 0 0 .2rem; } h2 { font-size: 1.05rem; margin: 1.6rem 0 .4rem; }
+p { margin: .3rem 0; } nav a, nav b { margin-right: .8rem; } .hint { opacity: .75; }
+table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
+th, td { text-align: left; padding: .22rem .6rem; border-bottom: 1px solid var(--line); white-space: nowrap; }
+th { font-weight: 600; opacity: .8; } td.n, th.n { text-align: right; } td.name { max-width: 14rem; overflow: hidden; text-overflow: ellipsis; }
+tbody tr:hover { background: var(--soft); } .bad { color: var(--bad); font-weight: 600; }
+code { font-size: .92em; } svg { max-width: 100%; height: auto; background: #fff; border-radius: 4px; }
+.bar { display: flex; width: 14rem; height: .9rem; border-radius: 2px; overflow: hidden; background: var(--soft); }
+.bar i { display: block; height: 100%; } .key i { display: inline-block; width: .8rem; height: .8rem; margin: 0 .3rem 0 .9rem; border-radius: 2px; }
+";
+
+/// A whole page.
+fn page(title: &str, body: &Markup) -> Response {
+    let page = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width";
+                title { "signalbox: " (title) }
+                style { (PreEscaped(STYLE)) }
+            }
+            body {
+                nav { a href="/" { "signalbox" } a href="/debug/latency" { "latency" } a href="/debug/slow" { "slow signals" } a href="/metrics" { "metrics" } }
+                h1 { (title) }
+                (body)
+            }
+        }
+    };
+    ([(header::CONTENT_TYPE, "text/html; charset=utf-8"), (header::CACHE_CONTROL, "no-store")], page.into_string())
+        .into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_browser_gets_a_page_and_a_program_json_unless_it_says_otherwise() {
+        let accept = |value: &str| HeaderMap::from_iter([(header::ACCEPT, value.parse().unwrap())]);
+        let browser = accept("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8");
+        assert_eq!(shape(None, &browser).unwrap(), Shape::Html);
+        assert_eq!(shape(Some("json"), &browser).unwrap(), Shape::Json);
+        assert_eq!(shape(Some("svg"), &browser).unwrap(), Shape::Svg);
+        assert_eq!(shape(None, &accept("*/*")).unwrap(), Shape::Json);
+        assert_eq!(shape(None, &HeaderMap::new()).unwrap(), Shape::Json);
+        assert!(shape(Some("pdf"), &browser).unwrap_err().0.contains("html, json, svg"));
+    }
+
+    #[test]
+    fn a_window_is_within_an_hour_or_refused_with_what_is_allowed() {
+        assert_eq!(window(None).unwrap(), WINDOW_DEFAULT);
+        assert_eq!(window(Some("5m")).unwrap(), Duration::from_secs(300));
+        for wrong in ["", "0s", "2h", "-1s", "1e9", "soon", "999999999999999999999h"] {
+            assert!(window(Some(wrong)).unwrap_err().0.contains("1s to 1h"), "{wrong}");
+        }
+        for listed in WINDOWS {
+            assert!(window(Some(listed)).is_ok());
+        }
+    }
+
+    #[test]
+    fn numbers_are_as_exact_as_a_person_reads_them() {
+        assert_eq!([0.0123, 1.234, 12.34, 123.4].map(ms), ["0.012", "1.23", "12.3", "123"]);
+        assert_eq!(utc(Duration::from_millis(1_800_000_000_123)), "2027-01-15T08:00:00.123Z");
+    }
+}

@@ -1,0 +1,184 @@
+//! `/debug/slow`: the slowest signals of the last hour, each with where its time went.
+
+use std::time::Duration;
+
+use axum::{
+    Json,
+    extract::{Query, State},
+    response::{IntoResponse, Response},
+};
+use http::HeaderMap;
+use maud::{Markup, html};
+use serde::{Deserialize, Serialize};
+
+use super::{Problem, Shape, ms, page, shape, utc};
+use crate::{
+    event::Stage,
+    io::ops::routes::{Shared, apart},
+    protocol::OpKind,
+    telemetry::{slow::SlowSignal, views::millis},
+};
+
+/// What is asked for.
+#[derive(Debug, Default, Deserialize)]
+pub(in crate::io::ops) struct Asked {
+    format: Option<String>,
+}
+
+/// `GET /debug/slow`.
+pub(in crate::io::ops) async fn slow(
+    State(shared): State<Shared>,
+    Query(asked): Query<Asked>,
+    headers: HeaderMap,
+) -> Response {
+    let shape = match shape(asked.format.as_deref(), &headers) {
+        Ok(Shape::Svg) => return Problem("format is \"svg\"; allowed: html, json".to_owned()).into_response(),
+        Ok(shape) => shape,
+        Err(problem) => return problem.into_response(),
+    };
+    apart(move || {
+        let signals = shared.telemetry.slow_signals();
+        match shape {
+            Shape::Html => page("Slow signals", &body(&signals)),
+            Shape::Json | Shape::Svg => Json(signals.iter().map(Told::of).collect::<Vec<_>>()).into_response(),
+        }
+    })
+    .await
+}
+
+/// A slow signal as JSON.
+#[derive(Debug, Serialize)]
+struct Told<'a> {
+    op: &'static str,
+    delivery: bool,
+    outcome: &'static str,
+    code: Option<&'static str>,
+    started: String,
+    took_ms: f64,
+    /// In their order.
+    stages: Vec<Part>,
+    room: Option<&'a str>,
+    session: Option<&'a str>,
+    peer_ip: Option<String>,
+    transport: &'static str,
+    region: &'a str,
+    sdk_version: Option<&'a str>,
+    scenario: Option<&'a str>,
+    shard: Option<u16>,
+    inbox_waiting: u32,
+    trace_id: Option<String>,
+}
+
+/// A part of its way.
+#[derive(Debug, Serialize)]
+struct Part {
+    stage: &'static str,
+    took_ms: f64,
+}
+
+impl<'a> Told<'a> {
+    fn of(SlowSignal { case, trace }: &'a SlowSignal) -> Self {
+        let part = |(stage, took): &(Stage, Duration)| Part { stage: stage.name(), took_ms: millis(*took) };
+        Self {
+            op: case.op.name(),
+            delivery: case.delivery,
+            outcome: case.outcome.name(),
+            code: case.outcome.code().map(crate::protocol::Code::name),
+            started: utc(case.started),
+            took_ms: millis(case.took),
+            stages: case.stages.iter().map(part).collect(),
+            room: case.room.as_deref(),
+            session: case.session.as_deref(),
+            peer_ip: case.peer_ip.map(|ip| ip.to_string()),
+            transport: case.transport,
+            region: &case.region,
+            sdk_version: case.sdk_version.as_deref(),
+            scenario: case.scenario.as_deref(),
+            shard: case.shard,
+            inbox_waiting: case.waiting,
+            trace_id: trace.map(|trace| trace.to_string()),
+        }
+    }
+}
+
+/// Colours of the stages, told apart by people who see no red or green as well (Okabe and Ito).
+const COLOURS: [&str; Stage::ALL.len()] =
+    ["#56B4E9", "#E69F00", "#009E73", "#F0E442", "#CC79A7", "#D55E00", "#0072B2", "#999999"];
+
+/// What a person does about a stage that stands out.
+const fn meaning(stage: Stage) -> &'static str {
+    match stage {
+        Stage::Decode => "reading and checking the frame",
+        Stage::Admit => "waiting for the room's shard: it was busy, see waiting",
+        Stage::Handle => "the router's own work",
+        Stage::Reply => "encoding the answer",
+        Stage::Flush => "waiting for the client's socket to take it",
+        Stage::Media => "a call to the media node",
+        Stage::Directory => "a call to the directory",
+        Stage::Fabric => "a call to the fabric",
+    }
+}
+
+/// The time of day: the day is today's, or yesterday's an hour ago.
+fn time_of(since_epoch: Duration) -> String {
+    utc(since_epoch).split('T').nth(1).unwrap_or_default().trim_end_matches('Z').to_owned()
+}
+
+fn body(signals: &[SlowSignal]) -> Markup {
+    html! {
+        p.hint { "The slowest of the last hour by op, slowest first, with where the time went. A delivery is a push's way to one recipient: its " code { "handle" } " is all until the router had handled the signal." }
+        p.key { @for stage in Stage::ALL { i style=(format!("background:{}", COLOURS[stage as usize])) {} b { (stage.name()) } " " (meaning(stage)) } }
+        nav { a href="?format=json" { "JSON" } }
+        @if signals.is_empty() { p { "No signal yet." } }
+        @for op in OpKind::ALL {
+            @for delivery in [false, true] {
+                @let of_kind: Vec<_> = signals.iter().filter(|s| s.case.op == op && s.case.delivery == delivery).collect();
+                @if !of_kind.is_empty() {
+                    h2 { @if delivery { "Deliveries of " } (op.name()) }
+                    (table(&of_kind))
+                }
+            }
+        }
+    }
+}
+
+fn table(signals: &[&SlowSignal]) -> Markup {
+    html! {
+        table {
+            thead { tr {
+                th.n { "ms" } th { "where" } th { "" } th { "outcome" } th { "room" } th { "region" } th { "client" }
+                th.n { "waiting" } th.n { "shard" } th { "when (UTC)" } th { "trace" }
+            } }
+            tbody { @for signal in signals { (row(signal)) } }
+        }
+    }
+}
+
+fn row(SlowSignal { case, trace }: &SlowSignal) -> Markup {
+    let share = |took: Duration| 100.0 * took.as_secs_f64() / case.took.as_secs_f64().max(1e-9);
+    let longest = case.stages.iter().max_by_key(|(_, took)| *took);
+    let client = [case.sdk_version.as_deref(), case.scenario.as_deref()];
+    let client = client.into_iter().flatten().collect::<Vec<_>>().join(", ");
+    let (session, peer) = (case.session.as_deref().unwrap_or("-"), case.peer_ip.map(|ip| ip.to_string()));
+    let about = format!("session {session}, from {} over {}", peer.as_deref().unwrap_or("-"), case.transport);
+    html! {
+        tr {
+            td.n.bad[case.took > Duration::from_millis(80)] { (ms(millis(case.took))) }
+            td { div.bar {
+                @for (stage, took) in &case.stages {
+                    i title=(format!("{} {} ms", stage.name(), ms(millis(*took))))
+                        style=(format!("width:{:.1}%;background:{}", share(*took), COLOURS[*stage as usize])) {}
+                }
+            } }
+            td { @if let Some((stage, took)) = longest { (stage.name()) " " (ms(millis(*took))) } }
+            td { (case.outcome.code().map_or(case.outcome.name(), crate::protocol::Code::name)) }
+            td.name title=(about) { (case.room.as_deref().unwrap_or("-")) }
+            td { (case.region) }
+            td { (client) }
+            td.n { (case.waiting) }
+            td.n { @if let Some(shard) = case.shard { (shard) } }
+            td title=(utc(case.started)) { (time_of(case.started)) }
+            td { @if let Some(trace) = trace { code { (trace) } } }
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! The router's own view of a run, fetched from its ops port: beside the client's, it tells where the time went.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::measure::Measure;
+
+/// How long the router may take to tell, and to drain what it recorded last.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Between two looks.
+const PAUSE: Duration = Duration::from_millis(100);
+/// Up to this the router tells windows apart by the second.
+const WINDOW_MAX_SECONDS: u64 = 3_600;
+
+/// Where the router's ops port is.
+#[derive(Clone, Debug)]
+pub struct OpsTarget {
+    /// Its URL, `http://127.0.0.1:9600`.
+    pub url: String,
+    /// The bearer token that it asks for beyond loopback.
+    pub token: Option<String>,
+}
+
+/// Why the router did not tell.
+#[derive(Debug, thiserror::Error)]
+pub enum OpsError {
+    /// It cannot be reached, or answered no report.
+    #[error("{url} does not tell: {why}")]
+    Unreachable {
+        /// What was asked.
+        url: String,
+        /// What happened.
+        why: String,
+    },
+    /// It drains nothing any more.
+    #[error("{url} has drained nothing for {} seconds", PATIENCE.as_secs())]
+    Stale {
+        /// What was asked.
+        url: String,
+    },
+}
+
+/// One measure as the router saw it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct RouterSide {
+    /// The measure's name, as among the client's.
+    pub name: &'static str,
+    /// Latencies in the window.
+    pub count: u64,
+    /// Median, milliseconds.
+    pub p50_ms: f64,
+    /// 99 of 100 are at most this, milliseconds.
+    pub p99_ms: f64,
+}
+
+#[derive(Debug, Deserialize)]
+struct Told {
+    until_unix_ms: u64,
+    overall: Vec<Overall>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Overall {
+    kind: String,
+    op: String,
+    count: u64,
+    p50_ms: f64,
+    p99_ms: f64,
+}
+
+impl OpsTarget {
+    /// The last so many seconds, once the router has drained all that ended until now.
+    pub(super) async fn last(&self, seconds: u64) -> Result<Vec<RouterSide>, OpsError> {
+        let url = format!("{}/debug/latency", self.url.trim_end_matches('/'));
+        let seconds = seconds.clamp(1, WINDOW_MAX_SECONDS);
+        let before = self.ask(&url, seconds).await?.until_unix_ms;
+        let since = tokio::time::Instant::now();
+        while since.elapsed() < PATIENCE {
+            // a little longer, for what it took to ask
+            let told = self.ask(&url, seconds + 1).await?;
+            if told.until_unix_ms != before {
+                return Ok(Measure::ALL.into_iter().filter_map(|measure| told.of(measure)).collect());
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+        Err(OpsError::Stale { url })
+    }
+
+    async fn ask(&self, url: &str, seconds: u64) -> Result<Told, OpsError> {
+        let failed =
+            |e: reqwest::Error| OpsError::Unreachable { url: url.to_owned(), why: e.without_url().to_string() };
+        let client = reqwest::Client::builder().timeout(PATIENCE).no_proxy().build().map_err(failed)?;
+        let mut request = client.get(format!("{url}?format=json&window={seconds}s"));
+        if let Some(token) = &self.token {
+            request = request.bearer_auth(token);
+        }
+        let answer = request.send().await.and_then(reqwest::Response::error_for_status).map_err(failed)?;
+        answer.json().await.map_err(failed)
+    }
+}
+
+impl Told {
+    /// What the router measures of what the client measures: of a join the frame, not the handshake before it.
+    fn of(&self, measure: Measure) -> Option<RouterSide> {
+        let (kind, op) = match measure {
+            Measure::Delivery => ("delivery", "send"),
+            Measure::SignalDelivery => ("delivery", "signal"),
+            own => ("signal", own.name()),
+        };
+        let row = self.overall.iter().find(|row| row.kind == kind && row.op == op)?;
+        Some(RouterSide { name: measure.name(), count: row.count, p50_ms: row.p50_ms, p99_ms: row.p99_ms })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_measure_of_the_client_is_found_among_the_routers() {
+        let told: Told = serde_json::from_value(serde_json::json!({
+            "until_unix_ms": 1,
+            "overall": [
+                { "kind": "signal", "op": "send", "count": 2, "p50_ms": 0.1, "p99_ms": 0.2 },
+                { "kind": "delivery", "op": "send", "count": 7, "p50_ms": 0.3, "p99_ms": 0.4, "more": true },
+            ]
+        }))
+        .unwrap();
+        assert_eq!(told.of(Measure::Delivery).unwrap().p99_ms, 0.4);
+        assert_eq!(told.of(Measure::Send).unwrap().count, 2);
+        assert_eq!(told.of(Measure::Join), None);
+    }
+
+    #[tokio::test]
+    async fn nobody_at_the_ops_port_is_an_error_in_words() {
+        let nobody = OpsTarget { url: "http://127.0.0.1:1/".to_owned(), token: None };
+        let error = nobody.last(1).await.unwrap_err().to_string();
+        assert!(error.starts_with("http://127.0.0.1:1/debug/latency does not tell"), "{error}");
+    }
+}

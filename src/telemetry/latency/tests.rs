@@ -1,0 +1,180 @@
+use std::time::{Duration, Instant};
+
+use super::*;
+use crate::{
+    event::{Event, Labels, Origin},
+    protocol::OpKind,
+    telemetry::{
+        Telemetry,
+        catalog::{CLIENT_SERIES_MAX, OPS, OUTCOMES, SIGNAL_SERIES_MAX},
+        counts::histogram,
+        recorder::{HISTOGRAMS_MAX, OTHER_REGION, Recorder},
+        tests::{UNIX, settings, signal},
+    },
+};
+
+const MS: Duration = Duration::from_millis(1);
+
+fn place(op: u8, region: u8, outcome: u8, client: u8) -> SignalSeries {
+    SignalSeries { op, region, outcome, sdk_version: client, scenario: client }
+}
+
+/// One latency in each of these series, as a thread would have recorded them.
+fn record(recorder: &Recorder, series: impl IntoIterator<Item = SignalSeries>) {
+    let now = Instant::now();
+    for series in series {
+        recorder.signal(series, &signal(OpKind::Ping, now, MS), (0, 0));
+    }
+}
+
+fn drained(recorder: &Recorder, latency: &mut Latency, second: u64) -> [u64; 2] {
+    let mut folded = [0; 2];
+    for thread in 0..recorder.threads() {
+        let interval = recorder.exchange(thread, Interval::default()).unwrap();
+        latency.take(&interval, Tick { second, unix_ms: second * 1_000 });
+        folded = [folded[0] + interval.folded[0], folded[1] + interval.folded[1]];
+    }
+    folded
+}
+
+fn signals(latency: &Latency) -> Vec<(SignalSeries, u64)> {
+    let signals = latency.series().filter_map(|(series, aggregate)| match series {
+        Series::Signal(s) => Some((s, aggregate.total.count())),
+        Series::Delivery { .. } | Series::Stage(_) => None,
+    });
+    signals.collect()
+}
+
+/// More series than there is room for: every op, 17 regions, every outcome.
+fn all_series() -> impl Iterator<Item = SignalSeries> {
+    let ops = 0..OPS.len() as u8;
+    let outcomes = 0..OUTCOMES.len() as u8;
+    let regions = 0..=OTHER_REGION;
+    regions.flat_map(move |region| {
+        let outcomes = outcomes.clone();
+        ops.clone().flat_map(move |op| outcomes.clone().map(move |outcome| place(op, region, outcome, OTHER_CLIENT)))
+    })
+}
+
+#[test]
+fn a_thread_that_runs_out_of_histograms_folds_regions_and_loses_no_signal() {
+    let recorder = Recorder::new(1);
+    record(&recorder, all_series());
+    let interval = recorder.exchange(0, Interval::default()).unwrap();
+    let of_signals = interval.slots().iter().filter(|slot| matches!(slot.series, Series::Signal(_)));
+    let count: u64 = of_signals.clone().map(|slot| slot.histogram.len()).sum();
+    assert_eq!(count, all_series().count() as u64);
+    assert!(interval.slots().len() <= HISTOGRAMS_MAX + 80, "{}", interval.slots().len());
+    assert!(interval.folded[1] > 0 && interval.folded[0] == 0, "{:?}", interval.folded);
+}
+
+#[test]
+fn series_are_bounded_and_what_finds_no_place_counts_in_other_regions() {
+    let mut latency = Latency::default();
+    // as many drains as it takes: a thread's own bound is not what is tested here
+    let mut expected = 0;
+    for (second, region) in (0..=OTHER_REGION).enumerate() {
+        let recorder = Recorder::new(1);
+        let of_region: Vec<_> = all_series().filter(|series| series.region == region).collect();
+        expected += of_region.len() as u64;
+        record(&recorder, of_region);
+        assert_eq!(drained(&recorder, &mut latency, second as u64), [0, 0]);
+    }
+    let series = signals(&latency);
+    assert!(series.len() <= SIGNAL_SERIES_MAX, "{}", series.len());
+    assert_eq!(series.iter().map(|(_, count)| count).sum::<u64>(), expected);
+    let elsewhere: u64 = series.iter().filter(|(s, _)| s.region == OTHER_REGION).map(|(_, count)| count).sum();
+    let own = all_series().filter(|s| s.region == OTHER_REGION).count() as u64;
+    assert_eq!(latency.take_folded(), [0, elsewhere - own]);
+    assert_eq!(latency.take_folded(), [0, 0], "told once");
+}
+
+#[test]
+fn clients_are_bounded_and_leave_after_a_minute_without_a_signal() {
+    let mut latency = Latency::default();
+    for (second, region) in (0..12_u8).enumerate() {
+        let recorder = Recorder::new(1);
+        // the bound is passed on the way: 12 regions x 8 ops x 8 clients
+        record(&recorder, (0..8).flat_map(|op| (0..8).map(move |client| place(op, region, 0, client))));
+        drained(&recorder, &mut latency, second as u64);
+    }
+    let other = latency.clients().filter(|(series, _)| series.sdk_version == OTHER_CLIENT);
+    let folded: u64 = other.map(|(_, recent)| recent.sum().total()).sum();
+    assert!(latency.clients().count() <= CLIENT_SERIES_MAX + 12 * 8);
+    assert_eq!(latency.take_folded(), [folded, 0]);
+    assert!(folded > 0);
+    assert_eq!(signals(&latency).iter().map(|(_, count)| count).sum::<u64>(), 12 * 64, "the totals have them all");
+    let all = |latency: &Latency| latency.clients().map(|(_, recent)| recent.sum().total()).sum::<u64>();
+    let before = all(&latency);
+    latency.forget_clients(&[3], &[]);
+    assert!(latency.clients().all(|(series, _)| series.sdk_version != 3));
+    assert_eq!(all(&latency), before, "they are others now");
+    latency.expire(Tick { second: 11 + 60, unix_ms: 0 });
+    assert_eq!(latency.clients().count(), 0);
+}
+
+#[test]
+fn the_hour_is_bounded_in_bytes_and_the_oldest_minute_goes_first() {
+    let mut latency = Latency::default();
+    // one series with every place of a histogram taken, which no real minute has: 136 KB a minute
+    let mut dense = histogram::<u32>();
+    (0..60_000_000).step_by(509).for_each(|value| dense.saturating_record(value));
+    (0..2_048).for_each(|value| dense.saturating_record(value));
+    let counts = Counts::of(&dense).clone();
+    let minutes = 60;
+    let series = HISTORY_BYTES_MAX / (counts.bytes() * minutes) + 2;
+    for minute in 0..minutes as u64 {
+        let tick = Tick { second: minute * 60, unix_ms: minute * 60_000 };
+        for op in 0..series {
+            let series = Series::Delivery { op: (op % OPS.len()) as u8, region: (op / OPS.len()) as u8 };
+            latency.series.entry(series).or_default().hour.add(tick, &counts);
+        }
+        latency.expire(tick);
+    }
+    let bytes: usize = latency.series().map(|(_, aggregate)| aggregate.hour.bytes()).sum();
+    assert!(bytes <= HISTORY_BYTES_MAX && bytes > HISTORY_BYTES_MAX / 2, "{bytes}");
+    let oldest: Vec<_> = latency.series().map(|(_, aggregate)| aggregate.hour.oldest()).collect();
+    assert!(oldest[0] > Some(0) && oldest.iter().all(|minute| *minute == oldest[0]), "{oldest:?}");
+}
+
+/// A client that says something else of itself with every join.
+#[test]
+fn a_new_sdk_version_with_every_join_makes_no_more_series() {
+    let started = Instant::now();
+    let telemetry = Telemetry::new(settings(started));
+    for second in 0..60_u64 {
+        let at = started + Duration::from_secs(second);
+        for number in 0..100 {
+            let client = crate::protocol::v1::ClientInfo {
+                sdk: "junk".to_owned(),
+                version: format!("{second}.{number}"),
+                device: String::new(),
+            };
+            let join = crate::protocol::v1::Join {
+                scenario: format!("s{number}"),
+                client: Some(client),
+                ..crate::protocol::v1::Join::default()
+            };
+            let origin = Origin { labels: telemetry.labels(&join), ..Origin::default() };
+            let event = Event::SignalEnded { signal: signal(OpKind::Join, at, MS), outcome: Outcome::Ok };
+            telemetry.observe_from(&event, &origin, at);
+        }
+        telemetry.drain(at, UNIX + Duration::from_secs(second));
+    }
+    let report = telemetry.latency_report(Duration::from_secs(60), None);
+    assert!(report.clients.len() <= 81, "{}", report.clients.len());
+    assert_eq!(report.clients.iter().map(|row| row.quantiles.count).sum::<u64>(), 6_000);
+    assert!(report.clients.iter().any(|row| row.sdk_version == "other"));
+    assert_eq!(report.rows.iter().find(|row| row.subject.op == "join").unwrap().quantiles.count, 6_000);
+}
+
+#[test]
+fn a_region_that_is_not_configured_is_other_and_none_is_the_routers_own() {
+    let telemetry = Telemetry::new(settings(Instant::now()));
+    let region = |said: &str| {
+        let join = crate::protocol::v1::Join { region: said.to_owned(), ..crate::protocol::v1::Join::default() };
+        telemetry.region(telemetry.labels(&join).region).to_owned()
+    };
+    assert_eq!(["", "sh", "sz", "nowhere", "other"].map(region), ["sh", "sh", "sz", "other", "other"]);
+    assert_eq!(telemetry.region(Labels::default().region), "other");
+}
