@@ -22,6 +22,7 @@ use crate::{
         listener::{self, LimitSettings, Listener, ListenerSettings, ProxyProtocol, TlsSettings},
         metronome::Metronome,
         ops::{Latch, Ops, OpsHandle, OpsSettings, State},
+        otlp::{Exporter, LogQueue},
         rpc,
         shard::Shards,
     },
@@ -60,6 +61,7 @@ pub struct Running {
     shards: Shards,
     telemetry: Arc<Telemetry>,
     _metronome: Metronome,
+    exporter: Option<Exporter>,
     connections: TaskTracker,
     /// Ends the accept loop: no new connections.
     accepting: CancellationToken,
@@ -69,17 +71,19 @@ pub struct Running {
 }
 
 impl Running {
-    /// Takes the addresses and starts everything on the current runtime.
+    /// Takes the addresses and starts everything on the current runtime. Lines in the queue go to the collector.
     ///
     /// # Errors
     /// Names what could not be had: a port, a key, a certificate.
-    pub fn start(config: &Config) -> Result<Self> {
+    pub fn start(config: &Config, lines: Option<LogQueue>) -> Result<Self> {
         let files = listener::raise_file_limit();
         if let Ok(limit) = files {
             tracing::debug!(target: "signalbox", soft = limit.soft, "open files");
         }
         let workers = workers(config);
-        let telemetry = Arc::new(Telemetry::new(telemetry_settings(config)));
+        let settings = telemetry_settings(config);
+        let collector = config.otlp_settings(&settings.instance_id);
+        let telemetry = Arc::new(Telemetry::new(settings));
         let observed = telemetry.clone();
         let observe: listener::Observe = Arc::new(move |event| observed.observe(&event, Instant::now()));
         let authenticator = Authenticator::new(&config.auth_settings(), Arc::new(clock::unix_ms), observe.clone())?;
@@ -98,6 +102,7 @@ impl Running {
             .collect();
         let patience = config.signal.timeout_ms.duration();
         let shards = Shards::start(settings, config.limits.shard_inbox, patience, &telemetry);
+        let exporter = collector.map(|c| Exporter::start(&c, telemetry.clone(), lines)).transpose()?;
         let metronome = Metronome::start(telemetry.clone(), shards.clone()).context("cannot start the metronome")?;
         let connections = TaskTracker::new();
         let gateway = Gateway::new(
@@ -119,6 +124,7 @@ impl Running {
             shards,
             telemetry,
             _metronome: metronome,
+            exporter,
             connections,
             accepting: CancellationToken::new(),
             shutdown: CancellationToken::new(),
@@ -156,7 +162,8 @@ impl Running {
         self.ops.local_addr()
     }
 
-    /// Not ready, no new sessions, advice over the window, then the reconnect code for who is left.
+    /// Not ready, no new sessions, advice over the window, then the reconnect code for who is left; last, what waits
+    /// for the collector.
     pub async fn drain(&self) {
         self.advance(DrainPhase::Advising);
         self.shards.drain(self.drain_window).await;
@@ -172,6 +179,9 @@ impl Running {
         // closed sessions still say goodbye to their clients
         tokio::time::timeout(CLOSING_MAX, self.connections.wait()).await.ok();
         self.advance(DrainPhase::Drained);
+        if let Some(exporter) = &self.exporter {
+            exporter.finish().await;
+        }
     }
 
     fn advance(&self, phase: DrainPhase) {
@@ -193,7 +203,14 @@ const CLOSING_MAX: Duration = Duration::from_secs(2);
 /// How often certificate files are looked at.
 const TLS_POLL: Duration = Duration::from_secs(5);
 
+/// Where log lines wait for the collector, when they are to go there.
+pub fn log_queue(config: &Config) -> Option<LogQueue> {
+    let otlp = &config.telemetry.otlp;
+    (otlp.endpoint.is_some() && otlp.logs).then(|| LogQueue::new(otlp.logs_waiting))
+}
+
 fn telemetry_settings(config: &Config) -> telemetry::Settings {
+    let otlp = &config.telemetry.otlp;
     telemetry::Settings {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         instance_id: config
@@ -206,8 +223,8 @@ fn telemetry_settings(config: &Config) -> telemetry::Settings {
         region: config.server.region.clone(),
         regions: config.server.regions.clone(),
         measures: config.telemetry.measure,
-        traces_waiting_max: 0,
-        head_rate: 0.0,
+        traces_waiting_max: if otlp.endpoint.is_some() { otlp.traces_waiting } else { 0 },
+        head_rate: f64::from(otlp.head_per_million) / 1e6,
         started: Instant::now(),
         started_unix: clock::since_epoch(),
     }

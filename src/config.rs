@@ -25,8 +25,8 @@ pub use mistake::{ConfigError, Mistake, Source};
 pub use settings::Slice;
 pub use show::{Row, example};
 pub use tree::{
-    ApiKey, Auth, Client, Config, Drain, Expiry, Ice, IceServer, Introspection, Jwks, Limits, Log, Oidc, Ops, Resume,
-    Role, Rooms, Server, Signal, Telemetry, Tls,
+    ApiKey, Auth, Client, Config, Drain, Expiry, Ice, IceServer, Introspection, Jwks, Limits, Log, Oidc, Ops, Otlp,
+    Resume, Role, Rooms, Server, Signal, Telemetry, Tls,
 };
 pub use values::{Millis, Seconds, Url};
 

@@ -256,6 +256,20 @@ pub enum Event {
         /// Keys now held; absent: the fetch failed and the old ones stay.
         keys: Option<usize>,
     },
+    /// Traces or log lines could not be handed to their collector.
+    ExportFailed {
+        /// `traces`, `logs`.
+        kind: &'static str,
+        /// What was in the way, in this router's words.
+        cause: String,
+        /// How many will not arrive.
+        lost: u64,
+    },
+    /// The collector takes them again.
+    ExportRecovered {
+        /// `traces`, `logs`.
+        kind: &'static str,
+    },
     /// A token could not be introspected for want of the endpoint.
     IntrospectionFailed,
     /// Certificates were taken up again, or could not be.

@@ -7,6 +7,7 @@ pub mod identity;
 pub mod listener;
 pub mod metronome;
 pub mod ops;
+pub mod otlp;
 pub mod outbound;
 pub mod rpc;
 pub mod shard;

@@ -20,6 +20,7 @@ pub mod catalog;
 mod clients;
 mod counts;
 mod drain;
+mod exports;
 pub mod exposition;
 mod handles;
 pub mod interval_log;

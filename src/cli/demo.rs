@@ -87,7 +87,7 @@ fn start_on(client: SocketAddr, ops: SocketAddr) -> Result<(Runtime, Running)> {
     let sources = config::Sources { flags, dev: true, ..config::Sources::default() };
     let config: Config = config::load(&sources)?.config;
     let runtime = app::runtime(&config)?;
-    let running = runtime.block_on(async { Running::start(&config) })?;
+    let running = runtime.block_on(async { Running::start(&config, None) })?;
     Ok((runtime, running))
 }
 

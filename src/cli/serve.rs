@@ -9,6 +9,7 @@ use super::{EXIT_USAGE, complain, say};
 use crate::{
     app::{self, Running},
     config::{self, Config},
+    io::otlp::LogQueue,
     telemetry::logs,
 };
 
@@ -47,12 +48,13 @@ pub(super) fn run(args: Args) -> Result<ExitCode> {
             return Ok(ExitCode::from(EXIT_USAGE));
         }
     };
-    logs::init(config.log.format, &config.log.level)?;
+    let lines = app::log_queue(&config);
+    logs::init(config.log.format, &config.log.level, lines.as_ref().map(LogQueue::layer))?;
     if args.dev {
         complain("DEV MODE: anyone who can reach this address can mint tokens with key `devkey`. Never expose it.");
     }
     let runtime = app::runtime(&config)?;
-    runtime.block_on(serve(config))?;
+    runtime.block_on(serve(config, lines))?;
     // tasks that are left hold nothing that matters after a drain
     runtime.shutdown_timeout(std::time::Duration::from_millis(200));
     Ok(ExitCode::SUCCESS)
@@ -72,10 +74,10 @@ fn load(args: &Args) -> Result<Config, config::ConfigError> {
     config::load(&sources).map(|loaded| loaded.config)
 }
 
-async fn serve(config: Config) -> Result<()> {
+async fn serve(config: Config, lines: Option<LogQueue>) -> Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
-    let running = Running::start(&config)?;
+    let running = Running::start(&config, lines)?;
     let client: Vec<_> = running.client_addrs().iter().map(SocketAddr::to_string).collect();
     say(&format!("listening client={} ops={}", client.join(","), running.ops_addr()));
     stop_signal(&mut terminate, &mut interrupt).await;

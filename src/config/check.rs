@@ -1,5 +1,7 @@
 //! What one key alone cannot tell: pairs, needs, and files that hold secrets.
 
+mod otlp;
+
 use std::{
     collections::BTreeMap,
     net::{IpAddr, SocketAddr},
@@ -31,6 +33,7 @@ pub(super) fn check(read: &mut Read, dev: bool) {
     check.auth(config);
     check.ice(config);
     check.client(config);
+    check.otlp(config);
 }
 
 struct Check<'a> {

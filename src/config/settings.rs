@@ -9,6 +9,7 @@ use crate::{
         self,
         settings::{IntrospectionSettings, JwksSettings, OidcSettings, RoleSettings, Secret},
     },
+    io::otlp,
     protocol::{self, v1},
     router,
 };
@@ -71,6 +72,24 @@ impl Config {
             seed: slice.seed,
             reconnect_url: self.drain.reconnect_url.clone(),
         }
+    }
+
+    /// Where traces and logs go; absent: nowhere. The process is named as in metrics.
+    pub fn otlp_settings(&self, instance_id: &str) -> Option<otlp::Settings> {
+        let otlp = &self.telemetry.otlp;
+        let split = |pair: &String| pair.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()));
+        otlp.endpoint.as_ref().map(|endpoint| otlp::Settings {
+            endpoint: endpoint.as_str().to_owned(),
+            ca_pem: otlp.ca.clone(),
+            authorization: otlp.authorization.clone(),
+            timeout: otlp.timeout_ms.duration(),
+            shutdown_timeout: otlp.shutdown_timeout_ms.duration(),
+            resource: otlp::ResourceSettings {
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+                instance_id: instance_id.to_owned(),
+                attributes: otlp.resource_attributes.iter().filter_map(split).collect(),
+            },
+        })
     }
 
     /// Whose tokens are accepted.

@@ -3,6 +3,7 @@
 mod example;
 mod layering;
 mod mistakes;
+mod otlp;
 mod secrets;
 mod settings;
 

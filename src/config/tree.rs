@@ -1,10 +1,12 @@
 //! The tree: every section and key, with its type, default, bounds and reason.
 
 mod auth;
+mod otlp;
 mod ports;
 mod rooms;
 
 pub use auth::{ApiKey, Auth, Expiry, Introspection, Jwks, Oidc, Role};
+pub use otlp::Otlp;
 pub use ports::{Client, Ops, Tls};
 pub use rooms::{Ice, IceServer, Limits, Rooms};
 
@@ -130,6 +132,10 @@ section! {
             /// Whether signals are stamped, and their latencies recorded.
             /// Off only to see what it costs: boards, alerts, traces and the list of slow signals are then empty.
             measure: bool = true, ();
+        }
+        sections {
+            /// Traces, and logs where asked for, for an OpenTelemetry collector.
+            otlp: Otlp;
         }
     }
 }

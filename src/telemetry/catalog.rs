@@ -307,6 +307,8 @@ catalog! {
         "Log lines that the collector took.";
     LOGS_LOST "signalbox_logs_lost_total" Counter Count Observers [LOST_REASON]
         "Log lines that did not reach the collector; standard error has them.";
+    EXPORT_FAILURES "signalbox_export_failures_total" Counter Count Observers [closed("kind", EXPORTS)]
+        "Batches of traces or log lines that the collector did not take, or not all of.";
     TRACEPARENTS_INVALID "signalbox_traceparents_invalid_total" Counter Count Observers []
         "Frames whose `traceparent` cannot be read; it counts as absent.";
     SCRAPES "signalbox_scrapes_total" Counter Count Observers [closed("format", FORMATS)]

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::{
     Telemetry,
     clients::CANDIDATES,
-    latency::{Latency, Tick, counts_for_the_promise},
+    latency::{Exemplar, Latency, Tick, counts_for_the_promise},
     nanos,
     recorder::{Interval, Series, SignalSeries},
 };
@@ -19,6 +19,8 @@ const ELECTION_SECONDS: u64 = 10;
 pub(super) struct Drained {
     pub(super) latency: Latency,
     pub(super) tick: Tick,
+    /// Of traces that the collector took since the last drain; no more than may be kept in that time.
+    pub(super) exemplars: Vec<(Series, Exemplar)>,
     /// An empty set for each thread, to be exchanged for the one it fills.
     spare: Vec<Interval>,
     /// Signals since the last election, by the place of their client's SDK version, and of its scenario.
@@ -31,6 +33,7 @@ impl Default for Drained {
         Self {
             latency: Latency::default(),
             tick: Tick { second: 0, unix_ms: 0 },
+            exemplars: Vec::new(),
             spare: Vec::new(),
             seen: Box::new([[0; CANDIDATES]; 2]),
             elected: 0,
@@ -56,6 +59,9 @@ impl Telemetry {
                 interval.reset();
                 drained.spare.push(interval);
             }
+        }
+        for (series, exemplar) in drained.exemplars.drain(..) {
+            drained.latency.exemplify(series, exemplar);
         }
         drained.latency.expire(tick);
         self.metrics.folded(drained.latency.take_folded());

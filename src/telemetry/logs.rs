@@ -60,25 +60,29 @@ pub enum LogError {
     },
 }
 
+/// Where lines go.
+pub type Output = Box<dyn Layer<Registry> + Send + Sync>;
+
 /// Starts logging to standard error. `level` is `info`, `debug` …, or a list such as `warn,signalbox=debug`.
-/// When logging has been started before in this process, that stays.
+/// Lines go to `beside` as well, at the same level. When logging has been started before in this process, that stays.
 ///
 /// # Errors
 /// When `level` is not a filter.
-pub fn init(format: Format, level: &str) -> Result<(), LogError> {
+pub fn init(format: Format, level: &str, beside: Option<Output>) -> Result<(), LogError> {
     let filter = filter(level)?;
     let pretty = match format {
         Format::Auto => stderr().is_terminal(),
         Format::Json => false,
         Format::Pretty => true,
     };
-    let lines: Box<dyn Layer<Registry> + Send + Sync> = if pretty {
+    let lines: Output = if pretty {
         Box::new(fmt::layer().with_writer(stderr).with_ansi(stderr().is_terminal()).with_target(false))
     } else {
         Box::new(json_layer(stderr))
     };
     // already started: the first one stays
-    tracing_subscriber::registry().with(lines).with(filter).with(libraries_capped()).try_init().ok();
+    let outputs: Vec<Output> = beside.into_iter().chain([lines]).collect();
+    tracing_subscriber::registry().with(outputs).with(filter).with(libraries_capped()).try_init().ok();
     Ok(())
 }
 
@@ -159,14 +163,14 @@ mod tests {
 
     #[test]
     fn starting_twice_is_no_mistake() {
-        assert_eq!(init(Format::Json, "off"), Ok(()));
-        assert_eq!(init(Format::Pretty, "off"), Ok(()));
+        assert_eq!(init(Format::Json, "off", None), Ok(()));
+        assert_eq!(init(Format::Pretty, "off", None), Ok(()));
     }
 
     #[test]
     fn a_wrong_level_or_format_is_named_with_what_is_allowed() {
         for level in ["", "loud", "info,loud", "signalbox=loud", "info,"] {
-            let error = init(Format::Json, level).unwrap_err().to_string();
+            let error = init(Format::Json, level, None).unwrap_err().to_string();
             assert!(error.contains("one of off, error, warn"), "{error}");
         }
         assert!("xml".parse::<Format>().unwrap_err().to_string().contains("auto, json, pretty"));

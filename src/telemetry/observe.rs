@@ -28,6 +28,7 @@ pub(super) struct QuietLines {
     /// By code.
     sheds: [Quiet; Code::ALL.len()],
     keys: [Quiet; catalog::KEY_SOURCES.len()],
+    exports: [Quiet; catalog::EXPORTS.len()],
     introspection: Quiet,
     admin_refused: Quiet,
     /// By op.
@@ -39,6 +40,7 @@ impl Default for QuietLines {
         Self {
             sheds: std::array::from_fn(|_| Quiet::default()),
             keys: std::array::from_fn(|_| Quiet::default()),
+            exports: std::array::from_fn(|_| Quiet::default()),
             introspection: Quiet::default(),
             admin_refused: Quiet::default(),
             slow: std::array::from_fn(|_| Quiet::default()),
@@ -105,6 +107,8 @@ impl Telemetry {
             }
             Event::DrainAdvanced { phase } => self.drain_advanced(*phase),
             Event::KeysRefreshed { source, keys } => self.keys_refreshed(source, *keys, at),
+            Event::ExportFailed { kind, cause, lost } => self.export_failed(kind, cause, *lost, at),
+            Event::ExportRecovered { kind } => info!(target: "signalbox", kind, "the collector takes them again"),
             Event::IntrospectionFailed => self.introspection_failed(at),
             Event::CertificatesReloaded { ok } => self.certificates_reloaded(*ok),
         }
@@ -124,6 +128,9 @@ impl Telemetry {
         }
         for (quiet, source) in self.quiet.keys.iter().zip(catalog::KEY_SOURCES) {
             told(quiet, "keys not refreshed", source);
+        }
+        for (quiet, kind) in self.quiet.exports.iter().zip(catalog::EXPORTS) {
+            told(quiet, "not exported", kind);
         }
         told(&self.quiet.introspection, "token not introspected", "");
         told(&self.quiet.admin_refused, "admin call refused", "");
@@ -199,6 +206,16 @@ impl Telemetry {
         let quiet = &self.quiet.keys[known.unwrap_or(catalog::KEY_SOURCES.len() - 1)];
         if let Some(held_back) = quiet.admit(self.milliseconds(at)) {
             warn!(target: "signalbox", source, held_back, "keys not refreshed; the old ones stay in use");
+        }
+    }
+
+    /// How many were lost is counted where they are let go of.
+    fn export_failed(&self, kind: &str, cause: &str, lost: u64, at: Instant) {
+        self.metrics.export_failures.of(kind).increment(1);
+        let known = catalog::EXPORTS.iter().position(|known| *known == kind);
+        let quiet = &self.quiet.exports[known.unwrap_or(catalog::EXPORTS.len() - 1)];
+        if let Some(held_back) = quiet.admit(self.milliseconds(at)) {
+            warn!(target: "signalbox", kind, cause, lost, held_back, "not exported");
         }
     }
 

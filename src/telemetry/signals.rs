@@ -177,14 +177,14 @@ impl Telemetry {
         self.keeper.fetch(most)
     }
 
-    /// The collector took these: from now on exemplars may point at them.
+    /// The collector took these: from the next drain on, which has their latencies, exemplars may point at them.
     pub fn traces_exported(&self, traces: &[KeptTrace]) {
         self.metrics.traces_exported.increment(traces.len() as u64);
         let mut drained = self.drained();
         for KeptTrace { trace, span, case, series, .. } in traces {
             let at_unix_ms = (case.started + case.took).as_millis() as u64;
             let exemplar = super::latency::Exemplar { trace: *trace, span: *span, latency: case.took, at_unix_ms };
-            drained.latency.exemplify(*series, exemplar);
+            drained.exemplars.push((*series, exemplar));
         }
     }
 

@@ -1,3 +1,5 @@
+mod exports;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::Duration,
@@ -166,6 +168,12 @@ fn operations() -> Vec<(Event, Vec<(&'static str, f64)>)> {
             Event::KeysRefreshed { source: "oidc", keys: None },
             vec![("signalbox_keys_refreshed_total{source=\"oidc\",result=\"error\"}", 1.0)],
         ),
+        (
+            Event::ExportFailed { kind: "traces", cause: "Unavailable".to_owned(), lost: 3 },
+            vec![("signalbox_export_failures_total{kind=\"traces\"}", 1.0)],
+        ),
+        // for logs only: nothing is missing any more
+        (Event::ExportRecovered { kind: "traces" }, Vec::new()),
         (Event::IntrospectionFailed, vec![("signalbox_introspection_failures_total", 1.0)]),
         (Event::CertificatesReloaded { ok: true }, vec![("signalbox_certificates_reloaded_total{result=\"ok\"}", 1.0)]),
         (
@@ -199,6 +207,8 @@ fn kind(event: &Event) -> usize {
         Event::KeysRefreshed { .. } => 14,
         Event::IntrospectionFailed => 15,
         Event::CertificatesReloaded { .. } => 16,
+        Event::ExportFailed { .. } => 17,
+        Event::ExportRecovered { .. } => 18,
     }
 }
 
@@ -208,7 +218,7 @@ fn every_event_moves_its_own_series_and_no_other() {
     let telemetry = telemetry(started);
     let events = every_event();
     let kinds: BTreeSet<usize> = events.iter().map(|(event, _)| kind(event)).collect();
-    assert_eq!(kinds, (0..=16).collect());
+    assert_eq!(kinds, (0..=18).collect());
     for (event, expected) in events {
         let expected: BTreeMap<_, _> = expected.into_iter().map(|(series, by)| (series.to_owned(), by)).collect();
         assert_eq!(moved(&telemetry, &event, started), expected, "{event:?}");

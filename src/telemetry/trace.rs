@@ -8,6 +8,7 @@ use std::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
+    task::{Poll, Waker},
     time::Duration,
 };
 
@@ -95,6 +96,8 @@ pub struct KeptTrace {
 #[derive(Debug)]
 struct Kept {
     queue: VecDeque<KeptTrace>,
+    /// Whoever waits for half of the places to be taken.
+    waiting: Option<Waker>,
     budgets: [Budget; Reason::ALL.len()],
 }
 
@@ -118,7 +121,7 @@ pub(super) struct Keeper {
 impl Keeper {
     /// Keeps nothing when no trace may wait.
     pub(super) fn new(queue_max: usize, head_rate: f64) -> Self {
-        let kept = Kept { queue: VecDeque::new(), budgets: [Budget(BURST); Reason::ALL.len()] };
+        let kept = Kept { queue: VecDeque::new(), waiting: None, budgets: [Budget(BURST); Reason::ALL.len()] };
         Self {
             queue_max,
             head_rate,
@@ -172,7 +175,23 @@ impl Keeper {
 
     /// Takes what was admitted.
     pub(super) fn keep(&self, trace: KeptTrace) {
-        self.lock().queue.push_back(trace);
+        let mut kept = self.lock();
+        kept.queue.push_back(trace);
+        if kept.queue.len() >= self.queue_max.div_ceil(2)
+            && let Some(waiting) = kept.waiting.take()
+        {
+            waiting.wake();
+        }
+    }
+
+    /// Whether half of the places are taken; if not, that task is woken once they are.
+    pub(super) fn poll_half(&self, waiting: &Waker) -> Poll<()> {
+        let mut kept = self.lock();
+        if kept.queue.len() >= self.queue_max.div_ceil(2) {
+            return Poll::Ready(());
+        }
+        kept.waiting = Some(waiting.clone());
+        Poll::Pending
     }
 
     /// Up to so many of those that wait, oldest first.

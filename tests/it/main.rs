@@ -15,4 +15,5 @@ mod grants;
 mod harness;
 mod listeners;
 mod load;
+mod otlp;
 mod resume;

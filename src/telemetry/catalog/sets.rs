@@ -52,6 +52,8 @@ pub const QUANTILES: [f64; 5] = [0.5, 0.9, 0.99, 0.999, 0.9999];
 pub const KEPT: &[&str] = &["sampled", "error", "slow", "head"];
 /// Why something on its way to the collector was let go of, in the order of [`crate::telemetry::trace::Lost`].
 pub const LOST: &[&str] = &["budget", "queue_full", "refused", "unreachable", "shutdown"];
+/// What is exported.
+pub const EXPORTS: &[&str] = &["traces", "logs", OTHER];
 /// Which part of a recording's labels became `other` because too many histograms were in use.
 pub const FOLDED: &[&str] = &["client", "region"];
 /// Ways in which a scrape is answered.

@@ -5,7 +5,7 @@ use std::{collections::VecDeque, net::SocketAddr};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
-use http::{HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -31,11 +31,34 @@ impl Socket {
     }
 
     pub(crate) async fn connect_on(router: &Router, token: &str, tcp: TcpStream) -> Self {
+        Self::upgrade(router, token, tcp, &[]).await.0
+    }
+
+    /// Connected with these headers, and with those of the answer.
+    pub(crate) async fn connect_with(
+        router: &Router,
+        token: &str,
+        headers: &[(&'static str, &str)],
+    ) -> (Self, HeaderMap) {
+        let tcp = TcpStream::connect(router.client).await.unwrap();
+        Self::upgrade(router, token, tcp, headers).await
+    }
+
+    async fn upgrade(
+        router: &Router,
+        token: &str,
+        tcp: TcpStream,
+        headers: &[(&'static str, &str)],
+    ) -> (Self, HeaderMap) {
         let url = format!("ws://{}/v1/signal", router.client);
         let bearer = HeaderValue::from_str(&format!("Bearer {token}")).unwrap();
-        let builder = ClientBuilder::new().uri(&url).unwrap().add_header(header::AUTHORIZATION, bearer).unwrap();
-        let (stream, _) = within("the upgrade", builder.connect_on(tcp)).await.unwrap();
-        Self { stream, pushes: VecDeque::new(), last_id: 0 }
+        let mut builder = ClientBuilder::new().uri(&url).unwrap().add_header(header::AUTHORIZATION, bearer).unwrap();
+        for (name, value) in headers {
+            let value = HeaderValue::from_str(value).unwrap();
+            builder = builder.add_header(HeaderName::from_static(name), value).unwrap();
+        }
+        let (stream, answer) = within("the upgrade", builder.connect_on(tcp)).await.unwrap();
+        (Self { stream, pushes: VecDeque::new(), last_id: 0 }, answer.headers().clone())
     }
 
     /// Connected and in the room, with the reply to the join.
