@@ -25,15 +25,21 @@ pub mod interval_log;
 mod latency;
 pub mod logs;
 pub mod observe;
+mod process;
 mod quiet;
 mod recorder;
+pub mod runtime;
 mod signals;
 pub mod slow;
+mod stalls;
 pub mod trace;
 pub mod views;
 
-pub use self::counts::{Counts, LATENCY_MAX};
 use self::{clients::Busiest, drain::Drained, recorder::Recorder};
+pub use self::{
+    counts::{Counts, LATENCY_MAX},
+    process::Process,
+};
 use crate::{event::Labels, protocol::v1};
 
 /// What telemetry needs to know at start.
@@ -74,21 +80,6 @@ pub struct Population {
     pub participants: u64,
 }
 
-/// The process' own figures, as the system tells them at a scrape.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Process {
-    /// CPU time, user and system.
-    pub cpu_seconds: f64,
-    /// Resident memory.
-    pub resident_bytes: u64,
-    /// Open file descriptors.
-    pub open_fds: u64,
-    /// File descriptors that may be open.
-    pub max_fds: u64,
-    /// Unix time of its start.
-    pub start_seconds: f64,
-}
-
 /// The metrics of one router, and the one place that decides what an event becomes.
 pub struct Telemetry {
     recorder: PrometheusRecorder,
@@ -109,6 +100,8 @@ pub struct Telemetry {
     sessions: AtomicU64,
     rooms: AtomicU64,
     participants: AtomicU64,
+    /// How long stalled workers were away that have come back, nanoseconds.
+    stalled_ns: AtomicU64,
 }
 
 impl fmt::Debug for Telemetry {
@@ -147,6 +140,7 @@ impl Telemetry {
             sessions: AtomicU64::new(0),
             rooms: AtomicU64::new(0),
             participants: AtomicU64::new(0),
+            stalled_ns: AtomicU64::new(0),
         }
     }
 
@@ -210,8 +204,10 @@ impl Telemetry {
     /// Everything, as Prometheus text 0.0.4. Takes a millisecond or so: not for a worker thread.
     pub fn render(&self, process: Option<&Process>) -> String {
         let mut text = self.recorder.handle().render();
-        if let Some(process) = process {
-            write_process(&mut text, process);
+        for (metric, value) in self.figures(process) {
+            let catalog::Metric { name, kind, help, .. } = metric;
+            writeln!(text, "# HELP {name} {help}\n# TYPE {name} {}\n{name} {value}\n", kind.name())
+                .expect("a string takes every write");
         }
         text
     }
@@ -225,22 +221,6 @@ fn told_apart(own: String, others: Vec<String>) -> Vec<String> {
 
 fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
-}
-
-/// The recorder's counters hold whole numbers only, and these figures are the system's to count: written as they are.
-fn write_process(text: &mut String, process: &Process) {
-    let figures = [
-        (catalog::PROCESS_CPU, process.cpu_seconds),
-        (catalog::PROCESS_RESIDENT, process.resident_bytes as f64),
-        (catalog::PROCESS_OPEN_FDS, process.open_fds as f64),
-        (catalog::PROCESS_MAX_FDS, process.max_fds as f64),
-        (catalog::PROCESS_START, process.start_seconds),
-    ];
-    for (metric, value) in figures {
-        let catalog::Metric { name, kind, help, .. } = metric;
-        writeln!(text, "# HELP {name} {help}\n# TYPE {name} {}\n{name} {value}\n", kind.name())
-            .expect("a string takes every write");
-    }
 }
 
 #[cfg(test)]
