@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context, Result};
 use axum::Router;
-use tokio::runtime::Runtime;
+use tokio::runtime::{Handle, Runtime};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
@@ -24,23 +24,23 @@ use crate::{
         ops::{Latch, Ops, OpsHandle, OpsSettings, State},
         rpc,
         shard::Shards,
+        workers::{Watchdog, Workers},
     },
     protocol::Code,
     session::ResumeTokens,
     telemetry::{self, Telemetry},
 };
 
-/// The runtime of the workers: as many threads as shards.
+/// The runtime of the workers, as many threads as shards, and who they are.
 ///
 /// # Errors
 /// When the system gives no threads.
-pub fn runtime(config: &Config) -> Result<Runtime> {
-    tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(workers(config))
-        .thread_name("worker")
-        .enable_all()
-        .build()
-        .context("cannot start the worker threads")
+pub fn runtime(config: &Config) -> Result<(Runtime, Workers)> {
+    let watched = Workers::default();
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.worker_threads(workers(config)).thread_name("worker").enable_all();
+    let runtime = watched.attach(&mut builder).build().context("cannot start the worker threads")?;
+    Ok((runtime, watched))
 }
 
 /// Worker threads, and so shards: `server.workers`, or the cores.
@@ -60,6 +60,7 @@ pub struct Running {
     shards: Shards,
     telemetry: Arc<Telemetry>,
     _metronome: Metronome,
+    _watchdog: Option<Watchdog>,
     connections: TaskTracker,
     /// Ends the accept loop: no new connections.
     accepting: CancellationToken,
@@ -69,11 +70,11 @@ pub struct Running {
 }
 
 impl Running {
-    /// Takes the addresses and starts everything on the current runtime.
+    /// Takes the addresses and starts everything on the current runtime, whose workers these are.
     ///
     /// # Errors
     /// Names what could not be had: a port, a key, a certificate.
-    pub fn start(config: &Config) -> Result<Self> {
+    pub fn start(config: &Config, watched: &Workers) -> Result<Self> {
         let files = listener::raise_file_limit();
         if let Ok(limit) = files {
             tracing::debug!(target: "signalbox", soft = limit.soft, "open files");
@@ -91,14 +92,17 @@ impl Running {
         let listener = Listener::bind(listener_settings(config, limits.clone(), observe.clone()))?;
         let client_addrs = listener.local_addrs();
         let state = Arc::new(State::new(Instant::now()));
-        let ops = Ops::start(ops_settings(config, observe), telemetry.clone(), state.clone())?;
+        let ops = Ops::start(ops_settings(config, observe.clone()), telemetry.clone(), state.clone())?;
         let resume_secret = resume_secret(config);
         let settings = (0..workers)
             .map(|_| config.router_settings(Slice { seed: random_seed(), count: workers }, &resume_secret))
             .collect();
         let patience = config.signal.timeout_ms.duration();
         let shards = Shards::start(settings, config.limits.shard_inbox, patience, &telemetry);
-        let metronome = Metronome::start(telemetry.clone(), shards.clone()).context("cannot start the metronome")?;
+        let measured = Handle::current().metrics();
+        let metronome =
+            Metronome::start(telemetry.clone(), shards.clone(), measured).context("cannot start the metronome")?;
+        let watchdog = watchdog(config, watched, observe.clone())?;
         let connections = TaskTracker::new();
         let gateway = Gateway::new(
             gateway_settings(config),
@@ -119,6 +123,7 @@ impl Running {
             shards,
             telemetry,
             _metronome: metronome,
+            _watchdog: watchdog,
             connections,
             accepting: CancellationToken::new(),
             shutdown: CancellationToken::new(),
@@ -192,6 +197,16 @@ const CLOSING_MAX: Duration = Duration::from_secs(2);
 
 /// How often certificate files are looked at.
 const TLS_POLL: Duration = Duration::from_secs(5);
+
+/// Unless it is switched off.
+fn watchdog(config: &Config, watched: &Workers, observe: listener::Observe) -> Result<Option<Watchdog>> {
+    let bound = config.telemetry.stall_ms.duration();
+    if bound.is_zero() {
+        return Ok(None);
+    }
+    let started = Watchdog::start(watched.clone(), Handle::current().metrics(), bound, observe);
+    started.map(Some).context("cannot start the watchdog")
+}
 
 fn telemetry_settings(config: &Config) -> telemetry::Settings {
     telemetry::Settings {

@@ -10,3 +10,5 @@ pub mod ops;
 pub mod outbound;
 pub mod rpc;
 pub mod shard;
+mod ticking;
+pub mod workers;
