@@ -14,4 +14,6 @@ mod grants;
 mod harness;
 mod listeners;
 mod load;
+mod ops;
 mod resume;
+mod secrets;
