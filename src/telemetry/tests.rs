@@ -1,3 +1,5 @@
+mod process;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::Duration,
@@ -107,7 +109,8 @@ fn moved(telemetry: &Telemetry, event: &Event, at: Instant) -> BTreeMap<String, 
             let was = before.get(&series).copied().unwrap_or(0.0);
             (series, value - was)
         })
-        .filter(|(_, by)| *by != 0.0)
+        // of whatever repeats
+        .filter(|(series, by)| *by != 0.0 && series != "signalbox_log_lines_held_back_total")
         .collect()
 }
 
@@ -196,14 +199,17 @@ fn operations() -> Vec<(Event, Vec<(&'static str, f64)>)> {
             ],
         ),
         (
-            Event::KeysRefreshed { source: "jwks", keys: Some(2) },
+            Event::KeysRefreshed { source: "jwks", keys: Ok(2) },
             vec![("signalbox_keys_refreshed_total{source=\"jwks\",result=\"ok\"}", 1.0)],
         ),
         (
-            Event::KeysRefreshed { source: "oidc", keys: None },
+            Event::KeysRefreshed { source: "oidc", keys: Err("away".to_owned()) },
             vec![("signalbox_keys_refreshed_total{source=\"oidc\",result=\"error\"}", 1.0)],
         ),
-        (Event::IntrospectionFailed, vec![("signalbox_introspection_failures_total", 1.0)]),
+        (
+            Event::IntrospectionFailed { fault: "away".to_owned() },
+            vec![("signalbox_introspection_failures_total", 1.0)],
+        ),
         (Event::CertificatesReloaded { ok: true }, vec![("signalbox_certificates_reloaded_total{result=\"ok\"}", 1.0)]),
         (
             Event::CertificatesReloaded { ok: false },
@@ -213,7 +219,7 @@ fn operations() -> Vec<(Event, Vec<(&'static str, f64)>)> {
 }
 
 fn every_event() -> Vec<(Event, Vec<(&'static str, f64)>)> {
-    [signals_and_connections(), sessions_and_rooms(), operations()].concat()
+    [signals_and_connections(), sessions_and_rooms(), operations(), process::events()].concat()
 }
 
 /// A number for each kind of event. A new one does not compile until it is here, and fails below until it is above.
@@ -234,8 +240,12 @@ fn kind(event: &Event) -> usize {
         Event::AdminCalled { .. } => 12,
         Event::DrainAdvanced { .. } => 13,
         Event::KeysRefreshed { .. } => 14,
-        Event::IntrospectionFailed => 15,
+        Event::IntrospectionFailed { .. } => 15,
         Event::CertificatesReloaded { .. } => 16,
+        Event::AcceptFailed { .. } => 17,
+        Event::WorkerStalled { .. } => 18,
+        Event::WorkerReturned { .. } => 19,
+        Event::LogLevelChanged { .. } => 20,
     }
 }
 
@@ -245,7 +255,7 @@ fn every_event_moves_its_own_series_and_no_other() {
     let telemetry = telemetry(started);
     let events = every_event();
     let kinds: BTreeSet<usize> = events.iter().map(|(event, _)| kind(event)).collect();
-    assert_eq!(kinds, (0..=16).collect());
+    assert_eq!(kinds, (0..=20).collect());
     for (event, expected) in events {
         let expected: BTreeMap<_, _> = expected.into_iter().map(|(series, by)| (series.to_owned(), by)).collect();
         assert_eq!(moved(&telemetry, &event, started), expected, "{event:?}");

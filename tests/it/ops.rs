@@ -64,7 +64,10 @@ async fn a_refusals_line_carries_the_address_and_the_trace_that_the_client_named
         let headers = [("X-Trace-ID", named)];
         assert_eq!(get_with(router.client, "/v1/signal/validate?access_token=x", &headers).await.status, 401);
         // the second is of another kind, so that it is written and not held back
-        assert_eq!(get_with(router.client, "/v1/signal/validate?access_token=x&room=a&room=b", &headers).await.status, 400);
+        assert_eq!(
+            get_with(router.client, "/v1/signal/validate?access_token=x&room=a&room=b", &headers).await.status,
+            400
+        );
     }
     eventually("the lines", || router.stderr().lines().filter(|line| line.contains("\"shed\"")).count() == 2).await;
     for line in router.stderr().lines().filter(|line| line.contains("\"shed\"")) {
