@@ -342,8 +342,8 @@ catalog! {
         "Times that a worker found nothing to do and slept.";
     #[cfg(tokio_unstable)] RUNTIME_LOCAL_QUEUE "signalbox_runtime_worker_local_queue_depth" Gauge Count Runtime [WORKER]
         "Tasks that wait in a worker's own queue.";
-    #[cfg(tokio_unstable)] RUNTIME_STEALS "signalbox_runtime_worker_steals_total" Counter Count Runtime [WORKER]
-        "Tasks that a worker took from the queues of others.";
+    #[cfg(tokio_unstable)] RUNTIME_STEALS "signalbox_runtime_steals_total" Counter Count Runtime []
+        "Tasks that workers took from each other's queues.";
     #[cfg(tokio_unstable)] RUNTIME_POLLS "signalbox_runtime_polls_total" Counter Count Runtime [closed("up_to", POLL_SECONDS)]
         "Polls of tasks that took up to that many seconds, and longer than the next smaller value.";
     #[cfg(tokio_unstable)] RUNTIME_BLOCKING_THREADS "signalbox_runtime_blocking_threads" Gauge Count Runtime []

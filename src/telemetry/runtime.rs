@@ -33,15 +33,14 @@ pub struct Worker {
     /// Tasks in its own queue.
     #[cfg(tokio_unstable)]
     pub local_queue_depth: usize,
-    /// Tasks that it took from the queues of others, since its start.
-    #[cfg(tokio_unstable)]
-    pub steals: u64,
 }
 
 /// See [`Runtime::unstable`].
 #[cfg(tokio_unstable)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Unstable {
+    /// Tasks that workers took from each other's queues, since the start.
+    pub steals: u64,
     /// Polls since the start, by how long they took: the places of [`catalog::POLL_SECONDS`].
     pub polls: [u64; catalog::POLL_SECONDS.len()],
     /// Threads beside the workers.
@@ -66,7 +65,7 @@ pub(super) struct RuntimeHandles {
 #[cfg(tokio_unstable)]
 struct UnstableHandles {
     local_queue_depth: Vec<Gauge>,
-    steals: Vec<Counter>,
+    steals: Counter,
     polls: Vec<Counter>,
     blocking_threads: Gauge,
     idle_blocking_threads: Gauge,
@@ -87,7 +86,7 @@ impl RuntimeHandles {
             #[cfg(tokio_unstable)]
             unstable: UnstableHandles {
                 local_queue_depth: levels(recorder, &catalog::RUNTIME_LOCAL_QUEUE, workers),
-                steals: counts(recorder, &catalog::RUNTIME_STEALS, workers),
+                steals: counter(recorder, &catalog::RUNTIME_STEALS, &[]),
                 polls: catalog::POLL_SECONDS
                     .iter()
                     .map(|edge| counter(recorder, &catalog::RUNTIME_POLLS, &[edge]))
@@ -129,10 +128,10 @@ impl Telemetry {
 #[cfg(tokio_unstable)]
 impl UnstableHandles {
     fn set(&self, now: &Runtime) {
-        for ((worker, depth), steals) in now.workers.iter().zip(&self.local_queue_depth).zip(&self.steals) {
+        for (worker, depth) in now.workers.iter().zip(&self.local_queue_depth) {
             depth.set(worker.local_queue_depth as f64);
-            steals.absolute(worker.steals);
         }
+        self.steals.absolute(now.unstable.steals);
         for (polls, counter) in now.unstable.polls.iter().zip(&self.polls) {
             counter.absolute(*polls);
         }

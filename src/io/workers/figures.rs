@@ -62,8 +62,6 @@ fn figures_of(metrics: &RuntimeMetrics, worker: usize, last: &mut Last, passed: 
         parks: metrics.worker_park_count(worker),
         #[cfg(tokio_unstable)]
         local_queue_depth: metrics.worker_local_queue_depth(worker),
-        #[cfg(tokio_unstable)]
-        steals: metrics.worker_steal_count(worker),
     }
 }
 
@@ -105,6 +103,7 @@ mod unstable {
 
     pub(super) fn read(metrics: &RuntimeMetrics) -> Unstable {
         Unstable {
+            steals: (0..metrics.num_workers()).map(|worker| metrics.worker_steal_count(worker)).sum(),
             polls: polls(metrics),
             blocking_threads: metrics.num_blocking_threads(),
             idle_blocking_threads: metrics.num_idle_blocking_threads(),
