@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context, Result};
 use axum::Router;
-use tokio::runtime::Runtime;
+use tokio::runtime::{Handle, Runtime};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
@@ -25,23 +25,23 @@ use crate::{
         otlp::{Exporter, LogQueue},
         rpc,
         shard::Shards,
+        workers::{Watchdog, Workers},
     },
     protocol::Code,
     session::ResumeTokens,
     telemetry::{self, Telemetry},
 };
 
-/// The runtime of the workers: as many threads as shards.
+/// The runtime of the workers, as many threads as shards, and who they are.
 ///
 /// # Errors
 /// When the system gives no threads.
-pub fn runtime(config: &Config) -> Result<Runtime> {
-    tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(workers(config))
-        .thread_name("worker")
-        .enable_all()
-        .build()
-        .context("cannot start the worker threads")
+pub fn runtime(config: &Config) -> Result<(Runtime, Workers)> {
+    let watched = Workers::default();
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.worker_threads(workers(config)).thread_name("worker").enable_all();
+    let runtime = watched.attach(&mut builder).build().context("cannot start the worker threads")?;
+    Ok((runtime, watched))
 }
 
 /// Worker threads, and so shards: `server.workers`, or the cores.
@@ -62,6 +62,7 @@ pub struct Running {
     telemetry: Arc<Telemetry>,
     _metronome: Metronome,
     exporter: Option<Exporter>,
+    _watchdog: Option<Watchdog>,
     connections: TaskTracker,
     /// Ends the accept loop: no new connections.
     accepting: CancellationToken,
@@ -71,11 +72,12 @@ pub struct Running {
 }
 
 impl Running {
-    /// Takes the addresses and starts everything on the current runtime. Lines in the queue go to the collector.
+    /// Takes the addresses and starts everything on the current runtime, whose workers these are. Lines in the queue go
+    /// to the collector.
     ///
     /// # Errors
     /// Names what could not be had: a port, a key, a certificate.
-    pub fn start(config: &Config, lines: Option<LogQueue>) -> Result<Self> {
+    pub fn start(config: &Config, watched: &Workers, lines: Option<LogQueue>) -> Result<Self> {
         let files = listener::raise_file_limit();
         if let Ok(limit) = files {
             tracing::debug!(target: "signalbox", soft = limit.soft, "open files");
@@ -95,7 +97,7 @@ impl Running {
         let listener = Listener::bind(listener_settings(config, limits.clone(), observe.clone()))?;
         let client_addrs = listener.local_addrs();
         let state = Arc::new(State::new(Instant::now()));
-        let ops = Ops::start(ops_settings(config, observe), telemetry.clone(), state.clone())?;
+        let ops = Ops::start(ops_settings(config, observe.clone()), telemetry.clone(), state.clone())?;
         let resume_secret = resume_secret(config);
         let settings = (0..workers)
             .map(|_| config.router_settings(Slice { seed: random_seed(), count: workers }, &resume_secret))
@@ -103,7 +105,10 @@ impl Running {
         let patience = config.signal.timeout_ms.duration();
         let shards = Shards::start(settings, config.limits.shard_inbox, patience, &telemetry);
         let exporter = collector.map(|c| Exporter::start(&c, telemetry.clone(), lines)).transpose()?;
-        let metronome = Metronome::start(telemetry.clone(), shards.clone()).context("cannot start the metronome")?;
+        let measured = Handle::current().metrics();
+        let metronome =
+            Metronome::start(telemetry.clone(), shards.clone(), measured).context("cannot start the metronome")?;
+        let watchdog = watchdog(config, watched, observe.clone())?;
         let connections = TaskTracker::new();
         let gateway = Gateway::new(
             gateway_settings(config),
@@ -125,6 +130,7 @@ impl Running {
             telemetry,
             _metronome: metronome,
             exporter,
+            _watchdog: watchdog,
             connections,
             accepting: CancellationToken::new(),
             shutdown: CancellationToken::new(),
@@ -207,6 +213,16 @@ const TLS_POLL: Duration = Duration::from_secs(5);
 pub fn log_queue(config: &Config) -> Option<LogQueue> {
     let otlp = &config.telemetry.otlp;
     (otlp.endpoint.is_some() && otlp.logs).then(|| LogQueue::new(otlp.logs_waiting))
+}
+
+/// Unless it is switched off.
+fn watchdog(config: &Config, watched: &Workers, observe: listener::Observe) -> Result<Option<Watchdog>> {
+    let bound = config.telemetry.stall_ms.duration();
+    if bound.is_zero() {
+        return Ok(None);
+    }
+    let started = Watchdog::start(watched.clone(), Handle::current().metrics(), bound, observe);
+    started.map(Some).context("cannot start the watchdog")
 }
 
 fn telemetry_settings(config: &Config) -> telemetry::Settings {

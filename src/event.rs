@@ -5,7 +5,10 @@
 mod timeline;
 mod trace;
 
-use std::{net::IpAddr, time::Instant};
+use std::{
+    net::IpAddr,
+    time::{Duration, Instant},
+};
 
 pub use self::{
     timeline::{Stage, Timeline},
@@ -134,6 +137,19 @@ pub struct Delivery {
     pub handled_after_us: u32,
 }
 
+/// Where a thread is, as far as the system tells; absent: it does not.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Whereabouts {
+    /// `running` (or waiting for a CPU), `sleeping`, `waiting for a disk` …
+    pub state: Option<&'static str>,
+    /// The kernel's function that it sleeps in.
+    pub waits_in: Option<String>,
+    /// The number of the system call that it is in, as the architecture counts them.
+    pub syscall: Option<u64>,
+    /// The kernel's functions that it is in, innermost first; only the privileged are told.
+    pub kernel_stack: Option<String>,
+}
+
 /// Which part of a drain the router is in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DrainPhase {
@@ -253,8 +269,8 @@ pub enum Event {
     KeysRefreshed {
         /// `jwks`, `oidc`.
         source: &'static str,
-        /// Keys now held; absent: the fetch failed and the old ones stay.
-        keys: Option<usize>,
+        /// Keys now held, or why the fetch failed; the old ones then stay.
+        keys: Result<usize, String>,
     },
     /// Traces or log lines could not be handed to their collector.
     ExportFailed {
@@ -271,10 +287,45 @@ pub enum Event {
         kind: &'static str,
     },
     /// A token could not be introspected for want of the endpoint.
-    IntrospectionFailed,
+    IntrospectionFailed {
+        /// Why; says nothing of what was asked.
+        fault: String,
+    },
+    /// The system did not hand over a connection that waited to be accepted: files or memory are short.
+    AcceptFailed {
+        /// What the system said.
+        error: String,
+    },
     /// Certificates were taken up again, or could not be.
     CertificatesReloaded {
         /// Whether the new ones are in force.
         ok: bool,
+    },
+    /// A worker thread has not come back from a task for longer than is allowed. Told once a stall.
+    WorkerStalled {
+        /// Its number in the runtime.
+        worker: usize,
+        /// Its thread, as the system numbers it.
+        tid: Option<u32>,
+        /// How long it has been away so far.
+        stalled_for: Duration,
+        /// Where it is.
+        place: Box<Whereabouts>,
+    },
+    /// A worker thread that was stalled has come back, or has ended.
+    WorkerReturned {
+        /// Its number in the runtime.
+        worker: usize,
+        /// Its thread, as the system numbers it.
+        tid: Option<u32>,
+        /// How long it was away in all.
+        stalled_for: Duration,
+    },
+    /// What is logged was changed while running.
+    LogLevelChanged {
+        /// What was logged before.
+        from: String,
+        /// What is logged now.
+        to: String,
     },
 }

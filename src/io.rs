@@ -11,3 +11,5 @@ pub mod otlp;
 pub mod outbound;
 pub mod rpc;
 pub mod shard;
+mod ticking;
+pub mod workers;

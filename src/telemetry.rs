@@ -27,15 +27,21 @@ pub mod interval_log;
 mod latency;
 pub mod logs;
 pub mod observe;
+mod process;
 mod quiet;
 mod recorder;
+pub mod runtime;
 mod signals;
 pub mod slow;
+mod stalls;
 pub mod trace;
 pub mod views;
 
-pub use self::counts::{Counts, LATENCY_MAX};
 use self::{clients::Busiest, counts::nanos, drain::Drained, recorder::Recorder};
+pub use self::{
+    counts::{Counts, LATENCY_MAX},
+    process::Process,
+};
 use crate::{event::Labels, protocol::v1};
 
 /// What telemetry needs to know at start.
@@ -76,21 +82,6 @@ pub struct Population {
     pub participants: u64,
 }
 
-/// The process' own figures, as the system tells them at a scrape.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Process {
-    /// CPU time, user and system.
-    pub cpu_seconds: f64,
-    /// Resident memory.
-    pub resident_bytes: u64,
-    /// Open file descriptors.
-    pub open_fds: u64,
-    /// File descriptors that may be open.
-    pub max_fds: u64,
-    /// Unix time of its start.
-    pub start_seconds: f64,
-}
-
 /// The metrics of one router, and the one place that decides what an event becomes.
 pub struct Telemetry {
     recorder: PrometheusRecorder,
@@ -113,6 +104,8 @@ pub struct Telemetry {
     sessions: AtomicU64,
     rooms: AtomicU64,
     participants: AtomicU64,
+    /// How long stalled workers were away that have come back, nanoseconds.
+    stalled_ns: AtomicU64,
 }
 
 impl fmt::Debug for Telemetry {
@@ -152,6 +145,7 @@ impl Telemetry {
             sessions: AtomicU64::new(0),
             rooms: AtomicU64::new(0),
             participants: AtomicU64::new(0),
+            stalled_ns: AtomicU64::new(0),
         }
     }
 

@@ -86,8 +86,8 @@ fn start_on(client: SocketAddr, ops: SocketAddr) -> Result<(Runtime, Running)> {
     // the demo is the same everywhere: neither a file nor the environment has a say
     let sources = config::Sources { flags, dev: true, ..config::Sources::default() };
     let config: Config = config::load(&sources)?.config;
-    let runtime = app::runtime(&config)?;
-    let running = runtime.block_on(async { Running::start(&config, None) })?;
+    let (runtime, workers) = app::runtime(&config)?;
+    let running = runtime.block_on(async { Running::start(&config, &workers, None) })?;
     Ok((runtime, running))
 }
 

@@ -9,7 +9,7 @@ use super::{EXIT_USAGE, complain, say};
 use crate::{
     app::{self, Running},
     config::{self, Config},
-    io::otlp::LogQueue,
+    io::{otlp::LogQueue, workers::Workers},
     telemetry::logs,
 };
 
@@ -53,8 +53,8 @@ pub(super) fn run(args: Args) -> Result<ExitCode> {
     if args.dev {
         complain("DEV MODE: anyone who can reach this address can mint tokens with key `devkey`. Never expose it.");
     }
-    let runtime = app::runtime(&config)?;
-    runtime.block_on(serve(config, lines))?;
+    let (runtime, workers) = app::runtime(&config)?;
+    runtime.block_on(serve(config, workers, lines))?;
     // tasks that are left hold nothing that matters after a drain
     runtime.shutdown_timeout(std::time::Duration::from_millis(200));
     Ok(ExitCode::SUCCESS)
@@ -74,10 +74,10 @@ fn load(args: &Args) -> Result<Config, config::ConfigError> {
     config::load(&sources).map(|loaded| loaded.config)
 }
 
-async fn serve(config: Config, lines: Option<LogQueue>) -> Result<()> {
+async fn serve(config: Config, workers: Workers, lines: Option<LogQueue>) -> Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
-    let running = Running::start(&config, lines)?;
+    let running = Running::start(&config, &workers, lines)?;
     let client: Vec<_> = running.client_addrs().iter().map(SocketAddr::to_string).collect();
     say(&format!("listening client={} ops={}", client.join(","), running.ops_addr()));
     stop_signal(&mut terminate, &mut interrupt).await;

@@ -20,6 +20,8 @@ use crate::auth::{self, KeySet, settings::Secret};
 
 /// Longest file with a secret or a public key.
 const SECRET_FILE_BYTES_MAX: u64 = 64 * 1024;
+/// The watchdog looks every 50 ms: what is shorter than two looks it cannot tell from being looked at twice.
+const STALL_MS_MIN: u64 = 100;
 /// What to do when nobody's token could be accepted.
 const NO_KEY: &str = "no token could be accepted: set [auth.keys.NAME] secret_file (or secret, or public_key_file), \
     auth.jwks.url, auth.oidc.issuer or auth.introspection.url; to try things out, `serve --dev`";
@@ -34,6 +36,7 @@ pub(super) fn check(read: &mut Read, dev: bool) {
     check.ice(config);
     check.client(config);
     check.otlp(config);
+    check.telemetry(config);
 }
 
 struct Check<'a> {
@@ -196,6 +199,14 @@ impl Check<'_> {
             if server.username.is_empty() != server.credential.is_none() {
                 self.mistake(&join(&at, "username"), "", "set both username and credential, or none");
             }
+        }
+    }
+
+    fn telemetry(&mut self, config: &Config) {
+        let stall = config.telemetry.stall_ms;
+        if (1..STALL_MS_MIN).contains(&stall.0) {
+            let problem = format!("allowed: 0 (nobody looks) or {STALL_MS_MIN} to 60000 milliseconds");
+            self.mistake("telemetry.stall_ms", stall.0.to_string(), problem);
         }
     }
 

@@ -132,6 +132,9 @@ section! {
             /// Whether signals are stamped, and their latencies recorded.
             /// Off only to see what it costs: boards, alerts, traces and the list of slow signals are then empty.
             measure: bool = true, ();
+            /// How long a worker thread may be away in one task before it counts as stalled; 0: nobody looks.
+            /// More than twice the promise of 80 ms: a fault, and not one slow moment. Less than 100 could not be told.
+            stall_ms: Millis = Millis(200), 0..=60_000;
         }
         sections {
             /// Traces, and logs where asked for, for an OpenTelemetry collector.

@@ -25,6 +25,7 @@ pub(crate) use inbound::{Inbound, leave_push};
 use ipnet::IpNet;
 pub use serve::{ConnectionInfo, serve};
 use tokio_util::task::TaskTracker;
+use trace_id::new_span;
 pub(crate) use trace_id::trace_id;
 
 use super::{
@@ -34,7 +35,7 @@ use super::{
     shard::Shards,
 };
 use crate::{
-    event::{DrainPhase, Event},
+    event::{DrainPhase, Event, Origin, TraceId},
     ids::ConnectionId,
     io::ops::State,
     protocol::{Code, Limits, Refusal},
@@ -173,8 +174,11 @@ impl Gateway {
         Ok(Place { gateway: self.clone(), key })
     }
 
-    fn shed(&self, refusal: &Refusal, peer_ip: Option<IpAddr>) {
-        self.observe(&Event::Shed { code: refusal.code, peer_ip });
+    /// `trace`: what the client called it, if it did.
+    fn shed(&self, refusal: &Refusal, peer_ip: IpAddr, trace: Option<TraceId>) {
+        let origin = Origin { trace: trace.map(|trace| (trace, new_span())), ..Origin::default() };
+        let event = Event::Shed { code: refusal.code, peer_ip: Some(peer_ip) };
+        self.telemetry.observe_from(&event, &origin, Instant::now());
     }
 }
 

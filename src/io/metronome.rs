@@ -4,12 +4,13 @@
 
 use std::{
     io,
-    sync::{Arc, mpsc},
-    thread,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
-use super::{clock, shard::Shards};
+use tokio::runtime::RuntimeMetrics;
+
+use super::{clock, shard::Shards, ticking::Ticking, workers::Figures};
 use crate::telemetry::Telemetry;
 
 const EVERY: Duration = Duration::from_secs(1);
@@ -17,8 +18,7 @@ const EVERY: Duration = Duration::from_secs(1);
 /// A metronome that beats; dropped, it ends.
 #[derive(Debug)]
 pub struct Metronome {
-    /// Nothing is sent: its end is the signal.
-    _alive: mpsc::Sender<std::convert::Infallible>,
+    _ticking: Ticking,
 }
 
 impl Metronome {
@@ -26,29 +26,20 @@ impl Metronome {
     ///
     /// # Errors
     /// When the system gives no thread.
-    pub fn start(telemetry: Arc<Telemetry>, shards: Shards) -> io::Result<Self> {
-        let (alive, ended) = mpsc::channel();
-        thread::Builder::new().name("metronome".to_owned()).spawn(move || {
-            let mut next = Instant::now() + EVERY;
-            while ended.recv_timeout(next.saturating_duration_since(Instant::now())).is_err_and(|e| e == TIMEOUT) {
-                beat(&telemetry, &shards);
-                // a beat that came late is not made up for
-                next = (next + EVERY).max(Instant::now());
-            }
-            beat(&telemetry, &shards);
-        })?;
-        Ok(Self { _alive: alive })
+    pub fn start(telemetry: Arc<Telemetry>, shards: Shards, runtime: RuntimeMetrics) -> io::Result<Self> {
+        let mut figures = Figures::new(runtime, Instant::now());
+        let ticking = Ticking::start("metronome", EVERY, move || beat(&telemetry, &shards, &mut figures))?;
+        Ok(Self { _ticking: ticking })
     }
 }
 
-const TIMEOUT: mpsc::RecvTimeoutError = mpsc::RecvTimeoutError::Timeout;
-
-fn beat(telemetry: &Telemetry, shards: &Shards) {
+fn beat(telemetry: &Telemetry, shards: &Shards, figures: &mut Figures) {
     telemetry.set_population(shards.counts());
     for (shard, depth) in shards.inbox_depths().enumerate() {
         telemetry.set_inbox_depth(shard, depth);
     }
     let begun = Instant::now();
+    telemetry.set_runtime(&figures.read(begun));
     telemetry.drain(begun, clock::since_epoch());
     telemetry.set_drain_took(begun.elapsed());
     telemetry.settle(begun);

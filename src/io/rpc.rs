@@ -25,6 +25,7 @@ use tonic::{
 use super::{
     gateway::{ConnectionInfo, Gateway, Inbound, Knock, leave_push, trace_id},
     outbound::{Batch, Mark, Outbound, Outgoing, Sent},
+    workers,
 };
 use crate::{
     event::Event,
@@ -100,7 +101,7 @@ impl StreamingService<Bytes> for Connect {
                 said_leave: false,
                 _gone: gone.clone().drop_guard(),
             };
-            gateway.observe(&Event::ConnectionOpened { transport: "grpc" });
+            gateway.observe_from(&Event::ConnectionOpened { transport: "grpc" }, inbound.outbound());
             gateway.clone().connections.spawn(read(gateway, inbound, frames, gone));
             let mut response = Response::new(pushes);
             let echoed = MetadataValue::try_from(trace.to_string()).expect("hexadecimal digits are a metadata value");
@@ -129,6 +130,7 @@ async fn read(gateway: Arc<Gateway>, mut inbound: Inbound, mut frames: Streaming
                 continue;
             }
         };
+        workers::step();
         match frame {
             Ok(Some(frame)) => {
                 if let Err(refusal) = inbound.receive(Encoding::Protobuf, &frame, Instant::now()).await {

@@ -18,6 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::{
     clock,
     outbound::{Attachment, Mark, Outbound, Seat, Unsent},
+    workers,
 };
 use crate::{
     event::{Delivery, Event, Outcome, Signal, Stage},
@@ -307,6 +308,7 @@ impl Shard {
 
     /// One input, all its outputs, and what these in turn bring about.
     fn turn(&mut self, input: Input) {
+        workers::step();
         self.handle(input);
         self.hand.cause = None;
         while let Some(connection) = self.overflowed.pop() {
@@ -341,7 +343,7 @@ impl Shard {
             Output::Fanout { to, frame } => self.fan_out(&to, &frame),
             Output::Send { to, frame, exempt, ends } => self.send(to, &frame, exempt, ends),
             Output::Ended(outcome) => self.end_unanswered(outcome, at),
-            Output::Observe(event) => self.telemetry.observe(&event, at),
+            Output::Observe(event) => self.observe(&event, at),
             Output::Wake(at) => self.wake = Some(self.wake.map_or(at, |earlier| earlier.min(at))),
             Output::Attach { connection, session, room, labels } => {
                 if let Some(outbound) = self.outbounds.get(&connection) {
@@ -365,6 +367,18 @@ impl Shard {
                     answer.send(reply).ok();
                 }
             }
+        }
+    }
+
+    /// The one event that names its connection is told with all that is known of it.
+    fn observe(&self, event: &Event, at: Instant) {
+        let opened = match event {
+            Event::SessionOpened { connection, .. } => self.outbounds.get(connection),
+            _ => None,
+        };
+        match opened {
+            Some(outbound) => self.telemetry.observe_from(event, &outbound.origin(), at),
+            None => self.telemetry.observe(event, at),
         }
     }
 

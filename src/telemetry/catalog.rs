@@ -204,13 +204,16 @@ const REASON: Label = closed("reason", CODES);
 const LOST_REASON: Label = closed("reason", LOST);
 const REGION: Label = Label { name: "region", values: Values::Configured { max: REGIONS_MAX } };
 const SHARD: Label = Label { name: "shard", values: Values::Numbered { max: SHARDS_MAX } };
+/// There are as many workers as shards.
+const WORKER: Label = Label { name: "worker", values: Values::Numbered { max: SHARDS_MAX } };
 const SDK_VERSION: Label = Label { name: "sdk_version", values: Values::Busiest { max: BUSIEST_MAX } };
 const SCENARIO: Label = Label { name: "scenario", values: Values::Busiest { max: BUSIEST_MAX } };
 const QUANTILE: Label = closed("q", QUANTILE_NAMES);
 
 macro_rules! catalog {
-    ($($constant:ident $name:literal $kind:ident $unit:ident $shown:ident [$($label:expr),*] $(at most $max:ident)? $help:literal;)*) => {
+    ($($(#[$only:meta])? $constant:ident $name:literal $kind:ident $unit:ident $shown:ident [$($label:expr),*] $(at most $max:ident)? $help:literal;)*) => {
         $(
+            $(#[$only])?
             #[doc = $help]
             pub const $constant: Metric = Metric {
                 name: $name,
@@ -224,7 +227,7 @@ macro_rules! catalog {
         )*
 
         /// Every metric, in the order of this file.
-        pub const ALL: &[Metric] = &[$($constant,)*];
+        pub const ALL: &[Metric] = &[$($(#[$only])? $constant,)*];
     };
 }
 
@@ -319,10 +322,46 @@ catalog! {
         "Always 1; the labels say what runs.";
     TARGET_INFO "target_info" Info Flag Debug [fixed("service_name"), fixed("service_version"), fixed("service_instance_id")]
         "The resource that traces and logs of this process carry.";
+    LOG_LEVEL_CHANGES "signalbox_log_level_changes_total" Counter Count Observers []
+        "Changes of what is logged, while running.";
+    LOG_LINES_HELD_BACK "signalbox_log_lines_held_back_total" Counter Count Observers []
+        "Repeated log lines that were not written; the next one of their kind says how many.";
+    WORKER_STALLS "signalbox_worker_stalls_total" Counter Count Runtime []
+        "Times that a worker thread did not come back from a task for telemetry.stall_ms.";
+    WORKER_STALLED "signalbox_worker_stalled_seconds_total" Counter Seconds Runtime []
+        "How long stalled worker threads were away, counted when they come back.";
+    WORKERS_STALLED "signalbox_workers_stalled" Gauge Count Runtime []
+        "Worker threads that are stalled now.";
+    RUNTIME_WORKERS "signalbox_runtime_workers" Gauge Count Runtime []
+        "Worker threads of the runtime.";
+    RUNTIME_TASKS "signalbox_runtime_alive_tasks" Gauge Count Runtime []
+        "Tasks that have begun and not ended.";
+    RUNTIME_QUEUE "signalbox_runtime_global_queue_depth" Gauge Count Runtime []
+        "Tasks that wait in the queue that all workers share.";
+    RUNTIME_BUSY "signalbox_runtime_worker_busy_ratio" Gauge Ratio Runtime [WORKER]
+        "The share of the last second that a worker ran tasks.";
+    RUNTIME_PARKS "signalbox_runtime_worker_parks_total" Counter Count Runtime [WORKER]
+        "Times that a worker found nothing to do and slept.";
+    #[cfg(tokio_unstable)] RUNTIME_LOCAL_QUEUE "signalbox_runtime_worker_local_queue_depth" Gauge Count Runtime [WORKER]
+        "Tasks that wait in a worker's own queue.";
+    #[cfg(tokio_unstable)] RUNTIME_STEALS "signalbox_runtime_steals_total" Counter Count Runtime []
+        "Tasks that workers took from each other's queues.";
+    #[cfg(tokio_unstable)] RUNTIME_POLLS "signalbox_runtime_polls_total" Counter Count Runtime [closed("up_to", POLL_SECONDS)]
+        "Polls of tasks that took up to that many seconds, and longer than the next smaller value.";
+    #[cfg(tokio_unstable)] RUNTIME_BLOCKING_THREADS "signalbox_runtime_blocking_threads" Gauge Count Runtime []
+        "Threads beside the workers, for what blocks.";
+    #[cfg(tokio_unstable)] RUNTIME_BLOCKING_IDLE "signalbox_runtime_idle_blocking_threads" Gauge Count Runtime []
+        "Of the threads for what blocks, those with nothing to do.";
+    #[cfg(tokio_unstable)] RUNTIME_BLOCKING_QUEUE "signalbox_runtime_blocking_queue_depth" Gauge Count Runtime []
+        "Closures that wait for a thread for what blocks.";
     PROCESS_CPU "process_cpu_seconds_total" Counter Seconds Runtime []
         "CPU time spent, user and system.";
     PROCESS_RESIDENT "process_resident_memory_bytes" Gauge Bytes Runtime []
         "Resident memory.";
+    PROCESS_VIRTUAL "process_virtual_memory_bytes" Gauge Bytes Runtime []
+        "Virtual memory.";
+    PROCESS_THREADS "process_threads" Gauge Count Runtime []
+        "Threads of the process.";
     PROCESS_OPEN_FDS "process_open_fds" Gauge Count Runtime []
         "Open file descriptors.";
     PROCESS_MAX_FDS "process_max_fds" Gauge Count Runtime []

@@ -46,7 +46,9 @@ impl Counts {
         Self::from_places(places.collect())
     }
 
-    fn from_places(places: Vec<(u32, u32)>) -> Self {
+    /// They are kept for an hour: without spare memory.
+    fn from_places(mut places: Vec<(u32, u32)>) -> Self {
+        places.shrink_to_fit();
         Self { total: places.iter().map(|(_, count)| u64::from(*count)).sum(), places }
     }
 
@@ -106,7 +108,6 @@ impl Counts {
                 merged.push((at, count));
             }
         }
-        merged.shrink_to_fit();
         *self = Self::from_places(merged);
     }
 

@@ -9,6 +9,7 @@ use metrics_exporter_prometheus::PrometheusRecorder;
 use super::{
     Settings,
     catalog::{self, Kind, Metric, Values},
+    runtime::RuntimeHandles,
 };
 
 const METADATA: Metadata<'static> = Metadata::new("signalbox", Level::INFO, None);
@@ -145,6 +146,11 @@ pub(super) struct Handles {
     pub(super) certificates: Row,
     pub(super) inbox_depth: Vec<Gauge>,
     pub(super) inbox_bound: Vec<Gauge>,
+    pub(super) log_level_changes: Counter,
+    pub(super) log_lines_held_back: Counter,
+    pub(super) worker_stalls: Counter,
+    pub(super) workers_stalled: Gauge,
+    pub(super) runtime: RuntimeHandles,
     pub(super) build_info: Gauge,
     pub(super) target_info: Gauge,
 }
@@ -198,6 +204,11 @@ impl Handles {
             certificates: row(catalog::CERTIFICATES_RELOADED),
             inbox_depth: by_shard(catalog::SHARD_INBOX_DEPTH),
             inbox_bound: by_shard(catalog::SHARD_INBOX_BOUND),
+            log_level_changes: one(catalog::LOG_LEVEL_CHANGES),
+            log_lines_held_back: one(catalog::LOG_LINES_HELD_BACK),
+            worker_stalls: one(catalog::WORKER_STALLS),
+            workers_stalled: level(catalog::WORKERS_STALLED),
+            runtime: RuntimeHandles::new(recorder, settings.shards),
             build_info: gauge(recorder, &catalog::BUILD_INFO, &[&settings.version]),
             target_info: gauge(
                 recorder,

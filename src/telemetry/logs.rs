@@ -4,8 +4,10 @@
 //! debug and trace (headers, addresses asked for) never appears: it could hold a token.
 
 use std::{
+    fmt::Debug,
     io::{IsTerminal as _, stderr},
     str::FromStr,
+    sync::{Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
 use tracing::level_filters::LevelFilter;
@@ -14,8 +16,15 @@ use tracing_subscriber::{
     filter::{Directive, Targets},
     fmt,
     layer::SubscriberExt as _,
+    reload,
     util::SubscriberInitExt as _,
 };
+
+/// Longest filter.
+const LEVEL_BYTES_MAX: usize = 1_024;
+
+/// What standard error is told, once logging has been started.
+static LEVEL: OnceLock<Level> = OnceLock::new();
 
 /// The shape of a line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -58,6 +67,12 @@ pub enum LogError {
         /// What is wrong with it.
         why: String,
     },
+    /// A filter that nobody would write.
+    #[error("the log level is longer than {LEVEL_BYTES_MAX} bytes")]
+    Long,
+    /// Nobody logs here.
+    #[error("this process does not log: nothing was started that could be changed")]
+    NotStarted,
 }
 
 /// Where lines go.
@@ -69,7 +84,7 @@ pub type Output = Box<dyn Layer<Registry> + Send + Sync>;
 /// # Errors
 /// When `level` is not a filter.
 pub fn init(format: Format, level: &str, beside: Option<Output>) -> Result<(), LogError> {
-    let filter = filter(level)?;
+    let (filter, level) = changeable(level)?;
     let pretty = match format {
         Format::Auto => stderr().is_terminal(),
         Format::Json => false,
@@ -82,8 +97,69 @@ pub fn init(format: Format, level: &str, beside: Option<Output>) -> Result<(), L
     };
     // already started: the first one stays
     let outputs: Vec<Output> = beside.into_iter().chain([lines]).collect();
-    tracing_subscriber::registry().with(outputs).with(filter).with(libraries_capped()).try_init().ok();
+    if tracing_subscriber::registry().with(outputs).with(filter).with(libraries_capped()).try_init().is_ok() {
+        LEVEL.set(level).ok();
+    }
     Ok(())
+}
+
+/// What is logged now; absent when logging was not started here.
+pub fn level() -> Option<String> {
+    Some(LEVEL.get()?.text().clone())
+}
+
+/// Logs something else from now on. `tell` is told what was logged before, at a moment when a line at `info` is
+/// written if there is one; answers the same.
+///
+/// # Errors
+/// When `level` is not a filter, or logging was not started here. Nothing has changed then.
+pub fn change_level(level: &str, tell: impl Fn(&str)) -> Result<String, LogError> {
+    LEVEL.get().ok_or(LogError::NotStarted)?.change(level, tell)
+}
+
+/// A filter that can be changed while it is in force.
+struct Level {
+    /// As it was given.
+    text: Mutex<String>,
+    /// The subscriber may be of any type.
+    apply: Box<dyn Fn(EnvFilter) -> Result<(), reload::Error> + Send + Sync>,
+}
+
+impl Debug for Level {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Level").field("text", &self.text).finish_non_exhaustive()
+    }
+}
+
+impl Level {
+    fn text(&self) -> MutexGuard<'_, String> {
+        // replaced as a whole
+        self.text.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn change(&self, level: &str, tell: impl Fn(&str)) -> Result<String, LogError> {
+        let level = level.trim();
+        let filter = filter(level)?;
+        // held until it is in force, so that two changes at once are one after the other in the log as well
+        let mut text = self.text();
+        // where the new level would swallow the line, it is written under the old one
+        let heard_before = tracing::enabled!(target: "signalbox", tracing::Level::INFO);
+        if heard_before {
+            tell(&text);
+        }
+        (self.apply)(filter).map_err(|_| LogError::NotStarted)?;
+        if !heard_before {
+            tell(&text);
+        }
+        Ok(std::mem::replace(&mut *text, level.to_owned()))
+    }
+}
+
+/// A filter for a subscriber, and the means to change it.
+fn changeable<S: tracing::Subscriber>(level: &str) -> Result<(reload::Layer<EnvFilter, S>, Level), LogError> {
+    let (layer, handle) = reload::Layer::new(filter(level)?);
+    let apply = Box::new(move |filter| handle.reload(filter));
+    Ok((layer, Level { text: Mutex::new(level.to_owned()), apply }))
 }
 
 /// A line as one flat JSON object.
@@ -104,6 +180,9 @@ pub fn check_level(level: &str) -> Result<(), LogError> {
 
 fn filter(level: &str) -> Result<EnvFilter, LogError> {
     let wrong = |why: String| LogError::Level { level: level.to_owned(), why };
+    if level.len() > LEVEL_BYTES_MAX {
+        return Err(LogError::Long);
+    }
     if level.trim().is_empty() {
         return Err(wrong("it is empty".to_owned()));
     }
@@ -121,8 +200,12 @@ fn filter(level: &str) -> Result<EnvFilter, LogError> {
     Ok(filter)
 }
 
+/// h2 is silenced further: it warns of frames that a client may send as often as it likes.
 fn libraries_capped() -> Targets {
-    Targets::new().with_target("signalbox", LevelFilter::TRACE).with_default(LevelFilter::INFO)
+    Targets::new()
+        .with_target("signalbox", LevelFilter::TRACE)
+        .with_target("h2", LevelFilter::ERROR)
+        .with_default(LevelFilter::INFO)
 }
 
 #[cfg(test)]
@@ -189,6 +272,64 @@ mod tests {
         assert_eq!(lines[0]["room"], "a \"room\"\nof two lines");
         assert_eq!(lines[0]["level"], "INFO");
         assert!(lines[0]["timestamp"].is_string());
+    }
+
+    /// Changes the level to each in turn and speaks under each; answers the lines' messages.
+    fn changed_to(first: &str, then: &[&str], speak: impl Fn()) -> Vec<String> {
+        let sink = Sink::default();
+        let writer = sink.clone();
+        let (filter, level) = changeable(first).unwrap();
+        let subscriber = tracing_subscriber::registry()
+            .with(json_layer(move || writer.clone()))
+            .with(filter)
+            .with(libraries_capped());
+        tracing::subscriber::with_default(subscriber, || {
+            speak();
+            for to in then {
+                level.change(to, |from| tracing::info!(target: "signalbox", from, "changed")).ok();
+                speak();
+            }
+        });
+        let text = String::from_utf8(sink.0.lock().unwrap().clone()).unwrap();
+        let line = |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap();
+        text.lines().map(|text| line(text)["message"].as_str().unwrap().to_owned()).collect()
+    }
+
+    fn speak() {
+        tracing::warn!(target: "signalbox", "warning");
+        tracing::debug!(target: "signalbox::io", "detail");
+        tracing::debug!(target: "hyper", "of a library");
+    }
+
+    #[test]
+    fn a_change_of_level_holds_at_once_and_is_told_where_it_is_heard() {
+        let lines = changed_to("info", &["debug", "off", "warn,signalbox=debug"], speak);
+        assert_eq!(
+            lines,
+            [
+                "warning", // info
+                "changed", "warning", "detail",  // debug
+                "changed", // told before off silences it
+                "changed", "warning", "detail", // told after it is heard again
+            ]
+        );
+    }
+
+    #[test]
+    fn a_wrong_level_changes_nothing_and_is_not_told() {
+        let long = "x".repeat(LEVEL_BYTES_MAX + 1);
+        assert_eq!(changed_to("info", &["loud", "", &long, "signalbox=loud"], speak), ["warning"; 5]);
+        let long = check_level(&long).unwrap_err();
+        assert_eq!((&long, long.to_string().contains("1024")), (&LogError::Long, true));
+    }
+
+    #[test]
+    fn what_a_client_can_make_h2_warn_of_is_not_written() {
+        let lines = capture("trace", || {
+            tracing::warn!(target: "h2::proto::ping_pong", "recv PING ack that we never sent");
+            tracing::error!(target: "h2::proto", "broken");
+        });
+        assert_eq!(lines.len(), 1, "{lines:?}");
     }
 
     #[test]

@@ -5,7 +5,11 @@
 
 use std::{net::IpAddr, time::Instant};
 
-use tracing::{debug, field::display, info, trace, warn};
+use tracing::{
+    debug,
+    field::{DisplayValue, display},
+    info, trace, warn,
+};
 
 use super::{
     Telemetry, catalog,
@@ -14,7 +18,7 @@ use super::{
 };
 use crate::{
     event::{DrainPhase, Event, Origin, Outcome, SpanId, TraceId},
-    ids::RoomId,
+    ids::{RoomId, SessionId},
     protocol::{Code, OpKind},
 };
 
@@ -30,7 +34,10 @@ pub(super) struct QuietLines {
     keys: [Quiet; catalog::KEY_SOURCES.len()],
     exports: [Quiet; catalog::EXPORTS.len()],
     introspection: Quiet,
+    accepts: Quiet,
     admin_refused: Quiet,
+    pub(super) stalled: Quiet,
+    pub(super) returned: Quiet,
     /// By op.
     slow: [Quiet; OpKind::ALL.len()],
 }
@@ -42,7 +49,10 @@ impl Default for QuietLines {
             keys: std::array::from_fn(|_| Quiet::default()),
             exports: std::array::from_fn(|_| Quiet::default()),
             introspection: Quiet::default(),
+            accepts: Quiet::default(),
             admin_refused: Quiet::default(),
+            stalled: Quiet::default(),
+            returned: Quiet::default(),
             slow: std::array::from_fn(|_| Quiet::default()),
         }
     }
@@ -63,7 +73,8 @@ impl Telemetry {
             Event::SessionOpened { session, identity, room, connection } => {
                 metrics.sessions_opened.increment(1);
                 let (session, identity, room) = (session.as_str(), identity.as_str(), room.as_str());
-                debug!(target: "signalbox", session, identity, room, connection = connection.0, "session opened");
+                let (connection, peer_ip) = (connection.0, origin.peer_ip.map(display));
+                debug!(target: "signalbox", session, identity, room, connection, peer_ip, trace_id = trace_id(origin), "session opened");
             }
             Event::SessionResumed { session, recovered } => {
                 metrics.resumes.at(usize::from(!recovered)).increment(1);
@@ -91,13 +102,11 @@ impl Telemetry {
             }
             Event::ConnectionOpened { transport } => {
                 metrics.connections.of(transport).increment(1);
-                trace!(target: "signalbox", transport, "connection opened");
+                let peer_ip = origin.peer_ip.map(display);
+                trace!(target: "signalbox", transport, peer_ip, trace_id = trace_id(origin), "connection opened");
             }
-            Event::ConnectionClosed { transport, reason } => {
-                metrics.connections_closed.of(transport, *reason as usize).increment(1);
-                trace!(target: "signalbox", transport, reason = reason.name(), "connection closed");
-            }
-            Event::Shed { code, peer_ip } => self.shed(*code, *peer_ip, at),
+            Event::ConnectionClosed { transport, reason } => self.connection_closed(transport, *reason, origin),
+            Event::Shed { code, peer_ip } => self.shed(*code, *peer_ip, origin, at),
             Event::AdminCalled { call, key, room, outcome: Outcome::Ok } => {
                 metrics.admin.of(call, OK).increment(1);
                 info!(target: "signalbox", call, key = key.as_str(), room = room.as_deref(), "admin call");
@@ -106,12 +115,32 @@ impl Telemetry {
                 self.admin_refused(call, key, outcome.code().unwrap_or(Code::Internal), at);
             }
             Event::DrainAdvanced { phase } => self.drain_advanced(*phase),
-            Event::KeysRefreshed { source, keys } => self.keys_refreshed(source, *keys, at),
+            Event::KeysRefreshed { source, keys } => self.keys_refreshed(source, keys, at),
             Event::ExportFailed { kind, cause, lost } => self.export_failed(kind, cause, *lost, at),
             Event::ExportRecovered { kind } => info!(target: "signalbox", kind, "the collector takes them again"),
-            Event::IntrospectionFailed => self.introspection_failed(at),
+            Event::IntrospectionFailed { fault } => self.introspection_failed(fault, at),
+            Event::AcceptFailed { error } => self.accept_failed(error, at),
             Event::CertificatesReloaded { ok } => self.certificates_reloaded(*ok),
+            Event::WorkerStalled { worker, tid, stalled_for, place } => {
+                self.worker_stalled((*worker, *tid), *stalled_for, place, at);
+            }
+            Event::WorkerReturned { worker, tid, stalled_for } => {
+                self.worker_returned((*worker, *tid), *stalled_for, at);
+            }
+            Event::LogLevelChanged { from, to } => {
+                metrics.log_level_changes.increment(1);
+                info!(target: "signalbox", from = from.as_str(), to = to.as_str(), "log level changed");
+            }
         }
+    }
+
+    /// Whether a line that repeats may be written at that moment, and how many were held back before it.
+    pub(super) fn admit(&self, quiet: &Quiet, at: Instant) -> Option<u64> {
+        let admitted = quiet.admit(self.milliseconds(at));
+        if admitted.is_none() {
+            self.metrics.log_lines_held_back.increment(1);
+        }
+        admitted
     }
 
     /// Tells what the last repeated lines held back, once their time has come; called about once a second.
@@ -133,7 +162,10 @@ impl Telemetry {
             told(quiet, "not exported", kind);
         }
         told(&self.quiet.introspection, "token not introspected", "");
+        told(&self.quiet.accepts, "connections not accepted", "");
         told(&self.quiet.admin_refused, "admin call refused", "");
+        told(&self.quiet.stalled, "worker stalled", "");
+        told(&self.quiet.returned, "worker returned", "");
         for (quiet, op) in self.quiet.slow.iter().zip(catalog::OPS) {
             told(quiet, "slow signal", op);
         }
@@ -164,7 +196,7 @@ impl Telemetry {
         let KeptTrace { reason: Reason::Slow, trace, span, case, .. } = kept else { return };
         let quiet = &self.quiet.slow[case.op as usize];
         let uptime = (case.started + case.took).saturating_sub(self.unix(self.started));
-        if let Some(held_back) = quiet.admit(uptime.as_millis() as u64) {
+        if let Some(held_back) = self.admit(quiet, self.started + uptime) {
             let (op, room, peer_ip) = (case.op.name(), case.room.as_deref(), case.peer_ip.map(display));
             let (trace_id, span_id, took_ms) = (display(trace), display(span), case.took.as_secs_f64() * 1e3);
             let delivery = case.delivery;
@@ -172,18 +204,25 @@ impl Telemetry {
         }
     }
 
-    fn shed(&self, code: Code, peer_ip: Option<IpAddr>, at: Instant) {
+    fn connection_closed(&self, transport: &str, reason: Code, origin: &Origin<'_>) {
+        self.metrics.connections_closed.of(transport, reason as usize).increment(1);
+        let (reason, peer_ip) = (reason.name(), origin.peer_ip.map(display));
+        let (room, session) = (origin.room.map(RoomId::as_str), origin.session.map(SessionId::as_str));
+        trace!(target: "signalbox", transport, reason, room, session, peer_ip, trace_id = trace_id(origin), "connection closed");
+    }
+
+    fn shed(&self, code: Code, peer_ip: Option<IpAddr>, origin: &Origin<'_>, at: Instant) {
         self.metrics.sheds.at(code as usize).increment(1);
-        if let Some(held_back) = self.quiet.sheds[code as usize].admit(self.milliseconds(at)) {
-            let peer_ip = peer_ip.map(tracing::field::display);
-            warn!(target: "signalbox", reason = code.name(), peer_ip, held_back, "shed");
+        if let Some(held_back) = self.admit(&self.quiet.sheds[code as usize], at) {
+            let peer_ip = peer_ip.map(display);
+            warn!(target: "signalbox", reason = code.name(), peer_ip, trace_id = trace_id(origin), held_back, "shed");
         }
     }
 
     /// A change that was made is always on record; a refusal, which anyone with a token can repeat, is not each time.
     fn admin_refused(&self, call: &str, key: &str, code: Code, at: Instant) {
         self.metrics.admin.of(call, ERROR).increment(1);
-        if let Some(held_back) = self.quiet.admin_refused.admit(self.milliseconds(at)) {
+        if let Some(held_back) = self.admit(&self.quiet.admin_refused, at) {
             warn!(target: "signalbox", call, key, code = code.name(), held_back, "admin call refused");
         }
     }
@@ -195,17 +234,17 @@ impl Telemetry {
         info!(target: "signalbox", phase = phase_name(phase), "drain advanced");
     }
 
-    fn keys_refreshed(&self, source: &str, keys: Option<usize>, at: Instant) {
-        let result = if keys.is_some() { OK } else { ERROR };
+    fn keys_refreshed(&self, source: &str, keys: &Result<usize, String>, at: Instant) {
+        let result = if keys.is_ok() { OK } else { ERROR };
         self.metrics.keys_refreshed.of(source, result).increment(1);
-        if let Some(keys) = keys {
-            debug!(target: "signalbox", source, keys, "keys refreshed");
-            return;
-        }
+        let fault = match keys {
+            Ok(keys) => return debug!(target: "signalbox", source, keys, "keys refreshed"),
+            Err(fault) => fault.as_str(),
+        };
         let known = catalog::KEY_SOURCES.iter().position(|known| *known == source);
         let quiet = &self.quiet.keys[known.unwrap_or(catalog::KEY_SOURCES.len() - 1)];
-        if let Some(held_back) = quiet.admit(self.milliseconds(at)) {
-            warn!(target: "signalbox", source, held_back, "keys not refreshed; the old ones stay in use");
+        if let Some(held_back) = self.admit(quiet, at) {
+            warn!(target: "signalbox", source, fault, held_back, "keys not refreshed; the old ones stay in use");
         }
     }
 
@@ -214,15 +253,23 @@ impl Telemetry {
         self.metrics.export_failures.of(kind).increment(1);
         let known = catalog::EXPORTS.iter().position(|known| *known == kind);
         let quiet = &self.quiet.exports[known.unwrap_or(catalog::EXPORTS.len() - 1)];
-        if let Some(held_back) = quiet.admit(self.milliseconds(at)) {
+        if let Some(held_back) = self.admit(quiet, at) {
             warn!(target: "signalbox", kind, cause, lost, held_back, "not exported");
         }
     }
 
-    fn introspection_failed(&self, at: Instant) {
+    fn introspection_failed(&self, fault: &str, at: Instant) {
         self.metrics.introspection_failures.increment(1);
-        if let Some(held_back) = self.quiet.introspection.admit(self.milliseconds(at)) {
-            warn!(target: "signalbox", held_back, "a token could not be introspected: the endpoint does not answer");
+        if let Some(held_back) = self.admit(&self.quiet.introspection, at) {
+            warn!(target: "signalbox", fault, held_back, "a token could not be introspected");
+        }
+    }
+
+    /// Counts as shed for want of room: whoever waited to be accepted waits on, or was turned away by the system.
+    fn accept_failed(&self, error: &str, at: Instant) {
+        self.metrics.sheds.at(Code::RouterFull as usize).increment(1);
+        if let Some(held_back) = self.admit(&self.quiet.accepts, at) {
+            warn!(target: "signalbox", error, held_back, "cannot accept connections");
         }
     }
 
@@ -235,6 +282,11 @@ impl Telemetry {
             warn!(target: "signalbox", "certificates not reloaded; the old ones stay in use");
         }
     }
+}
+
+/// For a line; the id that a client gave, or was given.
+fn trace_id(origin: &Origin<'_>) -> Option<DisplayValue<TraceId>> {
+    origin.trace.map(|(trace, _)| display(trace))
 }
 
 /// The metrics', logs' and ops port's word for a phase.

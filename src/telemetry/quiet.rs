@@ -17,10 +17,7 @@ pub(super) struct Quiet {
 impl Quiet {
     /// Whether a line may be written now; if so, how many were held back since the last one. If not, it is counted.
     pub(super) fn admit(&self, now_ms: u64) -> Option<u64> {
-        let next = self.next_ms.load(Relaxed);
-        // two at one time: the one that moves the mark writes, the other is counted
-        let moved = now_ms >= next && self.next_ms.compare_exchange(next, now_ms + EVERY_MS, Relaxed, Relaxed).is_ok();
-        if moved {
+        if self.moves_on(now_ms) {
             return Some(self.held.swap(0, Relaxed));
         }
         self.held.fetch_add(1, Relaxed);
@@ -29,10 +26,16 @@ impl Quiet {
 
     /// How many were held back since the last line, once it may be written; 0: nothing to tell.
     pub(super) fn settle(&self, now_ms: u64) -> u64 {
-        if self.held.load(Relaxed) == 0 || now_ms < self.next_ms.load(Relaxed) {
+        if self.held.load(Relaxed) == 0 || !self.moves_on(now_ms) {
             return 0;
         }
-        self.admit(now_ms).unwrap_or(0)
+        self.held.swap(0, Relaxed)
+    }
+
+    /// Whether it is time for a line, and nobody else has just taken it.
+    fn moves_on(&self, now_ms: u64) -> bool {
+        let next = self.next_ms.load(Relaxed);
+        now_ms >= next && self.next_ms.compare_exchange(next, now_ms + EVERY_MS, Relaxed, Relaxed).is_ok()
     }
 }
 

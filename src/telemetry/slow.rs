@@ -103,7 +103,7 @@ impl Slow {
             for delivery in [false, true] {
                 let kind = kind(op, delivery);
                 let mut slowest: Vec<_> = parts.iter().flat_map(|part| &part.slowest[kind]).cloned().collect();
-                slowest.sort_by(|a, b| b.case.took.cmp(&a.case.took));
+                slowest.sort_by_key(|kept| std::cmp::Reverse(kept.case.took));
                 slowest.truncate(KEPT_MAX);
                 listed.append(&mut slowest);
             }

@@ -1,15 +1,19 @@
 //! What the tests stand on: a router process, a client, tokens, and waiting with a patience.
 
 mod http;
+mod leaks;
 mod process;
 mod socket;
+mod stream;
 mod tokens;
 
 use std::time::Duration;
 
 pub(crate) use http::{Answer, ask, get, get_with};
+pub(crate) use leaks::{leaks, remember};
 pub(crate) use process::{Router, run_to_end};
 pub(crate) use socket::{Socket, raw_frame, upgrade_raw};
+pub(crate) use stream::Stream;
 pub(crate) use tokens::{Token, unix_now};
 
 /// How long anything may take before a test gives up. Generous: the machine may be busy with other tests.

@@ -15,5 +15,7 @@ mod grants;
 mod harness;
 mod listeners;
 mod load;
+mod ops;
 mod otlp;
 mod resume;
+mod secrets;

@@ -14,6 +14,7 @@ use tempfile::TempDir;
 
 use crate::harness::{Router, Socket, Token, eventually, get};
 
+#[allow(dead_code)] // the tests beside the code use the rest of it
 #[path = "../../src/io/otlp/tests/sink.rs"]
 mod sink;
 

@@ -148,6 +148,7 @@ fn pairs_and_needs_are_checked() {
         ("[[ice.servers]]\nusername = \"u\"\ncredential = \"c\"\n", "ice.servers.0.urls", "at least one"),
         ("[[ice.servers]]\nurls = \"turn:t.example\"\nusername = \"u\"\n", "ice.servers.0.username", "both"),
         ("[auth.introspection]\nclient_secret = \"s\"\n", "auth.introspection.client_id", "client_secret"),
+        ("[telemetry]\nstall_ms = 99\n", "telemetry.stall_ms", "0 (nobody looks) or 100 to 60000"),
     ];
     for (text, key, about) in cases {
         let error = with_file(text).unwrap_err();

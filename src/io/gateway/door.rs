@@ -5,7 +5,7 @@ use std::{net::IpAddr, sync::Arc};
 use http::{HeaderMap, header};
 use serde::Deserialize;
 
-use super::{ConnectionInfo, Gateway, Place};
+use super::{ConnectionInfo, Gateway, Place, trace_id::given};
 use crate::{
     auth::Grant,
     io::listener::{AddressPermit, client_ip, origin_allowed},
@@ -54,9 +54,10 @@ impl Gateway {
     /// Lets a client in, or says why not. Refusals are counted here.
     pub(crate) async fn admit(self: &Arc<Self>, knock: Knock<'_>) -> Result<Admission, Refusal> {
         let peer_ip = client_ip(knock.info.peer, knock.headers, &self.settings.trusted_proxies);
+        let headers = knock.headers;
         let admission = self.admit_from(knock, peer_ip).await;
         if let Err(refusal) = &admission {
-            self.shed(refusal, Some(peer_ip));
+            self.shed(refusal, peer_ip, given(headers));
         }
         admission
     }

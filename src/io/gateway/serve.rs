@@ -20,7 +20,10 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 use super::{Gateway, upgrade};
-use crate::io::listener::{Accepted, Permit};
+use crate::io::{
+    listener::{Accepted, Permit},
+    workers,
+};
 
 /// A transport connection, shared by what was made of it.
 #[derive(Debug)]
@@ -87,6 +90,7 @@ async fn answer(
     mut request: Request<Incoming>,
 ) -> Result<Response, Infallible> {
     let get = request.method() == Method::GET;
+    workers::step();
     Ok(match request.uri().path() {
         "/v1/signal" if get => upgrade::upgrade(gateway, info, request).await,
         "/v1/signal/validate" if get => upgrade::validate(gateway, info, request).await,

@@ -9,8 +9,12 @@ pub(crate) const TRACE_ID: HeaderName = HeaderName::from_static("x-trace-id");
 
 /// The request's trace id (32 hexadecimal digits, or a UUID); a new one when there is none or it is something else.
 pub(crate) fn trace_id(headers: &HeaderMap) -> TraceId {
-    let given = headers.get(TRACE_ID).and_then(|value| TraceId::parse(value.to_str().ok()?));
-    given.unwrap_or_else(new_trace)
+    given(headers).unwrap_or_else(new_trace)
+}
+
+/// The request's trace id, when it brought one that is one.
+pub(crate) fn given(headers: &HeaderMap) -> Option<TraceId> {
+    TraceId::parse(headers.get(TRACE_ID)?.to_str().ok()?)
 }
 
 /// As it is told to the client.

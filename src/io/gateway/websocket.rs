@@ -19,7 +19,10 @@ use tokio_websockets::{CloseCode, Config, Limits, Message, ServerBuilder, WebSoc
 use super::{Gateway, Inbound, inbound::leave_push, upgrade::Rewound};
 use crate::{
     event::Event,
-    io::outbound::{Batch, Outbound, Outgoing, Sent},
+    io::{
+        outbound::{Batch, Outbound, Outgoing, Sent},
+        workers,
+    },
     protocol::{Code, Encoding, Refusal, encode},
 };
 
@@ -49,7 +52,7 @@ struct Socket {
 
 /// Runs a connection until it ends, then tells its shard.
 pub(super) async fn run(gateway: &Gateway, stream: Rewound, mut inbound: Inbound) {
-    gateway.observe(&Event::ConnectionOpened { transport: "websocket" });
+    gateway.observe_from(&Event::ConnectionOpened { transport: "websocket" }, inbound.outbound());
     // a little above the limit, so that a frame just past it is answered by name; far past it the codec closes
     let largest = gateway.settings.limits.frame_bytes.saturating_mul(2);
     let stream = ServerBuilder::new()
@@ -90,6 +93,7 @@ impl Socket {
         tokio::pin!(timer);
         loop {
             let step = std::future::poll_fn(|cx| self.poll_step(cx, inbound, timer.as_mut())).await;
+            workers::step();
             match step {
                 Step::Received(message) => {
                     let received = Instant::now();

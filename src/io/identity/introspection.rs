@@ -1,10 +1,7 @@
 //! Asks the issuer of an opaque token what it means (RFC 7662), and remembers the answer for a while.
 
 use std::{
-    sync::{
-        Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -38,15 +35,12 @@ pub(super) struct Introspection {
     client: Client,
     in_flight: Semaphore,
     cache: Mutex<Cache>,
-    /// The last question got no answer; its reason is logged when this turns, not for every token.
-    failing: AtomicBool,
 }
 
 impl Introspection {
     pub(super) fn new(settings: IntrospectionSettings, outward: Outward) -> Self {
         Self {
             cache: Mutex::new(Cache::new(settings.cache_entries)),
-            failing: AtomicBool::new(false),
             in_flight: Semaphore::new(IN_FLIGHT_MAX),
             url: outward.introspection,
             client: outward.client,
@@ -66,10 +60,9 @@ impl Introspection {
         let verdict = match asked {
             Ok(Introspected::Active(grant)) => Ok(*grant),
             Ok(Introspected::Refused(refusal)) => Err(refusal),
-            Ok(Introspected::NotAnAnswer) => return Err(self.unavailable(Fault::Format, shared)),
-            Err(fault) => return Err(self.unavailable(fault, shared)),
+            Ok(Introspected::NotAnAnswer) => return Err(Self::unavailable(Fault::Format, shared)),
+            Err(fault) => return Err(Self::unavailable(fault, shared)),
         };
-        self.failing.store(false, Ordering::Relaxed);
         self.remember(hash, &verdict, (shared.clock)());
         verdict
     }
@@ -97,11 +90,8 @@ impl Introspection {
         self.cache().put(hash, verdict.clone(), until.min(ends), now);
     }
 
-    fn unavailable(&self, fault: Fault, shared: &Shared) -> Refusal {
-        if !self.failing.swap(true, Ordering::Relaxed) {
-            tracing::warn!(%fault, "tokens cannot be introspected");
-        }
-        (shared.observer)(Event::IntrospectionFailed);
+    fn unavailable(fault: Fault, shared: &Shared) -> Refusal {
+        (shared.observer)(Event::IntrospectionFailed { fault: fault.to_string() });
         Code::AuthUnavailable.refuse().retry_after_ms(RETRY_MS)
     }
 

@@ -130,14 +130,13 @@ impl KeySource {
         let keys = match self.fetch(shared).await {
             Ok(keys) => keys,
             Err(fault) => {
-                tracing::warn!(source = self.name, %fault, "keys not fetched");
-                (shared.observer)(Event::KeysRefreshed { source: self.name, keys: None });
+                (shared.observer)(Event::KeysRefreshed { source: self.name, keys: Err(fault.to_string()) });
                 return false;
             }
         };
         let count = keys.len();
         shared.keys.rcu(|live| live.with_provider_keys(self.name, keys.clone()));
-        (shared.observer)(Event::KeysRefreshed { source: self.name, keys: Some(count) });
+        (shared.observer)(Event::KeysRefreshed { source: self.name, keys: Ok(count) });
         true
     }
 

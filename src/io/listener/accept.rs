@@ -3,20 +3,20 @@
 //! What may take its time runs in a task of its own that ends before the connection's begins, so that neither a slow
 //! handshake holds others up nor a finished one is paid for in memory by the connection.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{future::poll_fn, io, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
 
 use ipnet::IpNet;
 use tokio::{
     net::{TcpListener, TcpStream},
     time::{sleep, timeout},
 };
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tokio_util::sync::CancellationToken;
 
 use super::{
     Accepted, ByteStream, HandshakePermit, Limits, Observe, Permit, ProxyProtocol, is_trusted, proxy, refusal::Refusals,
 };
-use crate::{event::Event, protocol::Code};
+use crate::{event::Event, io::workers, protocol::Code};
 
 /// After an accept that failed for want of files or memory; doubles up to the second.
 const BACK_OFF_MIN: Duration = Duration::from_millis(5);
@@ -62,8 +62,7 @@ where
             }
             Err(error) if is_of_one_connection(&error) => door.shed(Code::ConnectionLost, None),
             Err(error) => {
-                tracing::warn!(%error, "cannot accept connections");
-                door.shed(Code::RouterFull, None);
+                (door.observe)(Event::AcceptFailed { error: error.to_string() });
                 tokio::select! {
                     () = door.shutdown.cancelled() => return,
                     () = sleep(back_off) => {}
@@ -159,7 +158,7 @@ impl Door {
         let Entering { stream, peer, permit } = self.count_address(entering)?;
         let stream = match &self.tls {
             None => ByteStream::Tcp(stream),
-            Some(tls) => match tls.accept(stream).await {
+            Some(tls) => match shake_hands(tls, stream).await {
                 Ok(stream) => ByteStream::Tls(Box::new(stream)),
                 Err(error) => {
                     tracing::debug!(%error, peer_ip = %peer.ip(), "the TLS handshake failed");
@@ -195,6 +194,17 @@ impl Door {
         self.shed(refused, Some(socket));
         None
     }
+}
+
+/// The TLS handshake. Its signature is the longest that a worker computes in one go: many of them, one after the other,
+/// are work and no stall.
+async fn shake_hands(tls: &TlsAcceptor, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+    let mut accepting = tls.accept(stream);
+    poll_fn(|cx| {
+        workers::step();
+        Pin::new(&mut accepting).poll(cx)
+    })
+    .await
 }
 
 #[cfg(test)]

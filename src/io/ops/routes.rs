@@ -4,7 +4,8 @@ use std::{sync::Arc, time::Instant};
 
 use axum::{
     Json, Router,
-    extract::{DefaultBodyLimit, State},
+    body::Bytes,
+    extract::{DefaultBodyLimit, State, rejection::BytesRejection},
     middleware,
     response::{IntoResponse, Response},
     routing::get,
@@ -19,11 +20,12 @@ use super::{
     state::{self, Latch},
 };
 use crate::{
+    event::Event,
     protocol::Code,
-    telemetry::{Telemetry, observe::phase_name},
+    telemetry::{Telemetry, logs, observe::phase_name},
 };
 
-/// No handler reads a body; one that will is bounded.
+/// Of a request's body.
 const BODY_BYTES_MAX: usize = 64 * 1024;
 
 const INDEX: &str = concat!(
@@ -34,6 +36,7 @@ const INDEX: &str = concat!(
     /health/ready   200 while new sessions may be sent here, else 503, and why\n\
     /metrics        Prometheus text, OpenMetrics or protobuf, by Accept\n\
     /api/status     version, drain phase, uptime, who is there\n\
+    /api/log/level  what is logged; PUT changes it: info, debug, warn,signalbox=debug …\n\
     /debug/latency  quantiles by op, region, outcome and stage; ?window=5m&op=join&format=html|json|svg\n\
     /debug/latency.hlog  the last hour as an interval log of HdrHistogram; ?window=1h\n\
     /debug/slow     the slowest signals of the last hour, and where their time went; ?format=html|json\n"
@@ -61,6 +64,7 @@ pub(super) fn router(shared: Shared, guard: Guard) -> Router {
         .route("/health/ready", get(ready))
         .route("/metrics", get(metrics))
         .route("/api/status", get(status))
+        .route("/api/log/level", get(log_level).put(change_log_level))
         .route("/debug/latency", get(pages::latency))
         .route("/debug/latency.hlog", get(pages::latency_log))
         .route("/debug/slow", get(pages::slow))
@@ -90,6 +94,25 @@ async fn status(State(shared): State<Shared>) -> Response {
     report.insert("rooms".to_owned(), json!(here.rooms));
     report.insert("participants".to_owned(), json!(here.participants));
     ([(header::CACHE_CONTROL, "no-store")], Json(Value::Object(report))).into_response()
+}
+
+async fn log_level() -> Response {
+    ([(header::CACHE_CONTROL, "no-store")], Json(json!({ "level": logs::level() }))).into_response()
+}
+
+/// The body is the new level, as `log.level` has it.
+async fn change_log_level(State(shared): State<Shared>, body: Result<Bytes, BytesRejection>) -> Response {
+    let wrong = |why: &str| refusal(Code::BadRequest, why);
+    let Ok(body) = body else { return wrong("the body must be a log level, and is too long or broke off") };
+    let Ok(to) = std::str::from_utf8(&body).map(str::trim) else { return wrong("the log level is not text") };
+    let changed = |from: &str| {
+        let event = Event::LogLevelChanged { from: from.to_owned(), to: to.to_owned() };
+        shared.telemetry.observe(&event, Instant::now());
+    };
+    match logs::change_level(to, changed) {
+        Ok(from) => Json(json!({ "level": to, "was": from })).into_response(),
+        Err(error) => wrong(&error.to_string()),
+    }
 }
 
 fn health(state: &state::State) -> Map<String, Value> {

@@ -316,12 +316,34 @@ async fn a_web_page_may_read_and_change_nothing() {
 }
 
 #[tokio::test]
+async fn a_log_level_that_is_none_is_refused_with_what_is_allowed_and_changes_nothing() {
+    let routes = routes("127.0.0.1", None);
+    crate::telemetry::logs::init(crate::telemetry::logs::Format::Json, "off", None).unwrap();
+    let level = async || ask(&routes, Method::GET, "/api/log/level", &[]).await;
+    let before = level().await;
+    assert_eq!(before.0, StatusCode::OK);
+    for bad in [b"loud".to_vec(), Vec::new(), b"info,loud".to_vec(), vec![0xff], vec![b'x'; 2_000], vec![b'x'; 70_000]]
+    {
+        let request = Request::put("/api/log/level").body(Body::from(bad.clone())).unwrap();
+        let response = routes.clone().oneshot(request).await.unwrap();
+        assert_eq!(response.status(), StatusCode::BAD_REQUEST);
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        let body: Value = serde_json::from_slice(&body).unwrap();
+        let message = body["error"]["message"].as_str().unwrap();
+        let allowed = ["one of off, error, warn, info", "longer than 1024", "not text", "too long"];
+        assert!(allowed.iter().any(|part| message.contains(part)), "{message}");
+    }
+    assert_eq!(level().await, before);
+    assert_eq!(ask(&routes, Method::DELETE, "/api/log/level", &[]).await.0, StatusCode::METHOD_NOT_ALLOWED);
+}
+
+#[tokio::test]
 async fn the_index_lists_what_is_there_and_the_rest_is_not_found() {
     let routes = routes("127.0.0.1", None);
     let (_, index) = ask(&routes, Method::GET, "/", &[]).await;
     let listed: Vec<_> =
         index.lines().filter_map(|line| line.split(' ').next()).filter(|p| p.starts_with('/')).collect();
-    let pages = ["/health/live", "/health/ready", "/metrics", "/api/status"];
+    let pages = ["/health/live", "/health/ready", "/metrics", "/api/status", "/api/log/level"];
     assert_eq!(listed, [&pages[..], &["/debug/latency", "/debug/latency.hlog", "/debug/slow"]].concat());
     for path in listed {
         assert_ne!(ask(&routes, Method::GET, path, &[]).await.0, StatusCode::NOT_FOUND, "{path}");

@@ -74,6 +74,21 @@ pub const EDGES_US: [u32; 30] = [
     72_000, 76_032, 80_000, 84_032, 88_000, 92_032, 96_000, 104_000, 112_000, 128_000, 160_000, 256_000, 512_000,
     1_024_000, 4_096_000,
 ];
+/// Upper edges of how long polls take, in seconds: 2^14 ns, and four times as much each time, which are edges of the
+/// runtime's own histogram.
+#[cfg(tokio_unstable)]
+pub const POLL_SECONDS: &[&str] = &[
+    "0.000016384",
+    "0.000065536",
+    "0.000262144",
+    "0.001048576",
+    "0.004194304",
+    "0.016777216",
+    "0.067108864",
+    "0.268435456",
+    "1.073741824",
+    "+Inf",
+];
 /// Shards that are told apart; there are as many as worker threads.
 pub const SHARDS_MAX: usize = 256;
 

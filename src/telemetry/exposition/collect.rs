@@ -56,8 +56,11 @@ impl Telemetry {
     pub(super) fn families(&self, process: Option<&Process>) -> Vec<Family> {
         let mut collected = Collected(recorded(&self.recorder.handle().render_protobuf()));
         self.latencies(&mut collected);
-        if let Some(process) = process {
-            figures(&mut collected, process);
+        for (row, value) in self.figures(process) {
+            match row.kind {
+                Kind::Counter => collected.counter(&row, value),
+                Kind::Gauge | Kind::Info | Kind::Histogram => collected.gauge(&row, &[], value),
+            }
         }
         let created = timestamp(self.created_unix);
         let family = |row: &'static Row| {
@@ -140,15 +143,6 @@ fn recorded(mut bytes: &[u8]) -> BTreeMap<String, Vec<Metric>> {
 
 fn values(metric: &Metric) -> impl Iterator<Item = Option<&str>> {
     metric.label.iter().map(|label| label.value.as_deref())
-}
-
-/// The recorder's counters hold whole numbers only, and these figures are the system's to count.
-fn figures(into: &mut Collected, process: &Process) {
-    into.counter(&catalog::PROCESS_CPU, process.cpu_seconds);
-    into.gauge(&catalog::PROCESS_RESIDENT, &[], process.resident_bytes as f64);
-    into.gauge(&catalog::PROCESS_OPEN_FDS, &[], process.open_fds as f64);
-    into.gauge(&catalog::PROCESS_MAX_FDS, &[], process.max_fds as f64);
-    into.gauge(&catalog::PROCESS_START, &[], process.start_seconds);
 }
 
 fn family(row: &Row, metric: Vec<Metric>) -> MetricFamily {

@@ -22,8 +22,15 @@ use crate::{
 
 pub(in crate::telemetry) mod read;
 
-const PROCESS: Process =
-    Process { cpu_seconds: 1.5, resident_bytes: 4096, open_fds: 7, max_fds: 1024, start_seconds: 1_700_000_000.25 };
+const PROCESS: Process = Process {
+    cpu_seconds: 1.5,
+    resident_bytes: 4096,
+    virtual_bytes: 8192,
+    open_fds: 7,
+    max_fds: 1024,
+    threads: 5,
+    start_seconds: 1_700_000_000.25,
+};
 
 fn rendered(telemetry: &Telemetry, format: Format) -> Vec<u8> {
     telemetry.render(format, Some(&PROCESS))

@@ -120,7 +120,7 @@ fn the_hour_is_bounded_in_bytes_and_the_oldest_minute_goes_first() {
     let mut dense = histogram::<u32>();
     (0..60_000_000).step_by(509).for_each(|value| dense.saturating_record(value));
     (0..2_048).for_each(|value| dense.saturating_record(value));
-    let counts = Counts::of(&dense).clone();
+    let counts = Counts::of(&dense);
     let minutes = 60;
     let series = HISTORY_BYTES_MAX / (counts.bytes() * minutes) + 2;
     for minute in 0..minutes as u64 {

@@ -12,7 +12,7 @@ use std::{
 
 use tempfile::TempDir;
 
-use super::{PATIENCE, eventually};
+use super::{PATIENCE, eventually, leaks};
 
 /// A running router on free ports of loopback.
 pub(crate) struct Router {
@@ -28,11 +28,13 @@ impl Router {
         Self::dev_with(&[])
     }
 
-    /// The same with some keys set otherwise: `("limits.sessions", "1")`.
+    /// The same with some keys set otherwise: `("limits.sessions", "1")`. It logs all that it can, so that a secret in
+    /// any line is found at its end.
     pub(crate) fn dev_with(settings: &[(&str, &str)]) -> Self {
         let folder = TempDir::new().unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_signalbox"));
         command.args(["serve", "--dev", "--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0"]);
+        command.env("SIGNALBOX_LOG__LEVEL", "trace");
         for (key, value) in settings {
             command.env(format!("SIGNALBOX_{}", key.replace('.', "__").to_uppercase()), value);
         }
@@ -56,7 +58,12 @@ impl Router {
 
     /// Sends SIGTERM.
     pub(crate) fn terminate(&self) {
-        let kill = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
+        self.send_signal("TERM");
+    }
+
+    /// Sends a signal of that name.
+    pub(crate) fn send_signal(&self, name: &str) {
+        let kill = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status().unwrap();
         assert!(kill.success());
     }
 
@@ -80,9 +87,17 @@ impl Drop for Router {
     fn drop(&mut self) {
         self.child.kill().ok();
         self.child.wait().ok();
+        let log = self.stderr();
         if thread::panicking() {
-            eprintln!("--- the router's standard error\n{}", self.stderr());
+            let lines: Vec<_> = log.lines().collect();
+            eprintln!(
+                "--- the router's standard error, its end\n{}",
+                lines[lines.len().saturating_sub(200)..].join("\n")
+            );
+            return;
         }
+        let leaks = leaks(&log);
+        assert!(leaks.is_empty(), "secrets in {} lines of the router's log: {}", leaks.len(), leaks[0]);
     }
 }
 

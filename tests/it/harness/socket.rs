@@ -13,7 +13,7 @@ use tokio::{
 };
 use tokio_websockets::{ClientBuilder, Message, WebSocketStream};
 
-use super::{Router, Token, within};
+use super::{Router, Token, remember, within};
 
 /// A connected client.
 pub(crate) struct Socket {
@@ -144,10 +144,12 @@ impl Socket {
 
     async fn read(&mut self) -> Value {
         let message = self.message().await;
-        match message.as_text() {
-            Some(text) => serde_json::from_str(text).unwrap(),
-            None => panic!("no text frame: {message:?}"),
+        let Some(text) = message.as_text() else { panic!("no text frame: {message:?}") };
+        let frame: Value = serde_json::from_str(text).unwrap();
+        for reply in ["joined", "resumed"] {
+            frame[reply]["resume_token"].as_str().map(remember);
         }
+        frame
     }
 
     /// The next binary frame.

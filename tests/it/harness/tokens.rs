@@ -7,6 +7,8 @@ use hmac::{Hmac, Mac};
 use serde_json::{Value, json};
 use sha2::Sha256;
 
+use super::remember;
+
 const SECRET: &[u8] = b"secretsecretsecretsecretsecretsecret";
 
 /// A token on its way to being signed.
@@ -53,7 +55,9 @@ impl Token {
     pub(crate) fn sign_with(&self, secret: &[u8]) -> String {
         let content = self.content();
         let mac = Hmac::<Sha256>::new_from_slice(secret).unwrap().chain_update(&content);
-        format!("{content}.{}", URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes()))
+        let token = format!("{content}.{}", URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes()));
+        remember(&token);
+        token
     }
 
     /// With an empty signature.

@@ -99,11 +99,18 @@ async fn an_endpoint_that_fails_is_not_a_refusal_and_is_not_remembered() {
     let bench = Bench::new(&settings_for(&provider));
     let oversized = format!("{{\"active\":true,\"sub\":\"a\",\"x\":\"{}\"}}", "x".repeat(70 * 1024));
     let bad = [Answer::Status(401), Answer::Status(500), Answer::Text("<html>".to_owned()), Answer::Text(oversized)];
+    let faults = [
+        "status 401 Unauthorized, not 200",
+        "status 500 Internal Server Error, not 200",
+        "the answer is not of the expected format",
+        "the answer is longer than 65536 bytes",
+    ];
+    let failed: Vec<_> = faults.map(|fault| Event::IntrospectionFailed { fault: fault.to_owned() }).into();
     for (times, answer) in bad.into_iter().enumerate() {
         provider.set("/introspect", answer);
         let refusal = bench.authenticator.verify("opaque").await.unwrap_err();
         assert_eq!((refusal.code, refusal.retry_after_ms.is_some()), (Code::AuthUnavailable, true));
-        assert_eq!(bench.events(), vec![Event::IntrospectionFailed; times + 1]);
+        assert_eq!(bench.events(), failed[..=times]);
     }
     provider.set("/introspect", active(&json!({})));
     assert_eq!(bench.code("opaque").await, Ok(()));

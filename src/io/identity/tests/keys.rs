@@ -47,7 +47,7 @@ async fn a_key_set_is_fetched_for_its_first_token_and_kept() {
         assert_eq!((grant.key.as_str(), grant.identity.as_str()), ("jwks", "alice"));
     }
     assert_eq!(provider.asked(), 1);
-    assert_eq!(bench.events(), [Event::KeysRefreshed { source: "jwks", keys: Some(1) }]);
+    assert_eq!(bench.events(), [Event::KeysRefreshed { source: "jwks", keys: Ok(1) }]);
 }
 
 #[tokio::test]
@@ -85,6 +85,10 @@ async fn many_tokens_of_an_unknown_key_cause_one_fetch() {
     assert_eq!(provider.asked(), 1);
 }
 
+fn failed(source: &'static str, fault: &str) -> Event {
+    Event::KeysRefreshed { source, keys: Err(fault.to_owned()) }
+}
+
 #[tokio::test]
 async fn old_keys_stay_while_the_endpoint_is_away_or_talks_nonsense() {
     let (provider, signer) = (Provider::start().await, Signer::of(Algorithm::Es256));
@@ -92,11 +96,17 @@ async fn old_keys_stay_while_the_endpoint_is_away_or_talks_nonsense() {
     let bench = Bench::new(&with_jwks(&provider));
     assert_eq!(bench.code(&token(&signer, "k1")).await, Ok(()));
     let oversized = format!("{{\"keys\":[],\"x\":\"{}\"}}", "x".repeat(600 * 1024));
-    for bad in [Answer::Status(500), Answer::Status(302), Answer::Text("<html>".to_owned()), Answer::Text(oversized)] {
+    let bad = [
+        (Answer::Status(500), "status 500 Internal Server Error, not 200"),
+        (Answer::Status(302), "status 302 Found, not 200"),
+        (Answer::Text("<html>".to_owned()), "the answer is not of the expected format"),
+        (Answer::Text(oversized), "the answer is longer than 524288 bytes"),
+    ];
+    for (bad, fault) in bad {
         provider.set("/keys", bad);
         bench.pass(PAUSE);
         assert_eq!(bench.code(&token(&signer, "k2")).await, Err(Code::Unauthenticated));
-        assert_eq!(bench.events().last(), Some(&Event::KeysRefreshed { source: "jwks", keys: None }));
+        assert_eq!(bench.events().last(), Some(&failed("jwks", fault)));
         assert_eq!(bench.code(&token(&signer, "k1")).await, Ok(()));
     }
     provider.stop.cancel();
@@ -131,11 +141,12 @@ async fn keys_are_refreshed_in_the_background_until_shutdown() {
     until("a third fetch", || provider.asked() >= 3).await;
     let next = Signer::of(Algorithm::Es256);
     provider.serve_keys(&[("k2", &next), ("k3", &signer)]);
-    until("both keys", || bench.events().contains(&Event::KeysRefreshed { source: "jwks", keys: Some(2) })).await;
+    until("both keys", || bench.events().contains(&Event::KeysRefreshed { source: "jwks", keys: Ok(2) })).await;
     assert_eq!(bench.code(&token(&next, "k2")).await, Ok(()));
 
     provider.set("/keys", Answer::Status(503));
-    until("a failure", || bench.events().contains(&Event::KeysRefreshed { source: "jwks", keys: None })).await;
+    let failed = failed("jwks", "status 503 Service Unavailable, not 200");
+    until("a failure", || bench.events().contains(&failed)).await;
     assert_eq!(bench.code(&token(&next, "k2")).await, Ok(()));
     shutdown.cancel();
     tokio::time::timeout(PATIENCE, task).await.unwrap().unwrap();
@@ -182,15 +193,21 @@ async fn a_discovery_document_of_another_issuer_is_not_believed() {
     let (provider, signer) = (Provider::start().await, Signer::of(Algorithm::Es256));
     let issuer = provider.url("");
     provider.serve_keys(&[("k1", &signer)]);
-    for document in [
-        json!({"issuer": "https://evil.example", "jwks_uri": provider.url("/keys")}),
-        json!({"issuer": issuer, "jwks_uri": "file:///etc/keys"}),
-        json!({"issuer": issuer}),
+    for (document, fault) in [
+        (
+            json!({"issuer": "https://evil.example", "jwks_uri": provider.url("/keys")}),
+            "the document's issuer is not the configured one",
+        ),
+        (
+            json!({"issuer": issuer, "jwks_uri": "file:///etc/keys"}),
+            "jwks_uri is not a URL, or is http while the issuer is https",
+        ),
+        (json!({"issuer": issuer}), "the answer is not of the expected format"),
     ] {
         provider.set("discovery", Answer::Json(document));
         let bench = Bench::new(&with_oidc(&issuer));
         let token = signer.sign_json(Some("k1"), &json!({"iss": issuer, "aud": "calls", "sub": "alice"}));
         assert_eq!(bench.code(&token).await, Err(Code::AuthUnavailable));
-        assert_eq!(bench.events(), [Event::KeysRefreshed { source: "oidc", keys: None }]);
+        assert_eq!(bench.events(), [failed("oidc", fault)]);
     }
 }

@@ -1,0 +1,51 @@
+//! The process' own figures, and others that the recorder cannot hold because its counters are whole numbers.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use super::{
+    Telemetry,
+    catalog::{self, Metric},
+};
+
+/// The process' own figures, as the system tells them at a scrape.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Process {
+    /// CPU time, user and system.
+    pub cpu_seconds: f64,
+    /// Resident memory.
+    pub resident_bytes: u64,
+    /// Virtual memory.
+    pub virtual_bytes: u64,
+    /// Open file descriptors.
+    pub open_fds: u64,
+    /// File descriptors that may be open.
+    pub max_fds: u64,
+    /// Threads.
+    pub threads: u64,
+    /// Unix time of its start.
+    pub start_seconds: f64,
+}
+
+impl Process {
+    /// Each with its row of the catalogue.
+    fn figures(&self) -> [(Metric, f64); 7] {
+        [
+            (catalog::PROCESS_CPU, self.cpu_seconds),
+            (catalog::PROCESS_RESIDENT, self.resident_bytes as f64),
+            (catalog::PROCESS_VIRTUAL, self.virtual_bytes as f64),
+            (catalog::PROCESS_THREADS, self.threads as f64),
+            (catalog::PROCESS_OPEN_FDS, self.open_fds as f64),
+            (catalog::PROCESS_MAX_FDS, self.max_fds as f64),
+            (catalog::PROCESS_START, self.start_seconds),
+        ]
+    }
+}
+
+impl Telemetry {
+    /// What a scrape shows beside the recorder's counters and gauges: values without labels that may have fractions.
+    pub(super) fn figures(&self, process: Option<&Process>) -> Vec<(Metric, f64)> {
+        let stalled = std::time::Duration::from_nanos(self.stalled_ns.load(Relaxed));
+        let own = [(catalog::WORKER_STALLED, stalled.as_secs_f64())];
+        own.into_iter().chain(process.into_iter().flat_map(Process::figures)).collect()
+    }
+}

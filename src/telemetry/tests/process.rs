@@ -1,0 +1,139 @@
+//! The process itself: its runtime, its workers, its log.
+
+use super::*;
+use crate::{
+    event::{Origin, SpanId, TraceId, Whereabouts},
+    telemetry::runtime::{Runtime, Worker},
+};
+
+const HELD_BACK: &str = "signalbox_log_lines_held_back_total";
+
+fn stalled(place: Whereabouts) -> Event {
+    Event::WorkerStalled { worker: 1, tid: Some(7), stalled_for: Duration::from_millis(250), place: Box::new(place) }
+}
+
+fn returned(stalled_ms: u64) -> Event {
+    Event::WorkerReturned { worker: 1, tid: Some(7), stalled_for: Duration::from_millis(stalled_ms) }
+}
+
+/// What belongs in the table of all events.
+pub(super) fn events() -> Vec<(Event, Vec<(&'static str, f64)>)> {
+    let level = |text: &str| text.to_owned();
+    vec![
+        (
+            Event::AcceptFailed { error: "too many open files".to_owned() },
+            vec![("signalbox_sheds_total{reason=\"router_full\"}", 1.0)],
+        ),
+        (
+            stalled(Whereabouts::default()),
+            vec![("signalbox_worker_stalls_total", 1.0), ("signalbox_workers_stalled", 1.0)],
+        ),
+        (returned(1_500), vec![("signalbox_worker_stalled_seconds_total", 1.5), ("signalbox_workers_stalled", -1.0)]),
+        (
+            Event::LogLevelChanged { from: level("info"), to: level("debug") },
+            vec![("signalbox_log_level_changes_total", 1.0)],
+        ),
+    ]
+}
+
+#[test]
+fn a_stall_is_a_line_that_says_where_the_thread_is_and_what_the_system_does_not_tell() {
+    let telemetry = telemetry(Instant::now());
+    let place = Whereabouts {
+        state: Some("sleeping"),
+        waits_in: Some("futex_do_wait".to_owned()),
+        syscall: Some(202),
+        kernel_stack: None,
+    };
+    let lines = logs::capture("info", || {
+        telemetry.observe(&stalled(place), telemetry.started);
+        telemetry.observe(&returned(1_500), telemetry.started);
+    });
+    let [stalled, returned] = lines.as_slice() else { panic!("{lines:?}") };
+    assert_eq!((&stalled["level"], &returned["level"]), (&"WARN".into(), &"INFO".into()));
+    assert_eq!((&stalled["worker"], &stalled["tid"], &stalled["stalled_ms"]), (&1.into(), &7.into(), &250.into()));
+    assert_eq!((&stalled["state"], &stalled["waits_in"]), (&"sleeping".into(), &"futex_do_wait".into()));
+    assert_eq!((&stalled["syscall"], &stalled["kernel_stack"]), (&202.into(), &"not told".into()));
+    assert_eq!(returned["stalled_ms"], 1_500);
+}
+
+#[test]
+fn a_line_that_was_held_back_counts_once_and_is_told_of_once() {
+    let started = Instant::now();
+    let telemetry = telemetry(started);
+    let lines = logs::capture("info", || {
+        (0..10).for_each(|_| telemetry.observe(&stalled(Whereabouts::default()), started));
+        (0..5).for_each(|_| telemetry.observe(&Event::AcceptFailed { error: "no files".to_owned() }, started));
+        assert_eq!(scrape(&telemetry)[HELD_BACK], 13.0);
+        telemetry.settle(started + Duration::from_secs(20));
+        telemetry.settle(started + Duration::from_secs(40));
+    });
+    let held: Vec<_> = lines.iter().map(|line| (line["line"].as_str(), line["held_back"].as_u64())).collect();
+    let told = [(Some("connections not accepted"), Some(4)), (Some("worker stalled"), Some(9))];
+    assert_eq!(held, [&[(None, Some(0)), (None, Some(0))], &told[..]].concat());
+    assert_eq!(scrape(&telemetry)[HELD_BACK], 13.0);
+}
+
+#[allow(clippy::needless_update)] // a build with tokio_unstable has more fields
+#[test]
+fn the_runtimes_figures_are_shown_as_told_and_workers_that_were_not_announced_are_left_out() {
+    let telemetry = telemetry(Instant::now());
+    let worker = |busy_ratio, parks| Worker { busy_ratio, parks, ..Worker::default() };
+    let mut now = Runtime {
+        workers: vec![worker(0.25, 10), worker(1.0, 20), worker(0.5, 30)],
+        alive_tasks: 7,
+        global_queue_depth: 3,
+        ..Runtime::default()
+    };
+    telemetry.set_runtime(&now);
+    let samples = scrape(&telemetry);
+    let busy = |worker: u8| format!("signalbox_runtime_worker_busy_ratio{{worker=\"{worker}\"}}");
+    assert_eq!((samples[&busy(0)], samples[&busy(1)]), (0.25, 1.0));
+    assert!(!samples.contains_key(&busy(2)));
+    assert_eq!(samples["signalbox_runtime_workers"], 3.0);
+    assert_eq!(samples["signalbox_runtime_alive_tasks"], 7.0);
+    assert_eq!(samples["signalbox_runtime_global_queue_depth"], 3.0);
+    now.workers[0] = worker(0.0, 15);
+    telemetry.set_runtime(&now);
+    let samples = scrape(&telemetry);
+    assert_eq!(samples[&busy(0)], 0.0);
+    assert_eq!(samples["signalbox_runtime_worker_parks_total{worker=\"0\"}"], 15.0);
+}
+
+#[test]
+fn lines_of_a_connection_carry_its_address_trace_and_room() {
+    let telemetry = telemetry(Instant::now());
+    let (trace, span) = (TraceId::new(0xabc).unwrap(), SpanId::new(1).unwrap());
+    let (room, session) = ("r1".into(), SessionId::from("s1"));
+    let origin = Origin {
+        peer_ip: Some([203, 0, 113, 9].into()),
+        transport: "websocket",
+        trace: Some((trace, span)),
+        room: Some(&room),
+        session: Some(&session),
+        ..Origin::default()
+    };
+    let opened = Event::SessionOpened {
+        session: session.clone(),
+        identity: "bob".into(),
+        room: room.clone(),
+        connection: ConnectionId(4),
+    };
+    let events = [
+        Event::ConnectionOpened { transport: "websocket" },
+        opened,
+        Event::ConnectionClosed { transport: "websocket", reason: Code::Idle },
+        Event::Shed { code: Code::Draining, peer_ip: origin.peer_ip },
+    ];
+    let lines = logs::capture("trace", || {
+        events.iter().for_each(|event| telemetry.observe_from(event, &origin, telemetry.started));
+    });
+    assert_eq!(lines.len(), events.len(), "{lines:?}");
+    for line in &lines {
+        assert_eq!((&line["peer_ip"], &line["trace_id"]), (&"203.0.113.9".into(), &trace.to_string().into()), "{line}");
+    }
+    assert_eq!(
+        (&lines[1]["room"], &lines[2]["room"], &lines[2]["session"]),
+        (&"r1".into(), &"r1".into(), &"s1".into())
+    );
+}
