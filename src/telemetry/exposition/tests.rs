@@ -17,6 +17,7 @@ use crate::{
         Settings,
         catalog::{Kind, Unit, Values},
         tests::{UNIX, settings, signal, telemetry},
+        trace::KeptTrace,
     },
 };
 
@@ -73,6 +74,12 @@ fn with_traffic(settings: Settings, second: u64) -> Telemetry {
     }
     telemetry.drain(at, UNIX + Duration::from_secs(second));
     telemetry
+}
+
+/// The collector took them, and the drain after that has made exemplars of them.
+fn exported(telemetry: &Telemetry, traces: &[KeptTrace]) {
+    telemetry.traces_exported(traces);
+    telemetry.drain(telemetry.started + Duration::from_secs(6), UNIX + Duration::from_secs(6));
 }
 
 fn busy() -> Telemetry {
@@ -170,7 +177,7 @@ fn without_the_process_figures_the_rest_is_there() {
 #[test]
 fn all_three_forms_say_the_same() {
     let telemetry = busy();
-    telemetry.traces_exported(&telemetry.fetch_traces(10));
+    exported(&telemetry, &telemetry.fetch_traces(10));
     let (text, openmetrics, protobuf) = (as_text(&telemetry), as_openmetrics(&telemetry), as_protobuf(&telemetry));
     assert!(text.samples.len() > 1_000, "{}", text.samples.len());
     assert_eq!(text.samples, openmetrics.samples);
@@ -232,7 +239,7 @@ fn a_client_that_calls_itself_other_is_one_of_the_others() {
 #[test]
 fn native_histograms_hold_what_the_classic_ones_hold() {
     let telemetry = busy();
-    telemetry.traces_exported(&telemetry.fetch_traces(10));
+    exported(&telemetry, &telemetry.fetch_traces(10));
     let families = read::families(&rendered(&telemetry, Format::Protobuf));
     let histograms = families.iter().flat_map(|family| &family.metric).filter_map(|metric| metric.histogram.as_ref());
     let (mut seen, mut exemplars) = (0, 0);
@@ -261,7 +268,7 @@ fn an_exemplar_lies_in_its_bucket_and_names_a_trace_that_the_collector_took() {
     let telemetry = busy();
     let traces = telemetry.fetch_traces(10);
     assert_eq!(as_openmetrics(&telemetry).exemplars.len(), 0, "none was taken yet");
-    telemetry.traces_exported(&traces);
+    exported(&telemetry, &traces);
     let taken: BTreeSet<_> = traces.iter().map(|kept| (kept.trace.to_string(), kept.span.to_string())).collect();
     let exemplars = as_openmetrics(&telemetry).exemplars;
     // of each region: a refusal, a signal that missed the promise, a delivery that did
