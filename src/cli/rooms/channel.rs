@@ -1,19 +1,13 @@
 //! The way to the router: its address, TLS, the token.
 
-use std::{io, path::Path, sync::Arc, time::Duration};
+use std::{path::Path, time::Duration};
 
 use anyhow::{Context, Result, anyhow, bail};
 use http::Uri;
-use hyper_util::rt::TokioIo;
-use rustls::{
-    ClientConfig, RootCertStore,
-    pki_types::{CertificateDer, ServerName, pem::PemObject},
-};
-use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
+use rustls::pki_types::{CertificateDer, pem::PemObject};
 use tonic::{
     metadata::{Ascii, MetadataValue},
-    transport::{Channel, Endpoint},
+    transport::{Certificate, Channel, ClientTlsConfig, Endpoint},
 };
 
 use super::{super::token::signing_key, Access};
@@ -33,7 +27,7 @@ pub(super) async fn open(url: &str, ca: &Path) -> Result<Channel> {
     let endpoint = Endpoint::from(uri.clone()).connect_timeout(CONNECT_TIMEOUT).timeout(CALL_TIMEOUT);
     let channel = match uri.scheme_str() {
         Some("http") => endpoint.connect().await,
-        Some("https") => endpoint.connect_with_connector(tls_connector(&uri, ca)?).await,
+        Some("https") => endpoint.tls_config(trusting(ca)?)?.connect().await,
         _ => bail!("--url {url}: must begin with http:// or https://"),
     };
     channel.map_err(|e| {
@@ -50,40 +44,15 @@ fn innermost(error: &dyn std::error::Error) -> String {
     cause.to_string()
 }
 
-type Connected = io::Result<TokioIo<tokio_rustls::client::TlsStream<TcpStream>>>;
-type Connecting = std::pin::Pin<Box<dyn Future<Output = Connected> + Send>>;
-
-/// TLS is below the connector, so that the channel need not know of it.
-fn tls_connector(uri: &Uri, ca: &Path) -> Result<tower::util::ServiceFn<impl FnMut(Uri) -> Connecting + use<>>> {
-    let host = uri.host().context("--url: no host")?.trim_matches(['[', ']']).to_owned();
-    let port = uri.port_u16().unwrap_or(443);
-    let name = ServerName::try_from(host.clone()).with_context(|| format!("--url: {host}: not a host name"))?;
-    let connector = TlsConnector::from(Arc::new(trusting(ca)?));
-    Ok(tower::service_fn(move |_: Uri| {
-        let (host, name, connector) = (host.clone(), name.clone(), connector.clone());
-        let connecting = async move {
-            let socket = TcpStream::connect((host.as_str(), port)).await?;
-            Ok(TokioIo::new(connector.connect(name, socket).await?))
-        };
-        Box::pin(connecting) as Connecting
-    }))
-}
-
-fn trusting(ca: &Path) -> Result<ClientConfig> {
+/// Certificates that the router's may be signed by; with none of them nobody could be reached.
+fn trusting(ca: &Path) -> Result<ClientTlsConfig> {
     let unusable = || format!("--ca {}: the certificates to trust cannot be read", ca.display());
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_file_iter(ca).with_context(unusable)? {
-        // a system's bundle may hold one that is not understood; the others count
-        roots.add(certificate.with_context(unusable)?).ok();
-    }
-    if roots.is_empty() {
+    let pem = std::fs::read(ca).with_context(unusable)?;
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+    if certificates.with_context(unusable)?.is_empty() {
         bail!("--ca {}: holds no certificate", ca.display());
     }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
-    let mut config = config.with_root_certificates(roots).with_no_client_auth();
-    config.alpn_protocols = vec![b"h2".to_vec()];
-    Ok(config)
+    Ok(ClientTlsConfig::new().ca_certificate(Certificate::from_pem(pem)))
 }
 
 /// The token to call with, as the header's value: given, from a file, or minted.
