@@ -1,3 +1,4 @@
+mod agreement;
 mod exports;
 mod process;
 

@@ -32,7 +32,7 @@ impl Scrape {
     }
 
     /// The value of a series without labels, or of one with these.
-    pub(super) fn value(&self, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
+    pub(in crate::telemetry) fn value(&self, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
         let labels = labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         self.samples.get(&(name.to_owned(), labels)).copied()
     }
@@ -179,4 +179,24 @@ fn pairs(labels: &[LabelPair]) -> Labels {
 fn read(exemplar: &Exemplar) -> (Labels, f64, f64) {
     let at = exemplar.timestamp.unwrap();
     (pairs(&exemplar.label), exemplar.value.unwrap(), at.seconds as f64 + f64::from(at.nanos) / 1e9)
+}
+
+/// The native buckets of a family's first histogram: the upper edge of each, and its count.
+pub(in crate::telemetry) fn native(bytes: &[u8], name: &str) -> Vec<(f64, u64)> {
+    let families = families(bytes);
+    let family = families.iter().find(|family| family.name.as_deref() == Some(name)).expect("the family is there");
+    let histogram = family.metric[0].histogram.as_ref().expect("it is a histogram");
+    let edge = |index: i32| (f64::from(index) * (-f64::from(histogram.schema.expect("a schema"))).exp2()).exp2();
+    let (mut index, mut count, mut deltas) = (0, 0_i64, histogram.positive_delta.iter());
+    let mut buckets = Vec::new();
+    for span in &histogram.positive_span {
+        index += span.offset.expect("an offset");
+        for _ in 0..span.length.expect("a length") {
+            count += deltas.next().expect("a delta a bucket");
+            buckets.push((edge(index), u64::try_from(count).expect("no bucket holds less than nothing")));
+            index += 1;
+        }
+    }
+    assert_eq!(deltas.next(), None, "a bucket a delta");
+    buckets
 }
