@@ -1,5 +1,6 @@
 //! `signalbox metrics`: the catalogue, for eyes, for programs and as a page.
 
+mod merge;
 mod page;
 mod table;
 
@@ -23,15 +24,28 @@ Examples:
     signalbox metrics --format json | jq .series_max
 
   The page in the repository, after a change of the catalogue:
-    signalbox metrics --format md > dashboards/METRICS.md";
+    signalbox metrics --format md > dashboards/METRICS.md
+
+  The latencies of two routers together:
+    curl -so a.hlog http://router-a:9600/debug/latency.hlog
+    curl -so b.hlog http://router-b:9600/debug/latency.hlog
+    signalbox metrics merge a.hlog b.hlog";
 
 /// Arguments of `signalbox metrics`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
 pub(super) struct Args {
+    #[command(subcommand)]
+    command: Option<Command>,
     /// How to write the catalogue.
     #[arg(long, value_enum, default_value_t = Shape::Table)]
     format: Shape,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Merge interval logs, of several routers or of several hours, and show their quantiles.
+    Merge(merge::Args),
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -45,6 +59,9 @@ enum Shape {
 }
 
 pub(super) fn run(args: Args) -> Result<ExitCode> {
+    if let Some(Command::Merge(args)) = args.command {
+        return merge::run(&args);
+    }
     let shown = match args.format {
         Shape::Table => table::table(),
         Shape::Json => serde_json::to_string_pretty(&as_json()).context("cannot write JSON")?,

@@ -4,6 +4,7 @@
 //! where the bytes come from and go to is the caller's business.
 
 use std::{
+    collections::BTreeMap,
     io,
     time::{Duration, UNIX_EPOCH},
 };
@@ -105,6 +106,36 @@ pub fn read(log: &[u8]) -> Result<Vec<LogInterval>, ReadError> {
     Ok(intervals)
 }
 
+/// One interval a tag and minute of all of these, in the order of time and tags: logs of several routers become one.
+pub fn merge(intervals: impl IntoIterator<Item = LogInterval>) -> Vec<LogInterval> {
+    let mut minutes: BTreeMap<(u64, String), LogInterval> = BTreeMap::new();
+    for interval in intervals {
+        let minute = (interval.start.as_secs() / 60, interval.tag.clone());
+        let merged = minutes.entry(minute).or_insert_with(|| LogInterval {
+            tag: interval.tag.clone(),
+            start: interval.start,
+            length: Duration::ZERO,
+            // logs of other writers may have other bounds: this one grows as far as what is read
+            histogram: Histogram::new(3).expect("three digits are few enough"),
+        });
+        let end = (merged.start + merged.length).max(interval.start + interval.length);
+        merged.start = merged.start.min(interval.start);
+        merged.length = end.saturating_sub(merged.start);
+        merged.histogram.add(&interval.histogram).expect("a histogram that grows takes all");
+    }
+    minutes.into_values().collect()
+}
+
+/// All intervals of a tag together, by tag.
+pub fn by_tag<'a>(intervals: impl IntoIterator<Item = &'a LogInterval>) -> BTreeMap<&'a str, Histogram<u64>> {
+    let mut tags: BTreeMap<&str, Histogram<u64>> = BTreeMap::new();
+    for LogInterval { tag, histogram, .. } in intervals {
+        let sum = tags.entry(tag).or_insert_with(|| Histogram::new(3).expect("three digits are few enough"));
+        sum.add(histogram).expect("a histogram that grows takes all");
+    }
+    tags
+}
+
 fn line_error(error: &hdrhistogram::serialization::interval_log::LogIteratorError) -> ReadError {
     let hdrhistogram::serialization::interval_log::LogIteratorError::ParseError { offset } = error;
     ReadError::Line { at: *offset }
@@ -132,6 +163,20 @@ mod tests {
         assert!(text.starts_with("#[Values: microseconds]\n#[StartTime: 1000.000"), "{text}");
         assert_eq!(text.matches("StartTime").count(), 1);
         assert!(text.contains("Tag=signal.join.sh.ok,1000.000,1.000,1.23"), "{text}");
+    }
+
+    #[test]
+    fn logs_of_two_routers_become_one_a_minute_and_tag_and_lose_nothing() {
+        let one = [interval("a", 1_020, 500), interval("a", 1_050, 600), interval("b", 1_050, 700)];
+        let other = [interval("a", 1_070, 50_000_000), interval("a", 1_080, 5)];
+        let merged = merge(one.into_iter().chain(other));
+        let seen: Vec<_> = merged.iter().map(|i| (i.tag.as_str(), i.start.as_secs(), i.length.as_secs())).collect();
+        assert_eq!(seen, [("a", 1_020, 51), ("b", 1_050, 1), ("a", 1_080, 1)]);
+        assert_eq!(merged[0].histogram.len(), 3);
+        let tags = by_tag(&merged);
+        assert_eq!(tags["a"].len(), 4);
+        assert!(tags["a"].equivalent(tags["a"].max(), 50_000_000));
+        assert_eq!(merge(merged.clone()), merged, "what is merged stays");
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod drain;
 mod exposition;
 mod grants;
 mod harness;
+mod interval_log;
 mod listeners;
 mod load;
 mod ops;

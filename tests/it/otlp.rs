@@ -3,7 +3,6 @@
 use std::{
     fs::File,
     net::{SocketAddr, TcpListener},
-    path::PathBuf,
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
@@ -12,7 +11,7 @@ use opentelemetry_proto::tonic::trace::v1::{Span, span::SpanKind};
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::harness::{Router, Socket, Token, eventually, get};
+use crate::harness::{Router, Socket, Token, eventually, get, tool};
 
 #[allow(dead_code)] // the tests beside the code use the rest of it
 #[path = "../../src/io/otlp/tests/sink.rs"]
@@ -197,12 +196,10 @@ struct Rotel {
 impl Rotel {
     /// That hands on to the sink.
     async fn start(sink: &Sink) -> Self {
-        let agent = agent();
-        assert!(agent.exists(), "{} is missing: run `make test`, or `.ci/setup test` with CACHE set", agent.display());
         let folder = TempDir::new().unwrap();
         let [grpc, http] = free_ports();
         let path = |name: &str| folder.path().join(name);
-        let mut command = Command::new(agent);
+        let mut command = Command::new(tool("python/rotel-agent"));
         command.arg("start").arg("--pid-file").arg(path("pid")).arg("--log-file").arg(path("log"));
         command.args(["--otlp-grpc-endpoint", &grpc.to_string(), "--otlp-http-endpoint", &http.to_string()]);
         command.args(["--exporter", "otlp", "--otlp-exporter-endpoint", &sink.endpoint()]);
@@ -226,16 +223,6 @@ impl Drop for Rotel {
             );
         }
     }
-}
-
-/// Where `.ci/setup test` puts it.
-fn agent() -> PathBuf {
-    let tools = std::env::var_os("CACHE").map(PathBuf::from).unwrap_or_else(|| {
-        let home = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-        let cache = home.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")));
-        cache.unwrap_or_default().join("signalbox/tools")
-    });
-    tools.join("rotel/rotel-agent")
 }
 
 /// It takes no port 0: these were free a moment ago.
