@@ -25,8 +25,6 @@ pub(crate) use inbound::{Inbound, leave_push};
 use ipnet::IpNet;
 pub use serve::{ConnectionInfo, serve};
 use tokio_util::task::TaskTracker;
-use trace_id::new_span;
-pub(crate) use trace_id::trace_id;
 
 use super::{
     identity::Authenticator,
@@ -40,7 +38,7 @@ use crate::{
     io::ops::State,
     protocol::{Code, Limits, Refusal},
     session::ResumeTokens,
-    telemetry::Telemetry,
+    telemetry::{Telemetry, trace::new_span},
 };
 
 /// What the client port needs to know; from config.
@@ -174,9 +172,8 @@ impl Gateway {
         Ok(Place { gateway: self.clone(), key })
     }
 
-    /// `trace`: what the client called it, if it did.
-    fn shed(&self, refusal: &Refusal, peer_ip: IpAddr, trace: Option<TraceId>) {
-        let origin = Origin { trace: trace.map(|trace| (trace, new_span())), ..Origin::default() };
+    fn shed(&self, refusal: &Refusal, peer_ip: IpAddr, trace: TraceId) {
+        let origin = Origin { trace: Some((trace, new_span())), ..Origin::default() };
         let event = Event::Shed { code: refusal.code, peer_ip: Some(peer_ip) };
         self.telemetry.observe_from(&event, &origin, Instant::now());
     }

@@ -18,18 +18,18 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::{
     Request, Response, Status, Streaming,
     codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
-    metadata::MetadataValue,
     server::{Grpc, StreamingService},
 };
 
 use super::{
-    gateway::{ConnectionInfo, Gateway, Inbound, Knock, leave_push, trace_id},
+    gateway::{ConnectionInfo, Gateway, Inbound, Knock, leave_push},
     outbound::{Batch, Mark, Outbound, Outgoing, Sent},
     workers,
 };
 use crate::{
-    event::Event,
+    event::{Event, TraceId},
     protocol::{Code, Encoding, Refusal, encode},
+    telemetry::trace::new_trace,
 };
 
 /// The path of the one method.
@@ -86,10 +86,10 @@ impl StreamingService<Bytes> for Connect {
             let headers: HeaderMap = metadata.into_headers();
             let info = extensions.get::<Arc<ConnectionInfo>>().cloned();
             let info = info.ok_or_else(|| Code::Internal.refuse().to_status())?;
-            let knock = Knock { headers: &headers, query: "", info: &info };
+            let trace = extensions.get::<TraceId>().copied().unwrap_or_else(new_trace);
+            let knock = Knock { headers: &headers, query: "", info: &info, trace };
             let admission = gateway.admit(knock).await.map_err(|refusal| refusal.to_status())?;
-            let trace = trace_id(&headers);
-            let inbound = Inbound::new(gateway.clone(), admission, "grpc", trace);
+            let inbound = Inbound::new(gateway.clone(), admission, "grpc");
             let gone = CancellationToken::new();
             let pushes = Pushes {
                 gateway: gateway.clone(),
@@ -103,10 +103,7 @@ impl StreamingService<Bytes> for Connect {
             };
             gateway.observe_from(&Event::ConnectionOpened { transport: "grpc" }, inbound.outbound());
             gateway.clone().connections.spawn(read(gateway, inbound, frames, gone));
-            let mut response = Response::new(pushes);
-            let echoed = MetadataValue::try_from(trace.to_string()).expect("hexadecimal digits are a metadata value");
-            response.metadata_mut().insert("x-trace-id", echoed);
-            Ok(response)
+            Ok(Response::new(pushes))
         })
     }
 }

@@ -9,7 +9,7 @@ use super::{
     counts::nanos,
     recorder::{OTHER_REGION, Series, SignalSeries},
     slow::SlowSignal,
-    trace::{KeptTrace, Lost, Reason},
+    trace::{KeptTrace, Lost, Reason, new_span, new_trace},
 };
 use crate::{
     event::{Delivery, Labels, Origin, Outcome, Signal, SpanId, SpanRef, Stage, TraceId},
@@ -192,12 +192,4 @@ impl Telemetry {
     pub fn slow_signals(&self) -> Vec<SlowSignal> {
         self.slow.list()
     }
-}
-
-fn new_trace() -> TraceId {
-    std::iter::repeat_with(|| fastrand::u128(..)).find_map(TraceId::new).expect("an endless source has one")
-}
-
-fn new_span() -> SpanId {
-    std::iter::repeat_with(|| fastrand::u64(..)).find_map(SpanId::new).expect("an endless source has one")
 }

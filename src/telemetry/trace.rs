@@ -230,6 +230,16 @@ impl Keeper {
     }
 }
 
+/// A trace that nobody has yet.
+pub fn new_trace() -> TraceId {
+    TraceId::new(fastrand::u128(1..)).expect("it is not 0")
+}
+
+/// A span that nobody has yet.
+pub fn new_span() -> SpanId {
+    SpanId::new(fastrand::u64(1..)).expect("it is not 0")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,7 +4,7 @@ use std::{fs, net::TcpListener};
 
 use tempfile::TempDir;
 
-use crate::harness::{Router, Socket, get, run_to_end};
+use crate::harness::{Router, Socket, get, get_with, run_to_end};
 
 const USAGE: i32 = 64;
 
@@ -110,4 +110,17 @@ async fn the_ops_port_tells_of_sessions() {
     let metrics = get(router.ops, "/metrics").await;
     assert!(metrics.body.contains("signalbox_sessions_opened_total 1"), "{metrics:?}");
     assert_eq!(get(router.ops, "/nothing").await.status, 404);
+}
+
+#[tokio::test]
+async fn every_answer_of_the_client_port_says_under_which_trace_it_was() {
+    let router = Router::dev();
+    let given = "4bf92f3577b34da6a3ce929d0e0e4736";
+    for path in ["/v1/signal", "/v1/signal/validate", "/v1/rooms", "/nowhere"] {
+        let answer = get_with(router.client, path, &[("X-Trace-ID", given)]).await;
+        assert!(answer.head.contains(&format!("x-trace-id: {given}")), "{path}: {}", answer.head);
+        let made = get_with(router.client, path, &[("X-Trace-ID", "what a client should not say")]).await;
+        let line = made.head.lines().find_map(|line| line.strip_prefix("x-trace-id: ")).expect("a new one");
+        assert!(line.len() == 32 && line.bytes().all(|b| b.is_ascii_hexdigit()) && line != given, "{path}: {line}");
+    }
 }

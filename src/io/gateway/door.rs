@@ -5,9 +5,10 @@ use std::{net::IpAddr, sync::Arc};
 use http::{HeaderMap, header};
 use serde::Deserialize;
 
-use super::{ConnectionInfo, Gateway, Place, trace_id::given};
+use super::{ConnectionInfo, Gateway, Place};
 use crate::{
     auth::Grant,
+    event::TraceId,
     io::listener::{AddressPermit, client_ip, origin_allowed},
     protocol::{Code, Refusal},
 };
@@ -28,6 +29,8 @@ pub(crate) struct Knock<'a> {
     pub(crate) query: &'a str,
     /// The transport connection.
     pub(crate) info: &'a ConnectionInfo,
+    /// What the request is called in traces and logs.
+    pub(crate) trace: TraceId,
 }
 
 /// A client that was let in.
@@ -39,6 +42,8 @@ pub(crate) struct Admission {
     pub(crate) room: Option<Box<str>>,
     /// The client's address; behind a trusted proxy, the one that this names.
     pub(crate) peer_ip: IpAddr,
+    /// What its connection is called in traces and logs.
+    pub(crate) trace: TraceId,
     /// Held as long as the connection lives.
     pub(crate) places: Places,
 }
@@ -54,10 +59,10 @@ impl Gateway {
     /// Lets a client in, or says why not. Refusals are counted here.
     pub(crate) async fn admit(self: &Arc<Self>, knock: Knock<'_>) -> Result<Admission, Refusal> {
         let peer_ip = client_ip(knock.info.peer, knock.headers, &self.settings.trusted_proxies);
-        let headers = knock.headers;
+        let trace = knock.trace;
         let admission = self.admit_from(knock, peer_ip).await;
         if let Err(refusal) = &admission {
-            self.shed(refusal, peer_ip, given(headers));
+            self.shed(refusal, peer_ip, trace);
         }
         admission
     }
@@ -90,7 +95,7 @@ impl Gateway {
         }
         let key = self.place(&grant.key)?;
         let places = Places { _key: key, _address: address };
-        Ok(Admission { grant, room: query.room.map(Into::into), peer_ip, places })
+        Ok(Admission { grant, room: query.room.map(Into::into), peer_ip, trace: knock.trace, places })
     }
 
     /// Refuses a page whose origin is not on the list.

@@ -2,10 +2,10 @@
 
 use std::{sync::Arc, time::Instant};
 
-use super::{Admission, Gateway, door::Places, trace_id::new_span};
+use super::{Admission, Gateway, door::Places};
 use crate::{
     auth::Grant,
-    event::{Event, Labels, Opens, Outcome, Signal, Stage, TraceId},
+    event::{Event, Labels, Opens, Outcome, Signal, Stage},
     ids::{ConnectionId, RoomId},
     io::{
         outbound::{Attachment, Mark, Outbound, Peer, Unsent},
@@ -17,6 +17,7 @@ use crate::{
         validate,
     },
     router::{Input, Opening},
+    telemetry::trace::new_span,
 };
 
 /// See the module. Says `Lost` to its shard when [`end`](Self::end) is called, which every transport must do.
@@ -39,9 +40,9 @@ impl std::fmt::Debug for Inbound {
 }
 
 impl Inbound {
-    /// For a connection that was just let in, under that trace.
-    pub(crate) fn new(gateway: Arc<Gateway>, admission: Admission, transport: &'static str, trace: TraceId) -> Self {
-        let Admission { grant, room, peer_ip, places } = admission;
+    /// For a connection that was just let in.
+    pub(crate) fn new(gateway: Arc<Gateway>, admission: Admission, transport: &'static str) -> Self {
+        let Admission { grant, room, peer_ip, trace, places } = admission;
         let (id, outbound) = gateway.connection(Peer { ip: Some(peer_ip), transport, trace: (trace, new_span()) });
         Self { gateway, id, outbound, grant: Some(grant), room, shard: None, encoding: None, _places: places }
     }

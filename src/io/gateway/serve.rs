@@ -19,7 +19,11 @@ use hyper_util::{
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
-use super::{Gateway, upgrade};
+use super::{
+    Gateway,
+    trace_id::{tell, trace_id},
+    upgrade,
+};
 use crate::io::{
     listener::{Accepted, Permit},
     workers,
@@ -91,12 +95,16 @@ async fn answer(
 ) -> Result<Response, Infallible> {
     let get = request.method() == Method::GET;
     workers::step();
-    Ok(match request.uri().path() {
-        "/v1/signal" if get => upgrade::upgrade(gateway, info, request).await,
-        "/v1/signal/validate" if get => upgrade::validate(gateway, info, request).await,
+    let trace = trace_id(request.headers());
+    let mut response = match request.uri().path() {
+        "/v1/signal" if get => upgrade::upgrade(gateway, info, trace, request).await,
+        "/v1/signal/validate" if get => upgrade::validate(gateway, info, trace, request).await,
         _ => {
             request.extensions_mut().insert(info);
+            request.extensions_mut().insert(trace);
             routes.oneshot(request.map(Body::new)).await.unwrap_or_else(|never| match never {})
         }
-    })
+    };
+    tell(&mut response, trace);
+    Ok(response)
 }

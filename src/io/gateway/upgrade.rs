@@ -19,12 +19,9 @@ use hyper_util::{rt::TokioIo, server::conn::auto::upgrade::downcast};
 use sha1::{Digest, Sha1};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::{
-    ConnectionInfo, Gateway, Inbound, Knock,
-    trace_id::{TRACE_ID, header_value, trace_id},
-    websocket,
-};
+use super::{ConnectionInfo, Gateway, Inbound, Knock, websocket};
 use crate::{
+    event::TraceId,
     io::{admin::error_response, listener::ByteStream},
     protocol::{Code, Refusal},
 };
@@ -36,22 +33,21 @@ const ACCEPT_GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 pub(super) async fn upgrade(
     gateway: Arc<Gateway>,
     info: Arc<ConnectionInfo>,
+    trace: TraceId,
     mut request: Request<hyper::body::Incoming>,
 ) -> Response {
     let accept = match handshake(request.headers()) {
         Ok(accept) => accept,
         Err(refusal) => return upgrade_required(&refusal),
     };
-    let knock = Knock { headers: request.headers(), query: request.uri().query().unwrap_or_default(), info: &info };
-    let admission = match gateway.admit(knock).await {
+    let admission = match gateway.admit(knock(&request, &info, trace)).await {
         Ok(admission) => admission,
         Err(refusal) => return error_response(&refusal),
     };
     let Some(upgrading) = request.extensions_mut().remove::<OnUpgrade>() else {
         return upgrade_required(&Code::BadRequest.because("this connection cannot be upgraded"));
     };
-    let trace = trace_id(request.headers());
-    let inbound = Inbound::new(gateway.clone(), admission, "websocket", trace);
+    let inbound = Inbound::new(gateway.clone(), admission, "websocket");
     gateway.clone().connections.spawn(async move {
         // fails when the client went away before it read the answer
         let Some(stream) = upgraded(upgrading).await else { return };
@@ -64,7 +60,6 @@ pub(super) async fn upgrade(
     headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
     headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
     headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
-    headers.insert(TRACE_ID, header_value(trace));
     response
 }
 
@@ -72,10 +67,10 @@ pub(super) async fn upgrade(
 pub(super) async fn validate(
     gateway: Arc<Gateway>,
     info: Arc<ConnectionInfo>,
+    trace: TraceId,
     request: Request<hyper::body::Incoming>,
 ) -> Response {
-    let knock = Knock { headers: request.headers(), query: request.uri().query().unwrap_or_default(), info: &info };
-    let mut response = match gateway.admit(knock).await {
+    let mut response = match gateway.admit(knock(&request, &info, trace)).await {
         Ok(_) => axum::Json(serde_json::json!({ "ok": {} })).into_response(),
         Err(refusal) => error_response(&refusal),
     };
@@ -84,8 +79,13 @@ pub(super) async fn validate(
     {
         response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
         response.headers_mut().insert(header::VARY, HeaderValue::from_static("origin"));
+        response.headers_mut().insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("x-trace-id"));
     }
     response
+}
+
+fn knock<'a>(request: &'a Request<hyper::body::Incoming>, info: &'a ConnectionInfo, trace: TraceId) -> Knock<'a> {
+    Knock { headers: request.headers(), query: request.uri().query().unwrap_or_default(), info, trace }
 }
 
 fn upgrade_required(refusal: &Refusal) -> Response {
