@@ -11,7 +11,7 @@ use std::{
 };
 
 pub use self::{
-    timeline::{Stage, Timeline},
+    timeline::{Stage, Timeline, nanos},
     trace::{SpanId, SpanRef, TraceId},
 };
 use crate::{

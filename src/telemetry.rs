@@ -37,12 +37,15 @@ mod stalls;
 pub mod trace;
 pub mod views;
 
-use self::{clients::Busiest, counts::nanos, drain::Drained, recorder::Recorder};
+use self::{clients::Busiest, drain::Drained, recorder::Recorder};
 pub use self::{
     counts::{Counts, LATENCY_MAX},
     process::Process,
 };
-use crate::{event::Labels, protocol::v1};
+use crate::{
+    event::{Labels, nanos},
+    protocol::v1,
+};
 
 /// What telemetry needs to know at start.
 #[derive(Clone, Debug)]

@@ -51,18 +51,22 @@ const STAMPS: usize = 5;
 /// Stages that are calls.
 const CALLS: usize = Stage::ALL.len() - STAMPS;
 
-/// When each stage of a signal ended; those it never came to are absent.
+/// A stage that a signal has not come to.
+const NEVER: u64 = u64::MAX;
+
+/// When each stage of a signal ended, in nanoseconds from its arrival: half the size of moments, and told apart without
+/// the clock's arithmetic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeline {
     received: Instant,
-    ended: [Option<Instant>; STAMPS],
-    calls: [Duration; CALLS],
+    ended_ns: [u64; STAMPS],
+    calls_ns: [u64; CALLS],
 }
 
 impl Timeline {
     /// Of a frame whose last byte arrived then.
     pub const fn new(received: Instant) -> Self {
-        Self { received, ended: [None; STAMPS], calls: [Duration::ZERO; CALLS] }
+        Self { received, ended_ns: [NEVER; STAMPS], calls_ns: [0; CALLS] }
     }
 
     /// When the frame's last byte arrived.
@@ -71,50 +75,61 @@ impl Timeline {
     }
 
     /// A stage that ends in a stamp has ended. Of a call this says nothing: see [`call`](Self::call).
+    #[inline]
     pub fn end(&mut self, stage: Stage, at: Instant) {
-        if let Some(ended) = self.ended.get_mut(stage as usize) {
-            *ended = Some(at);
+        if let Some(ended) = self.ended_ns.get_mut(stage as usize) {
+            *ended = nanos(at.saturating_duration_since(self.received));
         }
     }
 
     /// A call during `handle` took that long; several of one kind add up.
     pub fn call(&mut self, stage: Stage, took: Duration) {
         if let Some(call) = (stage as usize).checked_sub(STAMPS) {
-            self.calls[call] += took;
+            self.calls_ns[call] = self.calls_ns[call].saturating_add(nanos(took));
         }
     }
 
-    /// From the frame's arrival to the end of the last stage that it came to.
-    pub fn total(&self) -> Duration {
-        let last = self.ended.iter().rev().flatten().next();
-        last.map_or(Duration::ZERO, |last| last.saturating_duration_since(self.received))
-    }
-
-    /// When the last stage that it came to ended.
-    pub fn last(&self) -> Instant {
-        self.ended.iter().rev().flatten().next().copied().unwrap_or(self.received)
-    }
-
-    /// The stages that it came to, each with its length; together they are the whole, when stamps never run back.
+    /// From the frame's arrival to the end of the last stage that it came to, nanoseconds.
     #[inline]
-    pub fn stages(&self) -> impl Iterator<Item = (Stage, Duration)> + '_ {
-        let mut since = self.received;
+    pub fn total_ns(&self) -> u64 {
+        self.ended_ns.iter().rev().copied().find(|ended| *ended != NEVER).unwrap_or(0)
+    }
+
+    /// The same.
+    pub fn total(&self) -> Duration {
+        Duration::from_nanos(self.total_ns())
+    }
+
+    /// The stages that it came to, each with its length in nanoseconds; together they are the whole, when stamps never
+    /// run back.
+    #[inline]
+    pub fn stages_ns(&self) -> impl Iterator<Item = (Stage, u64)> + '_ {
+        let mut since = 0;
         Stage::ALL.into_iter().filter_map(move |stage| {
-            let Some(ended) = self.ended.get(stage as usize) else {
-                let call = self.calls[stage as usize - STAMPS];
-                return (!call.is_zero()).then_some((stage, call));
+            let Some(ended) = self.ended_ns.get(stage as usize) else {
+                let call = self.calls_ns[stage as usize - STAMPS];
+                return (call > 0).then_some((stage, call));
             };
-            let ended = (*ended)?;
-            let took = ended.saturating_duration_since(since);
-            since = since.max(ended);
-            let own = if stage == Stage::Handle { took.saturating_sub(self.within_handle()) } else { took };
-            Some((stage, own))
+            if *ended == NEVER {
+                return None;
+            }
+            let took = ended.saturating_sub(since);
+            since = since.max(*ended);
+            let within_handle = if stage == Stage::Handle { self.calls_ns.iter().sum() } else { 0 };
+            Some((stage, took.saturating_sub(within_handle)))
         })
     }
 
-    fn within_handle(&self) -> Duration {
-        self.calls.iter().sum()
+    /// The same.
+    pub fn stages(&self) -> impl Iterator<Item = (Stage, Duration)> + '_ {
+        self.stages_ns().map(|(stage, took)| (stage, Duration::from_nanos(took)))
     }
+}
+
+/// Nanoseconds; more than 584 years are that many. Twice as fast as by way of 128 bits.
+#[inline]
+pub const fn nanos(duration: Duration) -> u64 {
+    duration.as_secs().saturating_mul(1_000_000_000).saturating_add(duration.subsec_nanos() as u64)
 }
 
 #[cfg(test)]
@@ -158,7 +173,7 @@ mod tests {
         timeline.end(Stage::Decode, start + ms(2));
         timeline.end(Stage::Flush, start + ms(9));
         assert_eq!(timeline.stages().collect::<Vec<_>>(), [(Stage::Decode, ms(2)), (Stage::Flush, ms(7))]);
-        assert_eq!((timeline.total(), timeline.last()), (ms(9), start + ms(9)));
+        assert_eq!((timeline.total(), timeline.total_ns()), (ms(9), 9_000_000));
     }
 
     #[test]
@@ -168,6 +183,12 @@ mod tests {
         timeline.end(Stage::Decode, start - ms(50));
         timeline.end(Stage::Admit, start + ms(1));
         assert_eq!(timeline.stages().collect::<Vec<_>>(), [(Stage::Decode, ms(0)), (Stage::Admit, ms(1))]);
+    }
+
+    #[test]
+    fn nanoseconds_saturate() {
+        assert_eq!(nanos(Duration::new(2, 3)), 2_000_000_003);
+        assert_eq!(nanos(Duration::MAX), u64::MAX);
     }
 
     #[test]

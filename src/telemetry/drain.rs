@@ -6,10 +6,9 @@ use super::{
     Telemetry,
     clients::CANDIDATES,
     latency::{Exemplar, Latency, Tick, counts_for_the_promise},
-    nanos,
     recorder::{Interval, Series, SignalSeries},
 };
-use crate::protocol::OpKind;
+use crate::{event::nanos, protocol::OpKind};
 
 /// Seconds between two elections of the busiest clients.
 const ELECTION_SECONDS: u64 = 10;

@@ -17,10 +17,10 @@ use hdrhistogram::Histogram;
 use super::{
     catalog::REGIONS_MAX,
     clients::{CANDIDATES, OTHER_CLIENT},
-    counts::{LATENCY_MAX, histogram, micros, nanos},
+    counts::{LATENCY_MAX, histogram, micros},
 };
 use crate::{
-    event::{Delivery, Signal, Stage},
+    event::{Delivery, Signal, Stage, nanos},
     protocol::OpKind,
 };
 
@@ -263,16 +263,16 @@ impl Recorder {
     }
 
     /// Writes down how long a signal and its stages took.
-    pub(super) fn signal(&self, series: SignalSeries, signal: &Signal, took_ns: u64, clients: (u32, u32)) {
+    pub(super) fn signal(&self, series: SignalSeries, signal: &Signal, clients: (u32, u32)) {
         let mut interval = self.lock(thread());
         interval.sdk_versions.count(clients.0);
         interval.scenarios.count(clients.1);
-        for (stage, took) in signal.timeline.stages() {
+        for (stage, took_ns) in signal.timeline.stages_ns() {
             let place = interval.stage_place(stage);
-            interval.record(place, nanos(took));
+            interval.record(place, took_ns);
         }
         let place = interval.place(Series::Signal(series));
-        interval.record(place, took_ns);
+        interval.record(place, signal.timeline.total_ns());
     }
 
     /// Writes down how long pushes took that were handed to a socket at that moment, in that region; answers the one

@@ -6,7 +6,6 @@ use super::{
     Telemetry,
     case::Case,
     clients::OTHER_CLIENT,
-    counts::nanos,
     recorder::{OTHER_REGION, Series, SignalSeries},
     slow::SlowSignal,
     trace::{KeptTrace, Lost, Reason, new_span, new_trace},
@@ -48,7 +47,7 @@ impl Telemetry {
         // a number that is no longer watched must not count for the value that has its place now
         let watched = |number: u32, rank: Option<u8>| if rank.is_some() { number } else { 0 };
         let clients = (watched(labels.sdk_version, sdk_version), watched(labels.scenario, scenario));
-        self.recorder_of_latency.signal(series, signal, nanos(took), clients);
+        self.recorder_of_latency.signal(series, signal, clients);
         let sampled = signal.parent.as_ref().is_some_and(|parent| parent.sampled);
         let reason = self.keeper.reason(signal.op, outcome, took, sampled);
         let slow = self.slow.wants(signal.op, false, took);

@@ -9,8 +9,11 @@ use std::{
     time::Duration,
 };
 
-use super::{case::Case, counts::nanos};
-use crate::{event::TraceId, protocol::OpKind};
+use super::case::Case;
+use crate::{
+    event::{TraceId, nanos},
+    protocol::OpKind,
+};
 
 /// The hour is kept in parts, so that the slowest of an hour ago makes way for those after it.
 const PARTS: u64 = 6;

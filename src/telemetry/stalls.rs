@@ -7,8 +7,8 @@ use std::{
 
 use tracing::{info, warn};
 
-use super::{Telemetry, nanos};
-use crate::event::Whereabouts;
+use super::Telemetry;
+use crate::event::{Whereabouts, nanos};
 
 /// What a line says of what the system does not tell.
 const UNTOLD: &str = "not told";

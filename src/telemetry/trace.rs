@@ -12,9 +12,9 @@ use std::{
     time::Duration,
 };
 
-use super::{case::Case, counts::nanos, recorder::Series};
+use super::{case::Case, recorder::Series};
 use crate::{
-    event::{Outcome, SpanId, SpanRef, TraceId},
+    event::{Outcome, SpanId, SpanRef, TraceId, nanos},
     protocol::OpKind,
 };
 

@@ -23,7 +23,7 @@ fn place(op: u8, region: u8, outcome: u8, client: u8) -> SignalSeries {
 fn record(recorder: &Recorder, series: impl IntoIterator<Item = SignalSeries>) {
     let now = Instant::now();
     for series in series {
-        recorder.signal(series, &signal(OpKind::Ping, now, MS), 1_000_000, (0, 0));
+        recorder.signal(series, &signal(OpKind::Ping, now, MS), (0, 0));
     }
 }
 

@@ -102,7 +102,10 @@ fn native_bucket(latency: Duration) -> i32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::telemetry::counts::{histogram, micros, nanos};
+    use crate::{
+        event::nanos,
+        telemetry::counts::{histogram, micros},
+    };
 
     fn total(latencies: &[Duration]) -> Total {
         let mut dense = histogram::<u32>();
