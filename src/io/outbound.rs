@@ -64,8 +64,14 @@ pub struct Sent {
     others: u32,
 }
 
-/// Marks that a connection keeps room for between two writes; idle ones would only hold memory.
-const SENT_KEPT_MAX: usize = 64;
+/// Lists between these sizes are kept from one write to the next. Smaller ones are made anew in no time, and every idle
+/// connection would hold some; larger ones are left from a burst.
+const KEPT: std::ops::RangeInclusive<usize> = 8..=64;
+
+/// An emptied list for the next time, without memory unless that is worth keeping.
+fn spare<T>(emptied: Vec<T>) -> Vec<T> {
+    if KEPT.contains(&emptied.capacity()) { emptied } else { Vec::new() }
+}
 
 impl Sent {
     /// One more frame is being written.
@@ -82,7 +88,7 @@ impl Sent {
 
     /// All of them were handed to the socket at that moment.
     pub fn flushed(&mut self, at: Instant, mut tell: impl FnMut(&Event)) {
-        for (mut signal, outcome) in self.answers.drain(..) {
+        for (mut signal, outcome) in std::mem::take(&mut self.answers) {
             signal.timeline.end(Stage::Flush, at);
             tell(&Event::SignalEnded { signal, outcome });
         }
@@ -92,11 +98,9 @@ impl Sent {
         }
         let told = Event::Delivered { deliveries: std::mem::take(&mut self.deliveries), others };
         tell(&told);
-        if let Event::Delivered { mut deliveries, .. } = told
-            && deliveries.capacity() <= SENT_KEPT_MAX
-        {
+        if let Event::Delivered { mut deliveries, .. } = told {
             deliveries.clear();
-            self.deliveries = deliveries;
+            self.deliveries = spare(deliveries);
         }
     }
 
@@ -342,8 +346,10 @@ impl Outbound {
         left.into_iter().filter_map(|outgoing| outgoing.mark.gone()).collect()
     }
 
-    /// Gives back what a batch counted, once its last byte was handed to the socket.
+    /// Gives back what a batch counted, once its last byte was handed to the socket; its frames have been taken out.
     pub fn written(&self, batch: &mut Batch) {
+        batch.frames.clear();
+        batch.frames = spare(std::mem::take(&mut batch.frames));
         let counted = std::mem::take(&mut batch.counted_bytes);
         if counted > 0 {
             self.queue().held_bytes -= counted;
@@ -376,8 +382,8 @@ pub(in crate::io) mod tests {
         assert!(outbound.take(&mut batch).is_none());
         assert_eq!(batch.frames.len(), 1);
         assert_eq!(outbound.push(frame(60), Mark::Unmeasured), full);
-        batch.frames.clear();
         outbound.written(&mut batch);
+        assert_eq!(batch.frames.capacity(), 0, "one frame is not worth memory");
         assert_eq!(outbound.push(frame(60), Mark::Unmeasured), Ok(()));
     }
 

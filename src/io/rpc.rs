@@ -185,7 +185,6 @@ impl Stream for Pushes {
             // asked for more: HTTP/2 has what there was, which is as near to the socket as can be seen from here
             if this.next > 0 {
                 this.next = 0;
-                this.batch.frames.clear();
                 this.outbound.written(&mut this.batch);
                 this.gateway.flushed(&mut this.sent, &this.outbound);
             }

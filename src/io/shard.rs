@@ -33,6 +33,9 @@ const BATCH: usize = 256;
 
 type AdminAnswer = oneshot::Sender<Result<AdminReply, Refusal>>;
 
+/// Why an arrival was not taken, and the signal that it was of.
+type Untaken = (Refusal, Option<Box<Signal>>);
+
 /// What arrives in a shard's inbox.
 #[derive(Debug)]
 pub(crate) enum Arrival {
@@ -115,24 +118,29 @@ impl Shards {
     ///
     /// # Errors
     /// Why it was not taken, and the signal that it was of.
-    pub(crate) async fn send(&self, shard: usize, arrival: Arrival) -> Result<(), (Refusal, Option<Box<Signal>>)> {
-        let inbox = &self.handles[shard].inbox;
-        let arrival = match inbox.try_send(arrival) {
-            Ok(()) => return Ok(()),
-            Err(mpsc::error::TrySendError::Full(arrival)) => arrival,
-            Err(mpsc::error::TrySendError::Closed(arrival)) => return Err((Code::Draining.refuse(), arrival.signal())),
-        };
-        inbox.send_timeout(arrival, self.patience).await.map_err(|unsent| {
+    pub(crate) async fn send(&self, shard: usize, arrival: Arrival) -> Result<(), Untaken> {
+        match self.handles[shard].inbox.try_send(arrival) {
+            Ok(()) => Ok(()),
+            // boxed: it is rare, and its future would otherwise be part of every connection's task
+            Err(mpsc::error::TrySendError::Full(arrival)) => Box::pin(self.wait(shard, arrival)).await,
+            Err(mpsc::error::TrySendError::Closed(arrival)) => Err((Code::Draining.refuse(), arrival.signal())),
+        }
+    }
+
+    async fn wait(&self, shard: usize, arrival: Arrival) -> Result<(), Untaken> {
+        self.handles[shard].inbox.send_timeout(arrival, self.patience).await.map_err(|unsent| {
             let why = Code::Overloaded.because("the room's shard has a full inbox").retry_after_ms(1_000);
-            let (mpsc::error::SendTimeoutError::Timeout(arrival) | mpsc::error::SendTimeoutError::Closed(arrival)) =
-                unsent;
-            (why, arrival.signal())
+            (why, unsent.into_inner().signal())
         })
     }
 
     /// Tells a shard that a connection is gone. Waits without a bound: forgetting it would leak its session.
     pub(crate) async fn lost(&self, shard: usize, connection: ConnectionId, reason: Code) {
-        self.handles[shard].inbox.send(Arrival::Input(Input::Lost { connection, reason })).await.ok();
+        let inbox = &self.handles[shard].inbox;
+        let lost = Arrival::Input(Input::Lost { connection, reason });
+        if let Err(mpsc::error::TrySendError::Full(lost)) = inbox.try_send(lost) {
+            Box::pin(inbox.send(lost)).await.ok();
+        }
     }
 
     /// Every shard begins to drain.

@@ -90,7 +90,8 @@ impl Inbound {
             return self.refuse_unread((encoding, bytes), Code::LimitExceeded.because(why), received);
         }
         let frame = match codec::decode(encoding, bytes) {
-            Ok(frame) => frame,
+            // on the heap from the start: it would be part of every connection's task otherwise, more than once
+            Ok(frame) => Box::new(frame),
             Err(refusal) => return self.refuse_unread((encoding, bytes), refusal, received),
         };
         let id = frame.id;
@@ -101,7 +102,7 @@ impl Inbound {
         }
     }
 
-    async fn hand_on(&mut self, encoding: Encoding, frame: ClientFrame, mut signal: Began) -> Result<(), Refused> {
+    async fn hand_on(&mut self, encoding: Encoding, frame: Box<ClientFrame>, mut signal: Began) -> Result<(), Refused> {
         if let Err(refusal) = validate::validate(encoding, &frame, &self.gateway.settings.limits) {
             return Err((refusal, signal));
         }
@@ -118,7 +119,6 @@ impl Inbound {
                     Ok(grant) => grant,
                     Err(refusal) => return Err((refusal, signal)),
                 };
-                let frame = Box::new(frame);
                 let input = Input::Frame { connection: self.id, frame, grant };
                 let shard = self.shard.expect("an opening under way has a shard");
                 self.gateway.shards.send(shard, Arrival::Signal(self.id, input, signal)).await
@@ -138,7 +138,7 @@ impl Inbound {
         }
     }
 
-    async fn open(&mut self, frame: ClientFrame, mut signal: Began) -> Result<(), Refused> {
+    async fn open(&mut self, frame: Box<ClientFrame>, mut signal: Began) -> Result<(), Refused> {
         let id = frame.id;
         let (room, opening, grant) = match self.opening(frame) {
             Ok(opening) => opening,
@@ -168,7 +168,7 @@ impl Inbound {
     }
 
     /// What the first frame asks for: which room, how, and with which grant.
-    fn opening(&self, frame: ClientFrame) -> Result<(RoomId, Opening, Box<Grant>), Refusal> {
+    fn opening(&self, frame: Box<ClientFrame>) -> Result<(RoomId, Opening, Box<Grant>), Refusal> {
         let (room, opening) = match frame.op {
             Some(Op::Join(join)) => {
                 if self.room.as_deref().is_some_and(|asked| asked != join.room) {

@@ -164,9 +164,6 @@ impl Socket {
             // fails only when the stream is closing already, which its reading side reports
             self.stream.start_send_unpin(message).ok();
         }
-        if self.batch.frames.capacity() > 64 {
-            self.batch.frames.shrink_to(8);
-        }
         match close {
             Some(refusal) => Err(*refusal),
             None => {
