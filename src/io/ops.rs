@@ -24,18 +24,17 @@ use tokio_util::sync::CancellationToken;
 mod guard;
 mod pages;
 mod process;
+mod rendering;
 mod routes;
 mod scrape;
 mod state;
 
 pub use state::{Latch, State};
 
-use self::{guard::Guard, routes::Shared};
+use self::{guard::Guard, rendering::RENDERING_MAX, routes::Shared};
 use super::listener::{Accepted, BindError, ByteStream, Listener, ListenerSettings};
 use crate::telemetry::Telemetry;
 
-/// Scrapes that are rendered at one time; others wait, as many as there may be connections.
-const RENDERING_MAX: usize = 2;
 /// A connection is asked to end at that age: whoever reads or writes without end does not keep its place.
 const CONNECTION_AGE_MAX: Duration = Duration::from_secs(600);
 /// What is under way at the end may take that long.

@@ -46,8 +46,8 @@ fn shape(format: Option<&str>, headers: &HeaderMap) -> Result<Shape, Problem> {
 }
 
 /// A window as `90s`, `5m`, `1h`.
-fn window(text: Option<&str>) -> Result<Duration, Problem> {
-    let Some(text) = text else { return Ok(WINDOW_DEFAULT) };
+fn window(text: Option<&str>, otherwise: Duration) -> Result<Duration, Problem> {
+    let Some(text) = text else { return Ok(otherwise) };
     let parsed = humantime::parse_duration(text).ok().filter(|window| *window >= Duration::from_secs(1));
     let parsed = parsed.filter(|window| *window <= WINDOW_MAX);
     parsed.ok_or_else(|| Problem(format!("window is {text:?}; allowed: 1s to 1h, as 30s, 5m, 1h")))
@@ -133,13 +133,13 @@ mod tests {
 
     #[test]
     fn a_window_is_within_an_hour_or_refused_with_what_is_allowed() {
-        assert_eq!(window(None).unwrap(), WINDOW_DEFAULT);
-        assert_eq!(window(Some("5m")).unwrap(), Duration::from_secs(300));
+        assert_eq!(window(None, WINDOW_DEFAULT).unwrap(), WINDOW_DEFAULT);
+        assert_eq!(window(Some("5m"), WINDOW_DEFAULT).unwrap(), Duration::from_secs(300));
         for wrong in ["", "0s", "2h", "-1s", "1e9", "soon", "999999999999999999999h"] {
-            assert!(window(Some(wrong)).unwrap_err().0.contains("1s to 1h"), "{wrong}");
+            assert!(window(Some(wrong), WINDOW_DEFAULT).unwrap_err().0.contains("1s to 1h"), "{wrong}");
         }
         for listed in WINDOWS {
-            assert!(window(Some(listed)).is_ok());
+            assert!(window(Some(listed), WINDOW_DEFAULT).is_ok());
         }
     }
 

@@ -16,6 +16,7 @@ use serde_json::{Map, Value, json};
 use super::{
     guard::{self, Guard},
     pages,
+    rendering::Rendering,
     scrape::Scrapes,
     state::{self, Latch},
 };
@@ -48,11 +49,20 @@ pub(super) struct Shared {
     pub(super) telemetry: Arc<Telemetry>,
     pub(super) state: Arc<state::State>,
     pub(super) scrapes: Scrapes,
+    rendering: Rendering,
 }
 
 impl Shared {
     pub(super) fn new(telemetry: Arc<Telemetry>, state: Arc<state::State>) -> Self {
-        Self { scrapes: Scrapes::new(telemetry.clone()), telemetry, state }
+        let rendering = Rendering::default();
+        Self { scrapes: Scrapes::new(telemetry.clone(), rendering.clone()), telemetry, state, rendering }
+    }
+
+    /// An answer that takes a while to make.
+    pub(super) async fn apart(&self, make: impl FnOnce(&Telemetry) -> Response + Send + 'static) -> Response {
+        let telemetry = self.telemetry.clone();
+        let made = self.rendering.apart(move || make(&telemetry)).await;
+        made.unwrap_or_else(|| refusal(Code::Internal, Code::Internal.text()))
     }
 }
 
@@ -127,10 +137,4 @@ fn health(state: &state::State) -> Map<String, Value> {
 
 async fn metrics(State(shared): State<Shared>, headers: HeaderMap) -> Response {
     shared.scrapes.answer(&headers).await
-}
-
-/// An answer that takes a while to make, on a thread beside this one: health answers meanwhile.
-pub(super) async fn apart(make: impl FnOnce() -> Response + Send + 'static) -> Response {
-    let made = tokio::task::spawn_blocking(make).await;
-    made.unwrap_or_else(|_| refusal(Code::Internal, Code::Internal.text()))
 }

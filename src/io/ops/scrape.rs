@@ -1,8 +1,6 @@
 //! `/metrics`: what telemetry holds, in the form that the scraper asks for.
 //!
-//! Rendered on a thread beside the ops thread, so that health answers meanwhile; a few at a time. Scrapers of one form
-//! that wait at the same time share a rendering, as long as it began after each of them had asked. Who goes away while
-//! waiting leaves nothing behind.
+//! Scrapers of one form that wait at the same time share a rendering, as long as it began after each of them had asked.
 
 use std::{
     io::Write as _,
@@ -14,9 +12,9 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use flate2::{Compression, write::GzEncoder};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
-use tokio::sync::{Mutex, Semaphore};
+use tokio::sync::Mutex;
 
-use super::{RENDERING_MAX, process, routes::refusal};
+use super::{process, rendering::Rendering, routes::refusal};
 use crate::{
     protocol::Code,
     telemetry::{
@@ -32,7 +30,7 @@ const FORMS: usize = Format::ALL.len() * 2;
 #[derive(Clone, Debug)]
 pub(super) struct Scrapes {
     telemetry: Arc<Telemetry>,
-    rendering: Arc<Semaphore>,
+    rendering: Rendering,
     waiting: Arc<[Waiting; FORMS]>,
 }
 
@@ -52,8 +50,8 @@ struct Rendered {
 }
 
 impl Scrapes {
-    pub(super) fn new(telemetry: Arc<Telemetry>) -> Self {
-        Self { telemetry, rendering: Arc::new(Semaphore::new(RENDERING_MAX)), waiting: Arc::default() }
+    pub(super) fn new(telemetry: Arc<Telemetry>, rendering: Rendering) -> Self {
+        Self { telemetry, rendering, waiting: Arc::default() }
     }
 
     /// Answers one scrape.
@@ -93,17 +91,14 @@ impl Scrapes {
     }
 
     async fn render(&self, format: Format, gzip: bool) -> Option<Rendered> {
-        let permit = self.rendering.clone().acquire_owned().await.ok()?;
         let telemetry = self.telemetry.clone();
-        let rendering = tokio::task::spawn_blocking(move || {
-            // held to the end, also when nobody waits for it any more
-            let _permit = permit;
+        let render = move || {
             let begun = Instant::now();
             let plain = telemetry.render(format, process::read().as_ref());
             let body = if gzip { compressed(&plain) } else { plain };
             Rendered { begun, took: begun.elapsed(), body: body.into() }
-        });
-        rendering.await.ok()
+        };
+        self.rendering.apart(render).await
     }
 }
 

@@ -1,5 +1,7 @@
 //! `/debug/latency`: quantiles by op, region and outcome, the percentile plot, and the interval log.
 
+use std::time::Duration;
+
 use axum::{
     Json,
     extract::{Query, State},
@@ -9,11 +11,14 @@ use http::{HeaderMap, header};
 use maud::{Markup, PreEscaped, html};
 use serde::Deserialize;
 
-use super::{Problem, Shape, WINDOWS, ms, page, plot, shape, utc, window};
+use super::{Problem, Shape, WINDOW_DEFAULT, WINDOWS, ms, page, plot, shape, utc, window};
 use crate::{
-    io::ops::routes::{Shared, apart},
-    protocol::OpKind,
-    telemetry::views::{ClientRow, LatencyReport, Quantiles, Row},
+    io::ops::routes::{Shared, refusal},
+    protocol::{Code, OpKind},
+    telemetry::{
+        Telemetry,
+        views::{ClientRow, LatencyReport, Quantiles, Row, WINDOW_MAX},
+    },
 };
 
 /// What is asked for.
@@ -24,41 +29,63 @@ pub(in crate::io::ops) struct Asked {
     format: Option<String>,
 }
 
+/// The same, understood.
+#[derive(Clone, Copy, Debug)]
+struct Wanted {
+    shape: Shape,
+    window: Duration,
+    op: Option<&'static str>,
+}
+
+impl Asked {
+    fn understood(&self, headers: &HeaderMap) -> Result<Wanted, Problem> {
+        let shape = shape(self.format.as_deref(), headers)?;
+        Ok(Wanted { shape, window: window(self.window.as_deref(), WINDOW_DEFAULT)?, op: self.op()? })
+    }
+
+    fn op(&self) -> Result<Option<&'static str>, Problem> {
+        let Some(asked) = self.op.as_deref().filter(|op| !op.is_empty()) else { return Ok(None) };
+        match OpKind::ALL.into_iter().find(|op| op.name() == asked) {
+            Some(op) => Ok(Some(op.name())),
+            None => Err(Problem(format!("op is {asked:?}; allowed: {}", OpKind::ALL.map(OpKind::name).join(", ")))),
+        }
+    }
+}
+
 /// `GET /debug/latency`.
 pub(in crate::io::ops) async fn latency(
     State(shared): State<Shared>,
     Query(asked): Query<Asked>,
     headers: HeaderMap,
 ) -> Response {
-    let checked = (|| Ok((shape(asked.format.as_deref(), &headers)?, window(asked.window.as_deref())?, op(&asked)?)))();
-    let (shape, window, op) = match checked {
-        Ok(checked) => checked,
-        Err(problem) => return Problem::into_response(problem),
-    };
-    apart(move || {
-        let telemetry = &shared.telemetry;
-        match shape {
-            Shape::Json => Json(telemetry.latency_report(window, op)).into_response(),
-            Shape::Svg => match draw(&shared, window, op) {
-                Ok(svg) => ([(header::CONTENT_TYPE, "image/svg+xml")], svg).into_response(),
-                Err(error) => super::super::routes::refusal(crate::protocol::Code::Internal, &error.to_string()),
-            },
-            Shape::Html => {
-                let report = telemetry.latency_report(window, op);
-                page("Latency", &body(&report, op, &draw(&shared, window, op).unwrap_or_else(|e| e.to_string())))
-            }
-        }
-    })
-    .await
+    match asked.understood(&headers) {
+        Ok(wanted) => shared.apart(move |telemetry| answer(telemetry, wanted)).await,
+        Err(problem) => problem.into_response(),
+    }
+}
+
+fn answer(telemetry: &Telemetry, wanted: Wanted) -> Response {
+    let report = || telemetry.latency_report(wanted.window, wanted.op);
+    match (wanted.shape, draw(telemetry, wanted)) {
+        (Shape::Json, _) => Json(report()).into_response(),
+        (Shape::Svg, Ok(svg)) => ([(header::CONTENT_TYPE, "image/svg+xml")], svg).into_response(),
+        (Shape::Svg, Err(error)) => refusal(Code::Internal, &error.to_string()),
+        (Shape::Html, svg) => page("Latency", &body(&report(), wanted.op, &svg.unwrap_or_else(|e| e.to_string()))),
+    }
+}
+
+fn draw(telemetry: &Telemetry, wanted: Wanted) -> Result<String, plot::PlotError> {
+    let title = format!("{} over {}", wanted.op.unwrap_or("all ops"), humantime::format_duration(wanted.window));
+    plot::plot(&title, &telemetry.latency_curves(wanted.window, wanted.op))
 }
 
 /// `GET /debug/latency.hlog`.
 pub(in crate::io::ops) async fn latency_log(State(shared): State<Shared>, Query(asked): Query<Asked>) -> Response {
-    let window = match asked.window.as_deref().map_or(Ok(crate::telemetry::views::WINDOW_MAX), |w| window(Some(w))) {
+    let window = match window(asked.window.as_deref(), WINDOW_MAX) {
         Ok(window) => window,
         Err(problem) => return problem.into_response(),
     };
-    apart(move || match shared.telemetry.latency_log(window) {
+    let log = move |telemetry: &Telemetry| match telemetry.latency_log(window) {
         Ok(log) => {
             let headers = [
                 (header::CONTENT_TYPE, "text/plain; charset=utf-8"),
@@ -66,24 +93,9 @@ pub(in crate::io::ops) async fn latency_log(State(shared): State<Shared>, Query(
             ];
             (headers, log).into_response()
         }
-        Err(error) => super::super::routes::refusal(crate::protocol::Code::Internal, &error.to_string()),
-    })
-    .await
-}
-
-fn op(asked: &Asked) -> Result<Option<&'static str>, Problem> {
-    let Some(asked) = asked.op.as_deref().filter(|op| !op.is_empty()) else { return Ok(None) };
-    let known = OpKind::ALL.into_iter().map(OpKind::name);
-    known
-        .clone()
-        .find(|op| *op == asked)
-        .map(Some)
-        .ok_or_else(|| Problem(format!("op is {asked:?}; allowed: {}", known.collect::<Vec<_>>().join(", "))))
-}
-
-fn draw(shared: &Shared, window: std::time::Duration, op: Option<&str>) -> Result<String, plot::PlotError> {
-    let title = format!("{} over {}", op.unwrap_or("all ops"), humantime::format_duration(window));
-    plot::plot(&title, &shared.telemetry.latency_curves(window, op))
+        Err(error) => refusal(Code::Internal, &error.to_string()),
+    };
+    shared.apart(log).await
 }
 
 fn body(report: &LatencyReport, op: Option<&str>, svg: &str) -> Markup {
@@ -96,7 +108,7 @@ fn body(report: &LatencyReport, op: Option<&str>, svg: &str) -> Markup {
     html! {
         p.hint {
             "From a frame's last byte in to the answer's last byte handed to the socket. Until "
-            (utc(std::time::Duration::from_millis(report.until_unix_ms))) ", milliseconds. The promise: P99 at most 80 ms."
+            (utc(Duration::from_millis(report.until_unix_ms))) ", milliseconds. The promise: P99 at most 80 ms."
         }
         nav {
             @for choice in WINDOWS {

@@ -14,9 +14,9 @@ use serde::{Deserialize, Serialize};
 use super::{Problem, Shape, ms, page, shape, utc};
 use crate::{
     event::Stage,
-    io::ops::routes::{Shared, apart},
+    io::ops::routes::Shared,
     protocol::OpKind,
-    telemetry::{slow::SlowSignal, views::millis},
+    telemetry::{Telemetry, slow::SlowSignal, views::millis},
 };
 
 /// What is asked for.
@@ -36,14 +36,14 @@ pub(in crate::io::ops) async fn slow(
         Ok(shape) => shape,
         Err(problem) => return problem.into_response(),
     };
-    apart(move || {
-        let signals = shared.telemetry.slow_signals();
+    let answer = move |telemetry: &Telemetry| {
+        let signals = telemetry.slow_signals();
         match shape {
             Shape::Html => page("Slow signals", &body(&signals)),
             Shape::Json | Shape::Svg => Json(signals.iter().map(Told::of).collect::<Vec<_>>()).into_response(),
         }
-    })
-    .await
+    };
+    shared.apart(answer).await
 }
 
 /// A slow signal as JSON.

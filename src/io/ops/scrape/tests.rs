@@ -33,7 +33,7 @@ async fn answered(scrapes: &Scrapes) -> u64 {
 
 #[tokio::test]
 async fn each_form_has_its_content_type_and_depends_on_what_was_asked() {
-    let scrapes = Scrapes::new(telemetry());
+    let scrapes = Scrapes::new(telemetry(), Rendering::default());
     let cases = [
         ("*/*", "text/plain; version=0.0.4; charset=utf-8"),
         (OPENMETRICS, "application/openmetrics-text; version=1.0.0; charset=utf-8"),
@@ -50,7 +50,7 @@ async fn each_form_has_its_content_type_and_depends_on_what_was_asked() {
 
 #[tokio::test]
 async fn an_accept_header_in_several_lines_is_one() {
-    let scrapes = Scrapes::new(telemetry());
+    let scrapes = Scrapes::new(telemetry(), Rendering::default());
     let mut lines = headers(&[(header::ACCEPT, "text/plain;q=0.5")]);
     lines.append(header::ACCEPT, OPENMETRICS.parse().unwrap());
     lines.append(header::ACCEPT, HeaderValue::from_bytes(b"text/\xff").unwrap());
@@ -60,7 +60,7 @@ async fn an_accept_header_in_several_lines_is_one() {
 
 #[tokio::test]
 async fn gzip_comes_to_those_who_take_it_and_holds_the_same() {
-    let scrapes = Scrapes::new(telemetry());
+    let scrapes = Scrapes::new(telemetry(), Rendering::default());
     let (head, packed) = scraped(&scrapes, &[(header::ACCEPT_ENCODING, "gzip")]).await;
     assert_eq!(head[header::CONTENT_ENCODING], "gzip");
     let mut text = String::new();
@@ -73,7 +73,7 @@ async fn gzip_comes_to_those_who_take_it_and_holds_the_same() {
 
 #[tokio::test]
 async fn those_who_wait_together_share_a_rendering_that_began_after_all_had_asked() {
-    let scrapes = Scrapes::new(telemetry());
+    let scrapes = Scrapes::new(telemetry(), Rendering::default());
     let mut waiting = JoinSet::new();
     let asked = Instant::now();
     for _ in 0..20 {
@@ -95,7 +95,7 @@ async fn those_who_wait_together_share_a_rendering_that_began_after_all_had_aske
 
 #[tokio::test]
 async fn twenty_scrapers_at_once_are_all_answered_and_counted() {
-    let scrapes = Scrapes::new(telemetry());
+    let scrapes = Scrapes::new(telemetry(), Rendering::default());
     let mut waiting = JoinSet::new();
     for at in 0..20 {
         let scrapes = scrapes.clone();
@@ -119,9 +119,8 @@ async fn twenty(scrapes: &Scrapes) -> JoinSet<()> {
 
 #[tokio::test]
 async fn scrapers_that_go_away_while_they_wait_leave_nothing_behind_and_do_not_count() {
-    let scrapes = Scrapes::new(telemetry());
-    let rendering = scrapes.rendering.clone();
-    let busy = rendering.acquire_many(RENDERING_MAX as u32).await.unwrap();
+    let scrapes = Scrapes::new(telemetry(), Rendering::default());
+    let busy = scrapes.rendering.all().await;
     for _ in 0..50 {
         let mut waiting = twenty(&scrapes).await;
         assert!(scrapes.waiting.iter().any(|waiting| Arc::strong_count(&waiting.each) > 1));
@@ -135,12 +134,11 @@ async fn scrapers_that_go_away_while_they_wait_leave_nothing_behind_and_do_not_c
 
 #[tokio::test]
 async fn a_rendering_that_nobody_waits_for_any_more_gives_its_place_back() {
-    let scrapes = Scrapes::new(telemetry());
+    let scrapes = Scrapes::new(telemetry(), Rendering::default());
     for _ in 0..20 {
         twenty(&scrapes).await.shutdown().await;
     }
-    let places = scrapes.rendering.acquire_many(RENDERING_MAX as u32);
-    drop(tokio::time::timeout(crate::io::ops::tests::PATIENCE, places).await.unwrap().unwrap());
-    assert_eq!(scrapes.rendering.available_permits(), RENDERING_MAX);
+    let places = scrapes.rendering.all();
+    drop(tokio::time::timeout(crate::io::ops::tests::PATIENCE, places).await.expect("all places are there again"));
     assert!(!scraped(&scrapes, &[]).await.1.is_empty());
 }
