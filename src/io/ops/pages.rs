@@ -116,36 +116,4 @@ fn page(title: &str, body: &Markup) -> Response {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_browser_gets_a_page_and_a_program_json_unless_it_says_otherwise() {
-        let accept = |value: &str| HeaderMap::from_iter([(header::ACCEPT, value.parse().unwrap())]);
-        let browser = accept("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8");
-        assert_eq!(shape(None, &browser).unwrap(), Shape::Html);
-        assert_eq!(shape(Some("json"), &browser).unwrap(), Shape::Json);
-        assert_eq!(shape(Some("svg"), &browser).unwrap(), Shape::Svg);
-        assert_eq!(shape(None, &accept("*/*")).unwrap(), Shape::Json);
-        assert_eq!(shape(None, &HeaderMap::new()).unwrap(), Shape::Json);
-        assert!(shape(Some("pdf"), &browser).unwrap_err().0.contains("html, json, svg"));
-    }
-
-    #[test]
-    fn a_window_is_within_an_hour_or_refused_with_what_is_allowed() {
-        assert_eq!(window(None, WINDOW_DEFAULT).unwrap(), WINDOW_DEFAULT);
-        assert_eq!(window(Some("5m"), WINDOW_DEFAULT).unwrap(), Duration::from_secs(300));
-        for wrong in ["", "0s", "2h", "-1s", "1e9", "soon", "999999999999999999999h"] {
-            assert!(window(Some(wrong), WINDOW_DEFAULT).unwrap_err().0.contains("1s to 1h"), "{wrong}");
-        }
-        for listed in WINDOWS {
-            assert!(window(Some(listed), WINDOW_DEFAULT).is_ok());
-        }
-    }
-
-    #[test]
-    fn numbers_are_as_exact_as_a_person_reads_them() {
-        assert_eq!([0.0123, 1.234, 12.34, 123.4].map(ms), ["0.012", "1.23", "12.3", "123"]);
-        assert_eq!(utc(Duration::from_millis(1_800_000_000_123)), "2027-01-15T08:00:00.123Z");
-    }
-}
+mod tests;

@@ -81,12 +81,26 @@ fn get(ops: &OpsHandle, path: &str) -> (u16, String) {
 
 /// The routes behind a guard for that address, without a socket.
 fn routes(address: &str, token_file: Option<&std::path::Path>) -> axum::Router {
-    let address = SocketAddr::new(address.parse::<IpAddr>().unwrap(), 9600);
-    let state = Arc::new(State::new(Instant::now()));
-    routes::router(Shared::new(telemetry(), state), Guard::new(&[address], token_file).unwrap())
+    routes_of(telemetry(), address, token_file)
 }
 
-async fn ask(routes: &axum::Router, method: Method, path: &str, headers: &[(&str, &str)]) -> (StatusCode, String) {
+/// The same, over that telemetry.
+pub(super) fn routes_of(
+    telemetry: Arc<Telemetry>,
+    address: &str,
+    token_file: Option<&std::path::Path>,
+) -> axum::Router {
+    let address = SocketAddr::new(address.parse::<IpAddr>().unwrap(), 9600);
+    let state = Arc::new(State::new(Instant::now()));
+    routes::router(Shared::new(telemetry, state), Guard::new(&[address], token_file).unwrap())
+}
+
+pub(super) async fn ask(
+    routes: &axum::Router,
+    method: Method,
+    path: &str,
+    headers: &[(&str, &str)],
+) -> (StatusCode, String) {
     let mut request = Request::builder().method(method).uri(path);
     for (name, value) in headers {
         request = request.header(*name, *value);
