@@ -6,6 +6,7 @@ mod process;
 mod socket;
 mod stream;
 mod tokens;
+mod tools;
 
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ pub(crate) use process::{Router, run_to_end};
 pub(crate) use socket::{Socket, raw_frame, upgrade_raw};
 pub(crate) use stream::Stream;
 pub(crate) use tokens::{Token, unix_now};
+pub(crate) use tools::{cached, prometheus_3};
 
 /// How long anything may take before a test gives up. Generous: the machine may be busy with other tests.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);

@@ -3,7 +3,6 @@
 use std::{
     fs::File,
     net::{SocketAddr, TcpListener},
-    path::PathBuf,
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
@@ -12,11 +11,11 @@ use opentelemetry_proto::tonic::trace::v1::{Span, span::SpanKind};
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::harness::{Router, Socket, Token, eventually, get};
+use crate::harness::{Router, Socket, Token, cached, eventually, get};
 
 #[allow(dead_code)] // the tests beside the code use the rest of it
 #[path = "../../src/io/otlp/tests/sink.rs"]
-mod sink;
+pub(crate) mod sink;
 
 use sink::{Answer, Sink, attribute};
 
@@ -54,7 +53,7 @@ async fn fail(socket: &mut Socket) {
     assert!(reply["error"].is_object(), "{reply}");
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
@@ -197,7 +196,7 @@ struct Rotel {
 impl Rotel {
     /// That hands on to the sink.
     async fn start(sink: &Sink) -> Self {
-        let agent = agent();
+        let agent = cached("rotel/rotel-agent");
         assert!(agent.exists(), "{} is missing: run `make test`, or `.ci/setup test` with CACHE set", agent.display());
         let folder = TempDir::new().unwrap();
         let [grpc, http] = free_ports();
@@ -226,16 +225,6 @@ impl Drop for Rotel {
             );
         }
     }
-}
-
-/// Where `.ci/setup test` puts it.
-fn agent() -> PathBuf {
-    let tools = std::env::var_os("CACHE").map(PathBuf::from).unwrap_or_else(|| {
-        let home = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-        let cache = home.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")));
-        cache.unwrap_or_default().join("signalbox/tools")
-    });
-    tools.join("rotel/rotel-agent")
 }
 
 /// It takes no port 0: these were free a moment ago.
