@@ -34,6 +34,22 @@ pub(crate) fn eventually(what: &str, mut condition: impl FnMut() -> bool) -> imp
     }
 }
 
+/// Asks until there is an answer.
+#[track_caller]
+pub(crate) fn answered<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> impl Future<Output = T> {
+    let place = std::panic::Location::caller();
+    async move {
+        let since = tokio::time::Instant::now();
+        loop {
+            if let Some(answer) = ask().await {
+                return answer;
+            }
+            assert!(since.elapsed() < PATIENCE, "{place}: in {PATIENCE:?} not seen: {what}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
 /// Waits for a future, but not for ever.
 #[track_caller]
 pub(crate) fn within<F: Future>(what: &str, future: F) -> impl Future<Output = F::Output> {
