@@ -16,7 +16,7 @@ pub(crate) use process::{Router, run_to_end};
 pub(crate) use socket::{Socket, raw_frame, upgrade_raw};
 pub(crate) use stream::Stream;
 pub(crate) use tokens::{Token, unix_now};
-pub(crate) use tools::tool;
+pub(crate) use tools::{prometheus_3, tool};
 
 /// How long anything may take before a test gives up. Generous: the machine may be busy with other tests.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
@@ -30,6 +30,22 @@ pub(crate) fn eventually(what: &str, mut condition: impl FnMut() -> bool) -> imp
         while !condition() {
             assert!(since.elapsed() < PATIENCE, "{place}: in {PATIENCE:?} not seen: {what}");
             tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+}
+
+/// Asks until there is an answer.
+#[track_caller]
+pub(crate) fn answered<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> impl Future<Output = T> {
+    let place = std::panic::Location::caller();
+    async move {
+        let since = tokio::time::Instant::now();
+        loop {
+            if let Some(answer) = ask().await {
+                return answer;
+            }
+            assert!(since.elapsed() < PATIENCE, "{place}: in {PATIENCE:?} not seen: {what}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
 }

@@ -18,5 +18,6 @@ mod listeners;
 mod load;
 mod ops;
 mod otlp;
+mod prometheus;
 mod resume;
 mod secrets;

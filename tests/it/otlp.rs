@@ -15,7 +15,7 @@ use crate::harness::{Router, Socket, Token, eventually, get, tool};
 
 #[allow(dead_code)] // the tests beside the code use the rest of it
 #[path = "../../src/io/otlp/tests/sink.rs"]
-mod sink;
+pub(crate) mod sink;
 
 use sink::{Answer, Sink, attribute};
 
@@ -53,7 +53,7 @@ async fn fail(socket: &mut Socket) {
     assert!(reply["error"].is_object(), "{reply}");
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

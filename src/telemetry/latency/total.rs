@@ -58,8 +58,13 @@ impl Total {
         }
     }
 
+    /// The latest of each bucket stays, whatever order they are told in: Prometheus complains of one that is older than
+    /// what it has, or of the same millisecond.
     pub(super) fn exemplify(&mut self, exemplar: Exemplar) {
-        self.exemplars[bucket(exemplar.latency)] = Some(exemplar);
+        let kept = &mut self.exemplars[bucket(exemplar.latency)];
+        if kept.is_none_or(|kept| kept.at_unix_ms < exemplar.at_unix_ms) {
+            *kept = Some(exemplar);
+        }
     }
 
     /// How many.
@@ -147,17 +152,30 @@ mod tests {
         }
     }
 
+    fn exemplar(trace: u128, millis: u64, at_unix_ms: u64) -> Exemplar {
+        let (trace, span) = (TraceId::new(trace).unwrap(), SpanId::new(8).unwrap());
+        Exemplar { trace, span, latency: Duration::from_millis(millis), at_unix_ms }
+    }
+
+    fn exemplars(total: &Total) -> Vec<(Option<u32>, Exemplar)> {
+        total.buckets().filter_map(|(edge, _, with)| Some((edge, *with?))).collect()
+    }
+
     #[test]
     fn an_exemplar_stands_in_the_bucket_of_its_latency() {
         let mut total = total(&[Duration::from_millis(81)]);
-        let exemplar = Exemplar {
-            trace: TraceId::new(7).unwrap(),
-            span: SpanId::new(8).unwrap(),
-            latency: Duration::from_millis(81),
-            at_unix_ms: 9,
-        };
-        total.exemplify(exemplar);
-        let with: Vec<_> = total.buckets().filter_map(|(edge, _, with)| Some((edge, *with?))).collect();
-        assert_eq!(with, [(Some(84_032), exemplar)]);
+        total.exemplify(exemplar(7, 81, 9));
+        assert_eq!(exemplars(&total), [(Some(84_032), exemplar(7, 81, 9))]);
+    }
+
+    #[test]
+    fn an_exemplar_gives_way_to_a_later_one_of_its_bucket_and_to_no_other() {
+        let mut total = total(&[Duration::from_millis(81)]);
+        for told in [exemplar(1, 81, 20), exemplar(2, 82, 19), exemplar(3, 83, 20), exemplar(4, 87, 5)] {
+            total.exemplify(told);
+        }
+        assert_eq!(exemplars(&total), [(Some(84_032), exemplar(1, 81, 20)), (Some(88_000), exemplar(4, 87, 5))]);
+        total.exemplify(exemplar(5, 83, 21));
+        assert_eq!(exemplars(&total)[0].1, exemplar(5, 83, 21));
     }
 }

@@ -1,0 +1,61 @@
+//! How many series there are, and what their labels say, is what the catalogue allows; whatever clients say.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use signalbox::telemetry::catalog::{ALL, Kind, Metric, Values};
+
+use super::{Labels, job::Job};
+
+/// Of all series that there ever were.
+pub(super) async fn series_stay_within_the_catalogue(job: &Job<'_>) {
+    let selector = job.selecting("{$job, __name__=~\"signalbox_.+|process_.+|target_info\"}");
+    let answer = job.server.ask("/api/v1/series", &[("match[]", &*selector), ("start", "0")]).await;
+    let mut families: BTreeMap<&str, Vec<Labels>> = BTreeMap::new();
+    for series in answer.as_array().unwrap() {
+        let labels: Labels = serde_json::from_value(series.clone()).unwrap();
+        families.entry(row(&labels["__name__"]).name).or_default().push(labels);
+    }
+    assert_eq!(families.len(), ALL.len(), "{job}");
+    for row in ALL {
+        let series = &families[row.name];
+        let natives = if job.native && row.kind == Kind::Histogram { row.sets() } else { 0 };
+        assert!(series.len() <= row.series() + natives, "{job}: {} series of {}", series.len(), row.name);
+        labels_are_of_their_sets(job, row, series);
+    }
+    strangers_are_others(job, &families["signalbox_signal_p99_seconds"]);
+}
+
+/// The row of a series; of a histogram, by the name of one of its parts.
+fn row(name: &str) -> &'static Metric {
+    let part = |row: &Metric| {
+        let rest = name.strip_prefix(row.name);
+        let parts: &[&str] = if row.kind == Kind::Histogram { &["", "_bucket", "_sum", "_count"] } else { &[""] };
+        rest.is_some_and(|rest| parts.contains(&rest))
+    };
+    ALL.iter().find(|row| part(row)).unwrap_or_else(|| panic!("{name} is not in the catalogue"))
+}
+
+fn labels_are_of_their_sets(job: &Job<'_>, row: &Metric, series: &[Labels]) {
+    let of_prometheus = ["__name__", "job", "instance", "le"];
+    for labels in series {
+        let names = labels.keys().map(String::as_str).filter(|name| !of_prometheus.contains(name));
+        let expected: BTreeSet<&str> = row.labels.iter().map(|label| label.name).collect();
+        assert_eq!(names.collect::<BTreeSet<_>>(), expected, "{job}: {labels:?}");
+    }
+    for label in row.labels {
+        let values: BTreeSet<&str> = series.iter().map(|labels| labels[label.name].as_str()).collect();
+        assert!(values.len() <= label.values.bound(), "{job}: {}: {values:?}", row.name);
+        if let Values::Closed(allowed) = label.values {
+            assert!(values.iter().all(|value| allowed.contains(value)), "{job}: {}: {values:?}", row.name);
+        }
+    }
+}
+
+/// All regions that nobody configured are `other`, and so are most of the SDK versions that come once; the usual one
+/// keeps its name.
+fn strangers_are_others(job: &Job<'_>, series: &[Labels]) {
+    let values = |label: &str| series.iter().map(|labels| labels[label].as_str()).collect::<BTreeSet<_>>();
+    assert_eq!(values("region"), ["other", "sh", "sz"].into(), "{job}");
+    let versions = values("sdk_version");
+    assert!(versions.is_superset(&["other", "web/6.12.0"].into()), "{job}: {versions:?}");
+}
