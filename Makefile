@@ -36,8 +36,8 @@ fuzz: ## fuzz both decoders for SECONDS=60 each, on nightly Rust
 			corpus-run/$$target corpus/$$target -- -max_total_time=$(or $(filter-out 0,$(SECONDS)),60) -max_len=4096); \
 	done
 
-bench: ## signalbox beside the floor on this machine: CPU, latency, memory
-	@.ci/setup build
+bench: ## signalbox beside the floor on this machine: CPU, latency, memory; and what measuring costs
+	@.ci/setup bench
 	$(CARGO) bench --locked --bench floor $(if $(BENCH),-- $(BENCH))
 
 fmt: ## format the sources
