@@ -19,7 +19,7 @@ use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-use self::floor::{runner, server, workload::Workload};
+use self::floor::{parts::Part, runner, server, workload::Workload};
 
 /// signalbox beside the floor: CPU, latency and memory, medians of alternating runs.
 #[derive(Debug, Parser)]
@@ -41,6 +41,13 @@ enum Command {
         /// Tasks that own rooms.
         #[arg(long, default_value_t = 2)]
         owners: usize,
+    },
+    /// One part of what measuring costs, so many times.
+    Part {
+        /// Which.
+        part: Part,
+        /// How often.
+        calls: usize,
     },
 }
 
@@ -68,6 +75,10 @@ fn main() -> Result<ExitCode> {
     let cli = Cli::parse();
     match cli.command {
         Some(Command::Server { listen, owners }) => server::serve(listen, owners).map(|()| ExitCode::SUCCESS),
+        Some(Command::Part { part, calls }) => {
+            part.repeat(calls);
+            Ok(ExitCode::SUCCESS)
+        }
         None if cli.runner.bench => runner::run(&cli.runner),
         None => Ok(ExitCode::SUCCESS),
     }
