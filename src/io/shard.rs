@@ -336,9 +336,8 @@ impl Shard {
             signal.timeline.end(Stage::Admit, now.at);
             signal.timeline.end(Stage::Handle, handled);
             let received = signal.timeline.received();
-            let after = handled.saturating_duration_since(received).as_micros();
-            let handled_after_us = u32::try_from(after).unwrap_or(u32::MAX);
-            self.hand.cause = Some(Delivery { op: signal.op, received, handled_after_us });
+            let after = handled.saturating_duration_since(received);
+            self.hand.cause = Some(self.telemetry.delivery(signal.op, received, after));
         }
         for output in outputs.drain(..) {
             self.carry_out(output, now.at);

@@ -8,7 +8,7 @@ use std::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use ahash::AHashMap;
@@ -20,7 +20,7 @@ use super::{
     counts::{LATENCY_MAX, histogram, micros},
 };
 use crate::{
-    event::{Delivery, Signal, Stage, nanos},
+    event::{Delivery, Signal, Stage},
     protocol::OpKind,
 };
 
@@ -282,20 +282,20 @@ impl Recorder {
         deliveries: &[Delivery],
         others: u32,
         region: u8,
-        at: Instant,
+        at_ns: u64,
     ) -> Option<(OpKind, Duration)> {
         let mut longest = None;
         let mut interval = self.lock(thread());
         interval.pushes += deliveries.len() as u64 + u64::from(others);
-        for Delivery { op, received, .. } in deliveries {
-            let took = at.saturating_duration_since(*received);
+        for Delivery { op, received_ns, .. } in deliveries {
+            let took_ns = at_ns.saturating_sub(*received_ns);
             let place = interval.place(Series::Delivery { op: *op as u8, region });
-            interval.record(place, nanos(took));
-            if longest.is_none_or(|(_, longest)| took > longest) {
-                longest = Some((*op, took));
+            interval.record(place, took_ns);
+            if longest.is_none_or(|(_, longest)| took_ns > longest) {
+                longest = Some((*op, took_ns));
             }
         }
-        longest
+        longest.map(|(op, took_ns)| (op, Duration::from_nanos(took_ns)))
     }
 
     /// Exchanges a thread's set for `fresh`, which must be empty, and answers what was recorded; absent past the last.

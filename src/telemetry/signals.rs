@@ -11,7 +11,7 @@ use super::{
     trace::{KeptTrace, Lost, Reason, new_span, new_trace},
 };
 use crate::{
-    event::{Delivery, Labels, Origin, Outcome, Signal, SpanId, SpanRef, Stage, TraceId},
+    event::{Delivery, Labels, Origin, Outcome, Signal, SpanId, SpanRef, Stage, TraceId, nanos},
     protocol::OpKind,
 };
 
@@ -29,6 +29,16 @@ impl Telemetry {
             }
         }
         Some(signal)
+    }
+
+    /// What a push is measured from: a signal whose frame arrived then, and which was handled so long after.
+    pub fn delivery(&self, op: OpKind, received: Instant, handled_after: Duration) -> Delivery {
+        let handled_after_us = u32::try_from(handled_after.as_micros()).unwrap_or(u32::MAX);
+        Delivery { op, received_ns: self.since_start(received), handled_after_us }
+    }
+
+    fn since_start(&self, at: Instant) -> u64 {
+        nanos(at.saturating_duration_since(self.started))
     }
 
     pub(super) fn signal_ended(&self, signal: &Signal, outcome: Outcome, origin: &Origin<'_>) {
@@ -68,14 +78,15 @@ impl Telemetry {
             return;
         }
         let region = origin.labels.region.min(OTHER_REGION);
-        let longest = self.recorder_of_latency.deliveries(deliveries, others, region, at);
+        let at_ns = self.since_start(at);
+        let longest = self.recorder_of_latency.deliveries(deliveries, others, region, at_ns);
         let Some((op, longest)) = longest else { return };
         // one of them at least may stand out: only then each is looked at
         if longest <= self.keeper.least_bound() && !self.slow.wants(op, true, longest) {
             return;
         }
         for delivery in deliveries {
-            let took = at.saturating_duration_since(delivery.received);
+            let took = Duration::from_nanos(at_ns.saturating_sub(delivery.received_ns));
             let reason = self.keeper.reason(delivery.op, Outcome::Ok, took, false).filter(|why| *why == Reason::Slow);
             let slow = self.slow.wants(delivery.op, true, took);
             if reason.is_some() || slow {
@@ -142,7 +153,8 @@ impl Telemetry {
         let handled = Duration::from_micros(delivery.handled_after_us.into());
         let stages = vec![(Stage::Handle, handled), (Stage::Flush, took.saturating_sub(handled))];
         let about = self.about(origin, origin.labels);
-        Case { op: delivery.op, delivery: true, started: self.unix(delivery.received), took, stages, ..about }
+        let started = self.unix(self.started) + Duration::from_nanos(delivery.received_ns);
+        Case { op: delivery.op, delivery: true, started, took, stages, ..about }
     }
 
     /// What is known of the connection.

@@ -116,7 +116,7 @@ fn sessions_and_rooms() -> Vec<(Event, Vec<(&'static str, f64)>)> {
 }
 
 fn signals_and_connections() -> Vec<(Event, Vec<(&'static str, f64)>)> {
-    let delivery = Delivery { op: OpKind::Send, received: Instant::now(), handled_after_us: 5 };
+    let delivery = Delivery { op: OpKind::Send, received_ns: 0, handled_after_us: 5 };
     vec![
         (ended(OpKind::Join, Outcome::Ok), vec![("signalbox_signals_total{op=\"join\",outcome=\"ok\"}", 1.0)]),
         (

@@ -55,7 +55,7 @@ impl Part {
             Self::Unanswered => ended(started, &[Stage::Decode, Stage::Admit, Stage::Handle]),
             Self::Answered => ended(started, &[Stage::Decode, Stage::Admit, Stage::Handle, Stage::Reply, Stage::Flush]),
             Self::Write => {
-                let delivery = Delivery { op: OpKind::Send, received: started, handled_after_us: 60 };
+                let delivery = Delivery { op: OpKind::Send, received_ns: 0, handled_after_us: 60 };
                 Event::Delivered { deliveries: vec![delivery; A_WRITE], others: 0 }
             }
         };
@@ -155,7 +155,7 @@ fn drain() -> f64 {
         for number in 0..A_SECOND as u64 {
             // half a millisecond to six, as they are under that load
             let received = at - Duration::from_micros(500 + number * number % 5_500);
-            let delivery = Delivery { op: OpKind::Send, received, handled_after_us: 60 };
+            let delivery = telemetry.delivery(OpKind::Send, received, Duration::from_micros(60));
             telemetry.observe_from(&Event::Delivered { deliveries: vec![delivery], others: 0 }, &origin, at);
             if number % RECIPIENTS as u64 == 0 {
                 let mut signal = new_signal(received);

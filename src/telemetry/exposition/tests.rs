@@ -11,7 +11,7 @@ use super::{
     *,
 };
 use crate::{
-    event::{Delivery, Event, Origin, Outcome},
+    event::{Event, Origin, Outcome},
     protocol::{Code, OpKind, v1},
     telemetry::{
         Settings,
@@ -69,7 +69,7 @@ fn with_traffic(settings: Settings, second: u64) -> Telemetry {
             telemetry.observe_from(&Event::SignalEnded { signal, outcome }, &origin, at);
         }
         let received = at - Duration::from_millis(90);
-        let deliveries = vec![Delivery { op: OpKind::Send, received, handled_after_us: 5 }];
+        let deliveries = vec![telemetry.delivery(OpKind::Send, received, Duration::from_micros(5))];
         telemetry.observe_from(&Event::Delivered { deliveries, others: 0 }, &origin, at);
     }
     telemetry.drain(at, UNIX + Duration::from_secs(second));

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::{UNIX, settings};
 use crate::{
-    event::{Delivery, Event, Labels, Origin, Outcome, Signal, Stage},
+    event::{Event, Labels, Origin, Outcome, Signal, Stage},
     protocol::{OpKind, v1},
     telemetry::{
         Process, Telemetry,
@@ -85,7 +85,7 @@ fn end(telemetry: &Telemetry, labels: Labels, at: Instant, latency_ns: u64) {
     signal.timeline.end(Stage::Decode, received + Duration::from_nanos(latency_ns / 4));
     signal.timeline.end(Stage::Flush, at);
     telemetry.observe_from(&Event::SignalEnded { signal, outcome: Outcome::Ok }, &origin, at);
-    let deliveries = vec![Delivery { op: OpKind::Signal, received, handled_after_us: 0 }];
+    let deliveries = vec![telemetry.delivery(OpKind::Signal, received, Duration::ZERO)];
     telemetry.observe_from(&Event::Delivered { deliveries, others: 0 }, &origin, at);
 }
 

@@ -6,7 +6,7 @@ use opentelemetry_proto::tonic::trace::v1::{Span, span::SpanKind, status::Status
 
 use super::*;
 use crate::{
-    event::{Delivery, Labels, SpanId, TraceId},
+    event::{Labels, SpanId, TraceId},
     ids::{RoomId, SessionId},
     protocol::v1,
 };
@@ -181,7 +181,7 @@ fn a_slow_push_to_a_recipient_is_a_delivery_of_its_own() {
     let exporter = start(&settings(sink.endpoint()), &telemetry, &LogQueue::new(100));
     let received = Instant::now();
     let at = received + 120 * MS;
-    let delivery = |received| Delivery { op: OpKind::Send, received, handled_after_us: 2_000 };
+    let delivery = |received| telemetry.delivery(OpKind::Send, received, Duration::from_millis(2));
     // the second one arrived just before it went out
     let deliveries = vec![delivery(received), delivery(at - 3 * MS)];
     let origin = Origin { labels: Labels { region: 0, ..Labels::default() }, ..Origin::default() };
