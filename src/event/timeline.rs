@@ -4,13 +4,16 @@
 
 use std::time::{Duration, Instant};
 
-/// A part of a signal's way, named by what happens in it. The first five end in a stamp, in this order; the others
+/// A part of a signal's way, named by what happens in it. The first six end in a stamp, in this order; the others
 /// are calls during `handle`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Stage {
     /// Reading and checking the frame: `received` to `decoded`.
     Decode,
-    /// Waiting for the room's shard: `decoded` to `admitted`.
+    /// Asking whether the token of an `update` is good, which may be another service's to say; others have no such
+    /// stage.
+    Verify,
+    /// Waiting for the room's shard: `decoded`, or verified, to `admitted`.
     Admit,
     /// The router's work: `admitted` to `handled`, less the calls below.
     Handle,
@@ -28,13 +31,23 @@ pub enum Stage {
 
 impl Stage {
     /// All of them.
-    pub const ALL: [Self; 8] =
-        [Self::Decode, Self::Admit, Self::Handle, Self::Reply, Self::Flush, Self::Media, Self::Directory, Self::Fabric];
+    pub const ALL: [Self; 9] = [
+        Self::Decode,
+        Self::Verify,
+        Self::Admit,
+        Self::Handle,
+        Self::Reply,
+        Self::Flush,
+        Self::Media,
+        Self::Directory,
+        Self::Fabric,
+    ];
 
     /// The word for it in metrics, traces and pages.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Decode => "decode",
+            Self::Verify => "verify",
             Self::Admit => "admit",
             Self::Handle => "handle",
             Self::Reply => "reply",
@@ -47,7 +60,7 @@ impl Stage {
 }
 
 /// Stages that end in a stamp.
-const STAMPS: usize = 5;
+const STAMPS: usize = 6;
 /// Stages that are calls.
 const CALLS: usize = Stage::ALL.len() - STAMPS;
 

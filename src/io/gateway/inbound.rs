@@ -115,7 +115,7 @@ impl Inbound {
             (Attachment::None, true) => Box::pin(self.open(frame, signal)).await,
             (Attachment::None, false) => Err((Code::NotJoined.refuse(), signal)),
             (Attachment::Pending | Attachment::Attached, _) => {
-                let grant = match self.fresh_grant(&frame).await {
+                let grant = match self.fresh_grant(&frame, &mut signal).await {
                     Ok(grant) => grant,
                     Err(refusal) => return Err((refusal, signal)),
                 };
@@ -127,12 +127,15 @@ impl Inbound {
     }
 
     /// The grant of an `update`'s token.
-    async fn fresh_grant(&self, frame: &ClientFrame) -> Result<Option<Box<Grant>>, Refusal> {
+    async fn fresh_grant(&self, frame: &ClientFrame, signal: &mut Began) -> Result<Option<Box<Grant>>, Refusal> {
         match &frame.op {
             Some(Op::Update(update)) if !update.token.is_empty() => {
                 // boxed: asking a provider is rare, and its future would otherwise be part of every connection's
-                let verified = Box::pin(self.gateway.authenticator.verify(&update.token)).await?;
-                Ok(Some(Box::new(verified)))
+                let verified = Box::pin(self.gateway.authenticator.verify(&update.token)).await;
+                if let Some(signal) = signal {
+                    signal.timeline.end(Stage::Verify, Instant::now());
+                }
+                Ok(Some(Box::new(verified?)))
             }
             _ => Ok(None),
         }

@@ -103,12 +103,13 @@ impl<'a> Told<'a> {
 
 /// Colours of the stages, told apart by people who see no red or green as well (Okabe and Ito).
 const COLOURS: [&str; Stage::ALL.len()] =
-    ["#56B4E9", "#E69F00", "#009E73", "#F0E442", "#CC79A7", "#D55E00", "#0072B2", "#999999"];
+    ["#56B4E9", "#000000", "#E69F00", "#009E73", "#F0E442", "#CC79A7", "#D55E00", "#0072B2", "#999999"];
 
 /// What a person does about a stage that stands out.
 const fn meaning(stage: Stage) -> &'static str {
     match stage {
         Stage::Decode => "reading and checking the frame",
+        Stage::Verify => "asking whether the new token is good",
         Stage::Admit => "waiting for the room's shard: it was busy, see waiting",
         Stage::Handle => "the router's own work",
         Stage::Reply => "encoding the answer",
