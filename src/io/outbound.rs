@@ -78,10 +78,7 @@ impl Sent {
         match mark {
             Mark::Unmeasured => self.others += 1,
             Mark::Delivery(delivery) => self.deliveries.push(delivery),
-            Mark::Answer(signal, outcome) => {
-                self.others += 1;
-                self.answers.push((signal, outcome));
-            }
+            Mark::Answer(signal, outcome) => self.answers.push((signal, outcome)),
         }
     }
 
@@ -329,11 +326,12 @@ impl Outbound {
         self.queue().closed
     }
 
-    /// Takes all that waits. `batch` must be empty and its last frames [`written`](Self::written); its memory is used again.
+    /// Takes all that waits. `batch` must be empty, and its memory is used again; what it counts is added to what it
+    /// counted before, when that was not [`written`](Self::written) yet.
     pub fn take(&self, batch: &mut Batch) -> Option<Box<Refusal>> {
         let mut queue = self.queue();
         std::mem::swap(&mut queue.frames, &mut batch.frames);
-        batch.counted_bytes = std::mem::take(&mut queue.waiting_bytes);
+        batch.counted_bytes += std::mem::take(&mut queue.waiting_bytes);
         self.waiting.store(false, Ordering::Release);
         queue.close.take()
     }

@@ -6,7 +6,10 @@ use std::{
     convert::Infallible,
     future::Future,
     pin::Pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll, ready},
     time::Instant,
 };
@@ -14,6 +17,7 @@ use std::{
 use bytes::{Buf, BufMut, Bytes};
 use futures_util::Stream;
 use http::HeaderMap;
+use hyper::body::{Body, Frame, SizeHint};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::{
     Request, Response, Status, Streaming,
@@ -60,18 +64,47 @@ impl tower::Service<http::Request<axum::body::Body>> for Signaling {
     }
 
     fn call(&mut self, request: http::Request<axum::body::Body>) -> Self::Future {
-        let connect = Connect { gateway: self.gateway.clone() };
+        let asked = Arc::new(AtomicBool::new(false));
+        let connect = Connect { gateway: self.gateway.clone(), asked: asked.clone() };
         // a little above the limit, so that a frame just past it is answered by name
         let largest = self.gateway.settings.limits.frame_bytes.saturating_mul(2);
         Box::pin(async move {
             let mut grpc = Grpc::new(Frames).apply_max_message_size_config(Some(largest), None);
-            Ok(grpc.streaming(connect, request).await)
+            let response = grpc.streaming(connect, request).await;
+            Ok(response.map(|body| tonic::body::Body::new(Asked { body, asked })))
         })
     }
 }
 
 struct Connect {
     gateway: Arc<Gateway>,
+    asked: Arc<AtomicBool>,
+}
+
+/// A response's body that says when it is asked for more: HTTP/2 then has taken all that it gave before, which is as
+/// near to the socket as can be seen from here. The stream within it cannot tell: it is asked until it has no more,
+/// while its frames are put together.
+struct Asked {
+    body: tonic::body::Body,
+    asked: Arc<AtomicBool>,
+}
+
+impl Body for Asked {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        self.asked.store(true, Ordering::Relaxed);
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
 }
 
 impl StreamingService<Bytes> for Connect {
@@ -80,7 +113,7 @@ impl StreamingService<Bytes> for Connect {
     type Future = BoxFuture<Result<Response<Pushes>, Status>>;
 
     fn call(&mut self, request: Request<Streaming<Bytes>>) -> Self::Future {
-        let gateway = self.gateway.clone();
+        let (gateway, asked) = (self.gateway.clone(), self.asked.clone());
         Box::pin(async move {
             let (metadata, extensions, frames) = request.into_parts();
             let headers: HeaderMap = metadata.into_headers();
@@ -94,6 +127,7 @@ impl StreamingService<Bytes> for Connect {
             let pushes = Pushes {
                 gateway: gateway.clone(),
                 outbound: inbound.outbound().clone(),
+                asked,
                 batch: Batch::default(),
                 sent: Sent::default(),
                 next: 0,
@@ -160,8 +194,10 @@ fn reason_of(status: &Status) -> Refusal {
 struct Pushes {
     gateway: Arc<Gateway>,
     outbound: Arc<Outbound>,
+    /// Whether the response's body was asked for more since this was looked at last.
+    asked: Arc<AtomicBool>,
     batch: Batch,
-    /// What HTTP/2 has taken of the batch.
+    /// What was given and, as far as is known, not yet taken by HTTP/2.
     sent: Sent,
     /// Of the batch's frames.
     next: usize,
@@ -176,18 +212,15 @@ impl Stream for Pushes {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = &mut *self;
+        this.tell_taken();
         loop {
             if let Some(Outgoing { frame, mark }) = this.batch.frames.get_mut(this.next) {
                 this.next += 1;
                 this.sent.add(std::mem::replace(mark, Mark::Unmeasured));
                 return Poll::Ready(Some(Ok(std::mem::take(frame))));
             }
-            // asked for more: HTTP/2 has what there was, which is as near to the socket as can be seen from here
-            if this.next > 0 {
-                this.next = 0;
-                this.outbound.written(&mut this.batch);
-                this.gateway.flushed(&mut this.sent, &this.outbound);
-            }
+            this.next = 0;
+            this.batch.frames.clear();
             if let Some(refusal) = &this.closing {
                 if !this.said_leave {
                     this.said_leave = true;
@@ -206,9 +239,23 @@ impl Stream for Pushes {
     }
 }
 
+impl Pushes {
+    /// What was given before the body was asked for more has been taken by HTTP/2.
+    fn tell_taken(&mut self) {
+        if self.asked.swap(false, Ordering::Relaxed) {
+            self.gateway.flushed(&mut self.sent, &self.outbound);
+            if self.next >= self.batch.frames.len() {
+                self.next = 0;
+                self.outbound.written(&mut self.batch);
+            }
+        }
+    }
+}
+
 impl Drop for Pushes {
-    /// The client hung up: what HTTP/2 took, or was to take, is not known to have left.
+    /// The stream is over: what HTTP/2 did not ask beyond is not known to have left.
     fn drop(&mut self) {
+        self.tell_taken();
         for Outgoing { mark, .. } in self.batch.frames.drain(..).skip(self.next) {
             self.sent.add(mark);
         }
