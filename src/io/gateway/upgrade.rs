@@ -5,6 +5,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    time::Instant,
 };
 
 use axum::{
@@ -126,7 +127,7 @@ async fn upgraded(upgrading: OnUpgrade) -> Option<Rewound> {
     let parts = downcast::<TokioIo<ByteStream>>(upgrading.await.ok()?).ok()?;
     // even when empty, the read buffer would keep 8 KiB alive: copy what is in it and let it go
     let prefix = if parts.read_buf.is_empty() { Bytes::new() } else { Bytes::copy_from_slice(&parts.read_buf) };
-    Some(Rewound { prefix, stream: parts.io.into_inner() })
+    Some(Rewound { prefix, stream: parts.io.into_inner(), read_at: Instant::now() })
 }
 
 /// A stream whose first bytes have been read by somebody else.
@@ -134,12 +135,24 @@ async fn upgraded(upgrading: OnUpgrade) -> Option<Rewound> {
 pub(super) struct Rewound {
     prefix: Bytes,
     stream: ByteStream,
+    read_at: Instant,
+}
+
+impl Rewound {
+    /// When bytes came last: the frames that are read from a buffer since then arrived no later.
+    pub(super) const fn read_at(&self) -> Instant {
+        self.read_at
+    }
 }
 
 impl AsyncRead for Rewound {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if self.prefix.is_empty() {
-            return Pin::new(&mut self.stream).poll_read(cx, buffer);
+            let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
+            if read.is_ready() {
+                self.read_at = Instant::now();
+            }
+            return read;
         }
         let size = self.prefix.len().min(buffer.remaining());
         buffer.put_slice(&self.prefix[..size]);

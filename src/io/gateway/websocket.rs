@@ -96,7 +96,7 @@ impl Socket {
             workers::step();
             match step {
                 Step::Received(message) => {
-                    let received = Instant::now();
+                    let received = self.stream.get_ref().read_at();
                     self.heard = received;
                     self.pinged = false;
                     self.receive(inbound, message, received).await?;
@@ -105,7 +105,7 @@ impl Socket {
                     // others of this turn may add to the queue before it is written: one write call for all
                     tokio::task::yield_now().await;
                     inbound.settle();
-                    self.write(inbound)?;
+                    self.write(gateway, inbound)?;
                 }
                 Step::Flushed => {
                     self.flushing = false;
@@ -152,17 +152,20 @@ impl Socket {
     }
 
     /// Takes all that waits and begins to write it.
-    fn write(&mut self, inbound: &Inbound) -> Result<(), Refusal> {
+    fn write(&mut self, gateway: &Gateway, inbound: &Inbound) -> Result<(), Refusal> {
         let text = inbound.outbound().encoding() == Encoding::Json;
         // while a flush is under way only a close may come through: its frames wait behind
         let mut taken = Batch::default();
         let close = inbound.outbound().take(if self.flushing { &mut taken } else { &mut self.batch });
         let frames = if taken.frames.is_empty() { &mut self.batch.frames } else { &mut taken.frames };
         for Outgoing { frame, mark } in frames.drain(..) {
-            self.sent.add(mark);
             let message = if text { Message::text(frame) } else { Message::binary(frame) };
             // fails only when the stream is closing already, which its reading side reports
-            self.stream.start_send_unpin(message).ok();
+            if self.stream.start_send_unpin(message).is_ok() {
+                self.sent.add(mark);
+            } else if let Some(event) = mark.gone() {
+                gateway.observe_from(&event, inbound.outbound());
+            }
         }
         match close {
             Some(refusal) => Err(*refusal),
