@@ -217,8 +217,18 @@ fn room_of(call: &AdminCall) -> RoomId {
 struct Hand {
     /// The signal and its connection, until it has ended.
     signal: Option<(ConnectionId, Box<Signal>)>,
-    /// What pushes to others are measured from.
-    cause: Option<Delivery>,
+    /// What pushes to others are measured from, and whose signal it was.
+    cause: Option<(ConnectionId, Delivery)>,
+}
+
+impl Hand {
+    /// The mark of a push: one to the sender itself is its echo, no delivery.
+    fn push_to(&self, to: ConnectionId) -> Mark {
+        match self.cause {
+            Some((from, delivery)) if from != to => Mark::Delivery(delivery),
+            _ => Mark::Unmeasured,
+        }
+    }
 }
 
 struct Shard {
@@ -259,6 +269,7 @@ impl Shard {
                     {
                         batch.push(arrival);
                     }
+                    workers::step();
                     let mut waiting = arrivals.len() + batch.len();
                     for arrival in batch.drain(..) {
                         waiting -= 1;
@@ -312,11 +323,12 @@ impl Shard {
         });
         self.turn(input);
         debug_assert!(self.hand.signal.is_none(), "every signal ends, by an answer or without one");
+        // a fault of ours, and then an error like any other: it must not be missing from the count
+        self.end_unanswered(Outcome::Refused(Code::Internal), Instant::now());
     }
 
     /// One input, all its outputs, and what these in turn bring about.
     fn turn(&mut self, input: Input) {
-        workers::step();
         self.handle(input);
         self.hand.cause = None;
         while let Some(connection) = self.overflowed.pop() {
@@ -331,13 +343,13 @@ impl Shard {
         let now = clock::now();
         let mut outputs = std::mem::take(&mut self.outputs);
         self.router.handle(input, now, &mut outputs);
-        if let Some((_, signal)) = &mut self.hand.signal {
+        if let Some((from, signal)) = &mut self.hand.signal {
             let handled = Instant::now();
             signal.timeline.end(Stage::Admit, now.at);
             signal.timeline.end(Stage::Handle, handled);
             let received = signal.timeline.received();
             let after = handled.saturating_duration_since(received);
-            self.hand.cause = Some(self.telemetry.delivery(signal.op, received, after));
+            self.hand.cause = Some((*from, self.telemetry.delivery(signal.op, received, after)));
         }
         for output in outputs.drain(..) {
             self.carry_out(output, now.at);
@@ -392,10 +404,10 @@ impl Shard {
     fn send(&mut self, to: ConnectionId, frame: &ServerFrame, exempt: bool, ends: Option<Outcome>) {
         let outbound = self.outbounds.get(&to);
         let bytes = outbound.map(|outbound| encode(outbound.encoding(), frame));
-        let mark = match (ends, self.hand.cause) {
-            (Some(outcome), _) => self.answer(outcome),
-            (None, Some(cause)) if !exempt => Mark::Delivery(cause),
-            (None, _) => Mark::Unmeasured,
+        let mark = match ends {
+            Some(outcome) => self.answer(outcome),
+            None if exempt => Mark::Unmeasured,
+            None => self.hand.push_to(to),
         };
         let (Some(outbound), Some(bytes)) = (self.outbounds.get(&to), bytes) else {
             return self.gone(to, mark);
@@ -450,8 +462,7 @@ impl Shard {
                 Encoding::Json => json.get_or_insert_with(|| encode(Encoding::Json, frame)),
                 Encoding::Protobuf => protobuf.get_or_insert_with(|| encode(Encoding::Protobuf, frame)),
             };
-            let mark = self.hand.cause.map_or(Mark::Unmeasured, Mark::Delivery);
-            if let Err(Unsent::Full(_)) = outbound.push(bytes.clone(), mark) {
+            if let Err(Unsent::Full(_)) = outbound.push(bytes.clone(), self.hand.push_to(*connection)) {
                 self.overflowed.push(*connection);
             }
         }

@@ -9,6 +9,7 @@ mod bad_tokens;
 mod bounds;
 mod browser;
 mod corpus;
+mod counted;
 mod drain;
 mod exposition;
 mod grants;
