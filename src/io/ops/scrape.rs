@@ -14,8 +14,9 @@ use flate2::{Compression, write::GzEncoder};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use tokio::sync::Mutex;
 
-use super::{process, rendering::Rendering, routes::refusal};
+use super::{process, rendering::Rendering};
 use crate::{
+    io::admin::error_response,
     protocol::Code,
     telemetry::{
         Telemetry,
@@ -59,7 +60,7 @@ impl Scrapes {
         let format = Format::negotiate(&list(headers, &header::ACCEPT));
         let gzip = accepts_gzip(&list(headers, &header::ACCEPT_ENCODING));
         let Some(rendered) = self.rendered(format, gzip).await else {
-            return refusal(Code::Internal, Code::Internal.text());
+            return error_response(&Code::Internal.refuse());
         };
         self.telemetry.scraped(format, rendered.took);
         let head = [

@@ -18,6 +18,8 @@ use crate::{
     telemetry::{Population, Settings},
 };
 
+mod refusals;
+
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 const TOKEN: &str = "0123456789abcdef";
 

@@ -4,16 +4,16 @@ use std::time::Duration;
 
 use axum::{
     Json,
-    extract::{Query, State},
+    extract::State,
     response::{IntoResponse, Response},
 };
 use http::{HeaderMap, header};
 use maud::{Markup, PreEscaped, html};
 use serde::Deserialize;
 
-use super::{Problem, Shape, WINDOW_DEFAULT, WINDOWS, ms, page, plot, shape, utc, window};
+use super::{Problem, Question, Shape, WINDOW_DEFAULT, WINDOWS, ms, page, plot, quoted, shape, utc, window};
 use crate::{
-    io::ops::routes::{Shared, refusal},
+    io::{admin::error_response, ops::routes::Shared},
     protocol::{Code, OpKind},
     telemetry::{
         Telemetry,
@@ -23,10 +23,18 @@ use crate::{
 
 /// What is asked for.
 #[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(in crate::io::ops) struct Asked {
     window: Option<String>,
     op: Option<String>,
     format: Option<String>,
+}
+
+/// What is asked for of the interval log.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::io::ops) struct AskedLog {
+    window: Option<String>,
 }
 
 /// The same, understood.
@@ -47,7 +55,9 @@ impl Asked {
         let Some(asked) = self.op.as_deref().filter(|op| !op.is_empty()) else { return Ok(None) };
         match OpKind::ALL.into_iter().find(|op| op.name() == asked) {
             Some(op) => Ok(Some(op.name())),
-            None => Err(Problem(format!("op is {asked:?}; allowed: {}", OpKind::ALL.map(OpKind::name).join(", ")))),
+            None => {
+                Err(Problem(format!("op is {}; allowed: {}", quoted(asked), OpKind::ALL.map(OpKind::name).join(", "))))
+            }
         }
     }
 }
@@ -55,7 +65,7 @@ impl Asked {
 /// `GET /debug/latency`.
 pub(in crate::io::ops) async fn latency(
     State(shared): State<Shared>,
-    Query(asked): Query<Asked>,
+    Question(asked): Question<Asked>,
     headers: HeaderMap,
 ) -> Response {
     match asked.understood(&headers) {
@@ -69,7 +79,7 @@ fn answer(telemetry: &Telemetry, wanted: Wanted) -> Response {
     match (wanted.shape, draw(telemetry, wanted)) {
         (Shape::Json, _) => Json(report()).into_response(),
         (Shape::Svg, Ok(svg)) => ([(header::CONTENT_TYPE, "image/svg+xml")], svg).into_response(),
-        (Shape::Svg, Err(error)) => refusal(Code::Internal, &error.to_string()),
+        (Shape::Svg, Err(error)) => error_response(&Code::Internal.because(error.to_string())),
         (Shape::Html, svg) => page("Latency", &body(&report(), wanted.op, &svg.unwrap_or_else(|e| e.to_string()))),
     }
 }
@@ -80,7 +90,10 @@ fn draw(telemetry: &Telemetry, wanted: Wanted) -> Result<String, plot::PlotError
 }
 
 /// `GET /debug/latency.hlog`.
-pub(in crate::io::ops) async fn latency_log(State(shared): State<Shared>, Query(asked): Query<Asked>) -> Response {
+pub(in crate::io::ops) async fn latency_log(
+    State(shared): State<Shared>,
+    Question(asked): Question<AskedLog>,
+) -> Response {
     let window = match window(asked.window.as_deref(), WINDOW_MAX) {
         Ok(window) => window,
         Err(problem) => return problem.into_response(),
@@ -93,7 +106,7 @@ pub(in crate::io::ops) async fn latency_log(State(shared): State<Shared>, Query(
             ];
             (headers, log).into_response()
         }
-        Err(error) => refusal(Code::Internal, &error.to_string()),
+        Err(error) => error_response(&Code::Internal.because(error.to_string())),
     };
     shared.apart(log).await
 }
