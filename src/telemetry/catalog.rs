@@ -256,6 +256,10 @@ catalog! {
         "Recordings whose SDK version and scenario, or region, became `other` for want of histograms.";
     DRAIN_SECONDS "signalbox_latency_drain_seconds" Gauge Seconds Observers []
         "How long the last drain of the workers' histograms took.";
+    DRAINS "signalbox_latency_drains_total" Counter Count Alert []
+        "Drains of the workers' histograms, one a second; when this stands still, all latencies do.";
+    TICKS_PANICKED "signalbox_ticks_panicked_total" Counter Count Alert [closed("thread", TICKING)]
+        "Times that what a thread beside the workers does at an interval panicked; it went on at its next one.";
     DELIVERIES "signalbox_deliveries_total" Counter Count Overview []
         "Pushes handed to sockets.";
     SESSIONS "signalbox_sessions" Gauge Count Overview []

@@ -6,7 +6,7 @@
 use std::{net::IpAddr, time::Instant};
 
 use tracing::{
-    debug,
+    debug, error,
     field::{DisplayValue, display},
     info, trace, warn,
 };
@@ -36,6 +36,7 @@ pub(super) struct QuietLines {
     introspection: Quiet,
     accepts: Quiet,
     admin_refused: Quiet,
+    ticks: [Quiet; catalog::TICKING.len()],
     pub(super) stalled: Quiet,
     pub(super) returned: Quiet,
     /// By op.
@@ -51,6 +52,7 @@ impl Default for QuietLines {
             introspection: Quiet::default(),
             accepts: Quiet::default(),
             admin_refused: Quiet::default(),
+            ticks: std::array::from_fn(|_| Quiet::default()),
             stalled: Quiet::default(),
             returned: Quiet::default(),
             slow: std::array::from_fn(|_| Quiet::default()),
@@ -127,6 +129,7 @@ impl Telemetry {
             Event::WorkerReturned { worker, tid, stalled_for } => {
                 self.worker_returned((*worker, *tid), *stalled_for, at);
             }
+            Event::TickPanicked { thread } => self.tick_panicked(thread, at),
             Event::LogLevelChanged { from, to } => {
                 metrics.log_level_changes.increment(1);
                 info!(target: "signalbox", from = from.as_str(), to = to.as_str(), "log level changed");
@@ -164,6 +167,9 @@ impl Telemetry {
         told(&self.quiet.introspection, "token not introspected", "");
         told(&self.quiet.accepts, "connections not accepted", "");
         told(&self.quiet.admin_refused, "admin call refused", "");
+        for (quiet, thread) in self.quiet.ticks.iter().zip(catalog::TICKING) {
+            told(quiet, "tick panicked", thread);
+        }
         told(&self.quiet.stalled, "worker stalled", "");
         told(&self.quiet.returned, "worker returned", "");
         for (quiet, op) in self.quiet.slow.iter().zip(catalog::OPS) {
@@ -241,8 +247,7 @@ impl Telemetry {
             Ok(keys) => return debug!(target: "signalbox", source, keys, "keys refreshed"),
             Err(fault) => fault.as_str(),
         };
-        let known = catalog::KEY_SOURCES.iter().position(|known| *known == source);
-        let quiet = &self.quiet.keys[known.unwrap_or(catalog::KEY_SOURCES.len() - 1)];
+        let quiet = of(&self.quiet.keys, catalog::KEY_SOURCES, source);
         if let Some(held_back) = self.admit(quiet, at) {
             warn!(target: "signalbox", source, fault, held_back, "keys not refreshed; the old ones stay in use");
         }
@@ -251,8 +256,7 @@ impl Telemetry {
     /// How many were lost is counted where they are let go of.
     fn export_failed(&self, kind: &str, cause: &str, lost: u64, at: Instant) {
         self.metrics.export_failures.of(kind).increment(1);
-        let known = catalog::EXPORTS.iter().position(|known| *known == kind);
-        let quiet = &self.quiet.exports[known.unwrap_or(catalog::EXPORTS.len() - 1)];
+        let quiet = of(&self.quiet.exports, catalog::EXPORTS, kind);
         if let Some(held_back) = self.admit(quiet, at) {
             warn!(target: "signalbox", kind, cause, lost, held_back, "not exported");
         }
@@ -273,6 +277,13 @@ impl Telemetry {
         }
     }
 
+    fn tick_panicked(&self, thread: &str, at: Instant) {
+        self.metrics.ticks_panicked.of(thread).increment(1);
+        if let Some(held_back) = self.admit(of(&self.quiet.ticks, catalog::TICKING, thread), at) {
+            error!(target: "signalbox", thread, held_back, "a tick panicked; the next one comes in its time");
+        }
+    }
+
     fn certificates_reloaded(&self, ok: bool) {
         if ok {
             self.metrics.certificates.at(OK).increment(1);
@@ -282,6 +293,12 @@ impl Telemetry {
             warn!(target: "signalbox", "certificates not reloaded; the old ones stay in use");
         }
     }
+}
+
+/// The state of the lines about one of a closed set, else of `other`, its last.
+fn of<'a>(lines: &'a [Quiet], set: &[&str], value: &str) -> &'a Quiet {
+    let known = set.iter().position(|known| *known == value);
+    &lines[known.unwrap_or(set.len() - 1)]
 }
 
 /// For a line; the id that a client gave, or was given.

@@ -28,7 +28,7 @@ const RESTLESS: [&str; 5] = [
     "process_",
     "signalbox_runtime_",
     "signalbox_scrape",
-    "signalbox_latency_drain_seconds",
+    "signalbox_latency_drain",
     "signalbox_signal_latency_bound_seconds",
 ];
 
