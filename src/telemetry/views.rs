@@ -240,7 +240,10 @@ impl Telemetry {
         };
         intervals.sort_by(|a, b| (a.start, &a.tag).cmp(&(b.start, &b.tag)));
         let start = intervals.first().map_or(self.unix(self.started), |first| first.start);
-        let mut log = interval_log::head(start, "[Values: microseconds from a frame's arrival]");
+        let mut log = interval_log::head(
+            start,
+            "[Values: microseconds from a frame's arrival, rounded up; from 2048 on, to three digits]",
+        );
         log.append(&mut interval_log::lines(&intervals)?);
         Ok(log)
     }
