@@ -17,7 +17,7 @@ use crate::{
     protocol::{Code, OpKind},
     telemetry::{
         Telemetry,
-        views::{ClientRow, LatencyReport, Quantiles, Row, WINDOW_MAX},
+        views::{ClientRow, Curve, LatencyReport, Quantiles, Row, WINDOW_MAX},
     },
 };
 
@@ -75,18 +75,23 @@ pub(in crate::io::ops) async fn latency(
 }
 
 fn answer(telemetry: &Telemetry, wanted: Wanted) -> Response {
-    let report = || telemetry.latency_report(wanted.window, wanted.op);
-    match (wanted.shape, draw(telemetry, wanted)) {
-        (Shape::Json, _) => Json(report()).into_response(),
-        (Shape::Svg, Ok(svg)) => ([(header::CONTENT_TYPE, "image/svg+xml")], svg).into_response(),
-        (Shape::Svg, Err(error)) => error_response(&Code::Internal.because(error.to_string())),
-        (Shape::Html, svg) => page("Latency", &body(&report(), wanted.op, &svg.unwrap_or_else(|e| e.to_string()))),
+    let Wanted { shape, window, op } = wanted;
+    match shape {
+        Shape::Json => Json(telemetry.latency_report(window, op)).into_response(),
+        Shape::Svg => match draw(wanted, &telemetry.latency_curves(window, op)) {
+            Ok(svg) => ([(header::CONTENT_TYPE, "image/svg+xml")], svg).into_response(),
+            Err(error) => error_response(&Code::Internal.because(error.to_string())),
+        },
+        Shape::Html => {
+            let (report, curves) = telemetry.latency_report_with_curves(window, op);
+            page("Latency", &body(&report, op, &draw(wanted, &curves).unwrap_or_else(|error| error.to_string())))
+        }
     }
 }
 
-fn draw(telemetry: &Telemetry, wanted: Wanted) -> Result<String, plot::PlotError> {
+fn draw(wanted: Wanted, curves: &[Curve]) -> Result<String, plot::PlotError> {
     let title = format!("{} over {}", wanted.op.unwrap_or("all ops"), humantime::format_duration(wanted.window));
-    plot::plot(&title, &telemetry.latency_curves(wanted.window, wanted.op))
+    plot::plot(&title, curves)
 }
 
 /// `GET /debug/latency.hlog`.
