@@ -33,6 +33,7 @@ pub(super) struct QuietLines {
     sheds: [Quiet; Code::ALL.len()],
     keys: [Quiet; catalog::KEY_SOURCES.len()],
     exports: [Quiet; catalog::EXPORTS.len()],
+    recoveries: [Quiet; catalog::EXPORTS.len()],
     introspection: Quiet,
     accepts: Quiet,
     admin_refused: Quiet,
@@ -49,6 +50,7 @@ impl Default for QuietLines {
             sheds: std::array::from_fn(|_| Quiet::default()),
             keys: std::array::from_fn(|_| Quiet::default()),
             exports: std::array::from_fn(|_| Quiet::default()),
+            recoveries: std::array::from_fn(|_| Quiet::default()),
             introspection: Quiet::default(),
             accepts: Quiet::default(),
             admin_refused: Quiet::default(),
@@ -119,7 +121,7 @@ impl Telemetry {
             Event::DrainAdvanced { phase } => self.drain_advanced(*phase),
             Event::KeysRefreshed { source, keys } => self.keys_refreshed(source, keys, at),
             Event::ExportFailed { kind, cause, lost } => self.export_failed(kind, cause, *lost, at),
-            Event::ExportRecovered { kind } => info!(target: "signalbox", kind, "the collector takes them again"),
+            Event::ExportRecovered { kind } => self.export_recovered(kind, at),
             Event::IntrospectionFailed { fault } => self.introspection_failed(fault, at),
             Event::AcceptFailed { error } => self.accept_failed(error, at),
             Event::CertificatesReloaded { ok } => self.certificates_reloaded(*ok),
@@ -163,6 +165,9 @@ impl Telemetry {
         }
         for (quiet, kind) in self.quiet.exports.iter().zip(catalog::EXPORTS) {
             told(quiet, "not exported", kind);
+        }
+        for (quiet, kind) in self.quiet.recoveries.iter().zip(catalog::EXPORTS) {
+            told(quiet, "the collector takes them again", kind);
         }
         told(&self.quiet.introspection, "token not introspected", "");
         told(&self.quiet.accepts, "connections not accepted", "");
@@ -259,6 +264,13 @@ impl Telemetry {
         let quiet = of(&self.quiet.exports, catalog::EXPORTS, kind);
         if let Some(held_back) = self.admit(quiet, at) {
             warn!(target: "signalbox", kind, cause, lost, held_back, "not exported");
+        }
+    }
+
+    /// A collector that comes and goes is as loud as one that stays away.
+    fn export_recovered(&self, kind: &str, at: Instant) {
+        if let Some(held_back) = self.admit(of(&self.quiet.recoveries, catalog::EXPORTS, kind), at) {
+            info!(target: "signalbox", kind, held_back, "the collector takes them again");
         }
     }
 
