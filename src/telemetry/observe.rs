@@ -77,21 +77,16 @@ impl Telemetry {
             Event::SessionOpened { session, identity, room, connection } => {
                 metrics.sessions_opened.increment(1);
                 let (session, identity, room) = (session.as_str(), identity.as_str(), room.as_str());
-                let (connection, peer_ip) = (connection.0, origin.peer_ip.map(display));
-                debug!(target: "signalbox", session, identity, room, connection, peer_ip, trace_id = trace_id(origin), "session opened");
+                let (connection, (peer_ip, _, trace_id, span_id)) = (connection.0, known(origin));
+                debug!(target: "signalbox", session, identity, room, connection, peer_ip, trace_id, span_id, "session opened");
             }
             Event::SessionResumed { session, recovered } => {
                 metrics.resumes.at(usize::from(!recovered)).increment(1);
-                debug!(target: "signalbox", session = session.as_str(), recovered, "session resumed");
+                let (session, (peer_ip, room, trace_id, span_id)) = (session.as_str(), known(origin));
+                debug!(target: "signalbox", session, recovered, room, peer_ip, trace_id, span_id, "session resumed");
             }
-            Event::SessionDropped { session, reason } => {
-                metrics.sessions_dropped.at(*reason as usize).increment(1);
-                debug!(target: "signalbox", session = session.as_str(), reason = reason.name(), "session dropped");
-            }
-            Event::SessionClosed { session, reason } => {
-                metrics.sessions_closed.at(*reason as usize).increment(1);
-                debug!(target: "signalbox", session = session.as_str(), reason = reason.name(), "session closed");
-            }
+            Event::SessionDropped { session, reason } => self.session_dropped(session, *reason, origin),
+            Event::SessionClosed { session, reason } => self.session_closed(session, *reason, origin),
             Event::RoomCreated { room } => {
                 metrics.rooms_created.increment(1);
                 debug!(target: "signalbox", room = room.as_str(), "room created");
@@ -215,6 +210,18 @@ impl Telemetry {
         }
     }
 
+    fn session_dropped(&self, session: &SessionId, reason: Code, origin: &Origin<'_>) {
+        self.metrics.sessions_dropped.at(reason as usize).increment(1);
+        let (session, reason, (peer_ip, room, trace_id, span_id)) = (session.as_str(), reason.name(), known(origin));
+        debug!(target: "signalbox", session, reason, room, peer_ip, trace_id, span_id, "session dropped");
+    }
+
+    fn session_closed(&self, session: &SessionId, reason: Code, origin: &Origin<'_>) {
+        self.metrics.sessions_closed.at(reason as usize).increment(1);
+        let (session, reason, (peer_ip, room, trace_id, span_id)) = (session.as_str(), reason.name(), known(origin));
+        debug!(target: "signalbox", session, reason, room, peer_ip, trace_id, span_id, "session closed");
+    }
+
     fn connection_closed(&self, transport: &str, reason: Code, origin: &Origin<'_>) {
         self.metrics.connections_closed.of(transport, reason as usize).increment(1);
         let (reason, peer_ip) = (reason.name(), origin.peer_ip.map(display));
@@ -311,6 +318,15 @@ impl Telemetry {
 fn of<'a>(lines: &'a [Quiet], set: &[&str], value: &str) -> &'a Quiet {
     let known = set.iter().position(|known| *known == value);
     &lines[known.unwrap_or(set.len() - 1)]
+}
+
+/// What lines of a session say of its connection: the client's address, the room, and the ids that its spans link to.
+type Known<'a> =
+    (Option<DisplayValue<IpAddr>>, Option<&'a str>, Option<DisplayValue<TraceId>>, Option<DisplayValue<SpanId>>);
+
+fn known<'a>(origin: &Origin<'a>) -> Known<'a> {
+    let span_id = origin.trace.map(|(_, span)| display(span));
+    (origin.peer_ip.map(display), origin.room.map(RoomId::as_str), trace_id(origin), span_id)
 }
 
 /// For a line; the id that a client gave, or was given.
