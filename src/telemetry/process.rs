@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use super::{
     Telemetry,
     catalog::{self, Metric},
+    logs,
 };
 
 /// The process' own figures, as the system tells them at a scrape.
@@ -45,7 +46,8 @@ impl Telemetry {
     /// What a scrape shows beside the recorder's counters and gauges: values without labels that may have fractions.
     pub(super) fn figures(&self, process: Option<&Process>) -> Vec<(Metric, f64)> {
         let stalled = std::time::Duration::from_nanos(self.stalled_ns.load(Relaxed));
-        let own = [(catalog::WORKER_STALLED, stalled.as_secs_f64())];
+        let dropped = logs::lines_dropped() as f64;
+        let own = [(catalog::WORKER_STALLED, stalled.as_secs_f64()), (catalog::LOG_LINES_DROPPED, dropped)];
         own.into_iter().chain(process.into_iter().flat_map(Process::figures)).collect()
     }
 }
