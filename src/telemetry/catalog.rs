@@ -371,7 +371,7 @@ catalog! {
     PROCESS_OPEN_FDS "process_open_fds" Gauge Count Runtime []
         "Open file descriptors.";
     PROCESS_MAX_FDS "process_max_fds" Gauge Count Runtime []
-        "File descriptors that may be open.";
+        "File descriptors that may be open; absent when there is no limit.";
     PROCESS_START "process_start_time_seconds" Gauge Seconds Runtime []
         "When the process started, Unix time.";
 }

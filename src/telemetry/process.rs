@@ -19,8 +19,8 @@ pub struct Process {
     pub virtual_bytes: u64,
     /// Open file descriptors.
     pub open_fds: u64,
-    /// File descriptors that may be open.
-    pub max_fds: u64,
+    /// File descriptors that may be open; absent: as many as there can be.
+    pub max_fds: Option<u64>,
     /// Threads.
     pub threads: u64,
     /// Unix time of its start.
@@ -29,16 +29,16 @@ pub struct Process {
 
 impl Process {
     /// Each with its row of the catalogue.
-    fn figures(&self) -> [(Metric, f64); 7] {
-        [
+    fn figures(&self) -> impl Iterator<Item = (Metric, f64)> {
+        let figures = [
             (catalog::PROCESS_CPU, self.cpu_seconds),
             (catalog::PROCESS_RESIDENT, self.resident_bytes as f64),
             (catalog::PROCESS_VIRTUAL, self.virtual_bytes as f64),
             (catalog::PROCESS_THREADS, self.threads as f64),
             (catalog::PROCESS_OPEN_FDS, self.open_fds as f64),
-            (catalog::PROCESS_MAX_FDS, self.max_fds as f64),
             (catalog::PROCESS_START, self.start_seconds),
-        ]
+        ];
+        figures.into_iter().chain(self.max_fds.map(|most| (catalog::PROCESS_MAX_FDS, most as f64)))
     }
 }
 

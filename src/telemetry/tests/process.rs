@@ -44,6 +44,17 @@ pub(super) fn events() -> Vec<(Event, Vec<(&'static str, f64)>)> {
 }
 
 #[test]
+fn a_limit_of_files_that_is_none_is_absent_and_not_zero() {
+    let telemetry = telemetry(Instant::now());
+    let scraped = |max_fds| {
+        let process = Process { max_fds, ..Process::default() };
+        let text = String::from_utf8(telemetry.render(exposition::Format::Text, Some(&process))).unwrap();
+        text.lines().find_map(|line| line.strip_prefix("process_max_fds ").map(str::to_owned))
+    };
+    assert_eq!((scraped(Some(1_024)), scraped(None)), (Some("1024".to_owned()), None));
+}
+
+#[test]
 fn each_drain_counts_so_that_an_alert_sees_when_there_are_none() {
     let telemetry = telemetry(Instant::now());
     let drains = || scrape(&telemetry)["signalbox_latency_drains_total"];
