@@ -322,6 +322,12 @@ pub enum Event {
         /// How long it was away in all.
         stalled_for: Duration,
     },
+    /// What a thread beside the workers does at an interval panicked, once; it goes on at its next one. The panic's
+    /// own words are not part of this: they may hold anything.
+    TickPanicked {
+        /// `metronome` (drains latencies), `watchdog`.
+        thread: &'static str,
+    },
     /// What is logged was changed while running.
     LogLevelChanged {
         /// What was logged before.

@@ -28,7 +28,7 @@ pub use options::{Options, PAYLOAD_BYTES_MAX, RATE_MAX, SECONDS_MAX, SESSIONS_MA
 pub use process::Usage;
 pub use progress::{Progress, Snapshot};
 pub use report::{Report, ServerUse, latency_table};
-pub use router_side::{OpsTarget, RouterSide};
+pub use router_side::{OpsTarget, RouterSide, RouterView};
 pub use tokens::TokenSource;
 
 use self::{client::ClientError, interval_log::IntervalLog, progress::Ticker, run::Run};
@@ -67,8 +67,8 @@ pub async fn run(options: Options, progress: Progress, stop: CancellationToken) 
     outcome?;
     let mut report = Report::of(&run, latencies);
     if let Some(ops) = &run.options.ops {
-        match ops.last(run.measured().as_secs() + 1).await {
-            Ok(router) => report.router = router,
+        match ops.since(run.measured_from()).await {
+            Ok(router) => report.router = Some(router),
             Err(error) => report.router_silent = Some(error.to_string()),
         }
     }

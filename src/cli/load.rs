@@ -89,7 +89,7 @@ pub(super) struct Args {
     /// Interval log to write (HdrHistogram V2, compressed), a line a second and measure.
     #[arg(long, value_name = "FILE")]
     hlog: Option<PathBuf>,
-    /// The router's ops port, to show its own P99 beside the client's [default: http://127.0.0.1:9600 with the default --url]
+    /// The router's ops port, to show its own P99 and counts beside the client's [default: http://127.0.0.1:9600 with the default --url]
     #[arg(long, value_name = "URL")]
     ops: Option<String>,
     /// Holds the bearer token that the ops port asks for beyond loopback.

@@ -49,7 +49,8 @@ pub(super) fn run(args: Args) -> Result<ExitCode> {
         }
     };
     let lines = app::log_queue(&config);
-    logs::init(config.log.format, &config.log.level, lines.as_ref().map(LogQueue::layer))?;
+    // to the end: the last lines are written when it goes
+    let _writing = logs::init(config.log.format, &config.log.level, lines.as_ref().map(LogQueue::layer))?;
     if args.dev {
         complain("DEV MODE: anyone who can reach this address can mint tokens with key `devkey`. Never expose it.");
     }
@@ -81,13 +82,18 @@ async fn serve(config: Config, workers: Workers, lines: Option<LogQueue>) -> Res
     let client: Vec<_> = running.client_addrs().iter().map(SocketAddr::to_string).collect();
     say(&format!("listening client={} ops={}", client.join(","), running.ops_addr()));
     stop_signal(&mut terminate, &mut interrupt).await;
-    complain("draining: new sessions are refused, clients are advised to reconnect; a second signal ends at once");
+    tell("draining: new sessions are refused, clients are advised to reconnect; a second signal ends at once");
     tokio::select! {
         () = running.drain() => {}
-        () = stop_signal(&mut terminate, &mut interrupt) => complain("second signal: ending at once"),
+        () = stop_signal(&mut terminate, &mut interrupt) => tell("second signal: ending at once"),
     }
     drop(running);
     Ok(())
+}
+
+/// Beside the drain: who does not read standard error does not hold it up.
+fn tell(message: &'static str) {
+    tokio::task::spawn_blocking(move || complain(message));
 }
 
 async fn stop_signal(terminate: &mut Signal, interrupt: &mut Signal) {

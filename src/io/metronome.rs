@@ -28,7 +28,9 @@ impl Metronome {
     /// When the system gives no thread.
     pub fn start(telemetry: Arc<Telemetry>, shards: Shards, runtime: RuntimeMetrics) -> io::Result<Self> {
         let mut figures = Figures::new(runtime, Instant::now());
-        let ticking = Ticking::start("metronome", EVERY, move || beat(&telemetry, &shards, &mut figures))?;
+        let told = telemetry.clone();
+        let observe = move |event| told.observe(&event, Instant::now());
+        let ticking = Ticking::start("metronome", EVERY, move || beat(&telemetry, &shards, &mut figures), observe)?;
         Ok(Self { _ticking: ticking })
     }
 }

@@ -99,6 +99,8 @@ impl Shards {
                     admin_calls: 0,
                     wake: None,
                     hand: Hand::default(),
+                    attached: None,
+                    left: None,
                     population: population.clone(),
                     telemetry: telemetry.clone(),
                 };
@@ -243,6 +245,9 @@ struct Shard {
     admin_calls: u64,
     wake: Option<Instant>,
     hand: Hand,
+    /// The connections that a session got, and lost, last in this turn.
+    attached: Option<Arc<Outbound>>,
+    left: Option<Arc<Outbound>>,
     population: Arc<Tally>,
     telemetry: Arc<Telemetry>,
 }
@@ -297,7 +302,7 @@ impl Shard {
         match arrival {
             Arrival::Input(input) => {
                 if let Input::Lost { connection, .. } = &input {
-                    self.outbounds.remove(connection);
+                    self.left = self.outbounds.remove(connection);
                 }
                 self.turn(input);
             }
@@ -334,9 +339,11 @@ impl Shard {
         while let Some(connection) = self.overflowed.pop() {
             if let Some(outbound) = self.outbounds.remove(&connection) {
                 outbound.close(Code::SlowReader.refuse());
+                self.left = Some(outbound);
                 self.handle(Input::Lost { connection, reason: Code::SlowReader });
             }
         }
+        (self.attached, self.left) = (None, None);
     }
 
     fn handle(&mut self, input: Input) {
@@ -367,6 +374,7 @@ impl Shard {
             Output::Attach { connection, session, room, labels } => {
                 if let Some(outbound) = self.outbounds.get(&connection) {
                     outbound.attach(Seat { session, room, labels });
+                    self.attached = Some(outbound.clone());
                 }
             }
             // its queue stays known: frames that were sent right behind the opening are answered as well
@@ -378,6 +386,7 @@ impl Shard {
             Output::Close { connection, refusal } => {
                 if let Some(outbound) = self.outbounds.remove(&connection) {
                     outbound.close(refusal);
+                    self.left = Some(outbound);
                 }
             }
             Output::AdminReply { request, reply } => {
@@ -389,14 +398,15 @@ impl Shard {
         }
     }
 
-    /// The one event that names its connection is told with all that is known of it.
+    /// What happens to a session is told with all that is known of the connection that it got, or that it lost.
     fn observe(&self, event: &Event, at: Instant) {
-        let opened = match event {
-            Event::SessionOpened { connection, .. } => self.outbounds.get(connection),
-            _ => None,
+        let (session, outbound) = match event {
+            Event::SessionOpened { session, .. } | Event::SessionResumed { session, .. } => (session, &self.attached),
+            Event::SessionDropped { session, .. } | Event::SessionClosed { session, .. } => (session, &self.left),
+            _ => return self.telemetry.observe(event, at),
         };
-        match opened {
-            Some(outbound) => self.telemetry.observe_from(event, &outbound.origin(), at),
+        match outbound.as_ref().map(|outbound| outbound.origin()).filter(|origin| origin.session == Some(session)) {
+            Some(origin) => self.telemetry.observe_from(event, &origin, at),
             None => self.telemetry.observe(event, at),
         }
     }

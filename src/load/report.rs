@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::atomic::Ordering::Relaxed};
 use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
 
-use super::{client::Transport, measure::Quantiles, router_side::RouterSide, run::Run};
+use super::{client::Transport, measure::Quantiles, router_side::RouterView, run::Run};
 use crate::protocol::Encoding;
 
 /// What a run found.
@@ -59,8 +59,8 @@ pub struct Report {
     pub server: Option<ServerUse>,
     /// CPU time of this generator, seconds.
     pub generator_cpu_seconds: f64,
-    /// The router's own view of the same time, when it was asked.
-    pub router: Vec<RouterSide>,
+    /// The router's own view of the same time, when it was asked and told.
+    pub router: Option<RouterView>,
     /// Why it did not tell.
     pub router_silent: Option<String>,
 }
@@ -126,7 +126,7 @@ impl Report {
             }),
             generator_cpu_seconds: marks
                 .map_or(0.0, |(begun, ended)| ended.generator.cpu.saturating_sub(begun.generator.cpu).as_secs_f64()),
-            router: Vec::new(),
+            router: None,
             router_silent: None,
         }
     }
@@ -163,15 +163,25 @@ impl Report {
         failures
     }
 
-    /// The client's P99 and the router's own: what lies between is sockets, scheduling, and the generator itself.
-    fn both_sides(&self) -> Table {
+    /// The client's P99 and the router's own: what lies between is sockets, scheduling, and the generator itself. Whether
+    /// both are about the same is told by their counts.
+    fn both_sides(&self, router: &RouterView) -> Table {
         let mut table = Table::new();
         table.load_preset(presets::ASCII_MARKDOWN);
-        table.set_header(["P99, ms", "client", "router", "between"]);
-        for row in &self.router {
+        table.set_header([
+            &format!("router's last {} s", router.window_seconds),
+            "client counts",
+            "router counts",
+            "client's P99, ms",
+            "router's P99, ms",
+            "between, ms",
+        ]);
+        for row in &router.measures {
             let Some(client) = self.latency(row.name) else { continue };
             table.add_row([
                 row.name.to_owned(),
+                client.count.to_string(),
+                row.count.to_string(),
                 format!("{:.2}", client.p99_ms),
                 format!("{:.2}", row.p99_ms),
                 format!("{:.2}", client.p99_ms - row.p99_ms),
@@ -192,8 +202,8 @@ impl Report {
         if !self.latencies.is_empty() {
             text.push_str(&format!("{}\n\n", latency_table(&self.latencies)));
         }
-        if !self.router.is_empty() {
-            text.push_str(&format!("{}\n\n", self.both_sides()));
+        if let Some(router) = &self.router {
+            text.push_str(&format!("{}\n\n", self.both_sides(router)));
         }
         let mut line = |text_of: String| {
             text.push_str(&text_of);
@@ -271,6 +281,7 @@ pub fn latency_table(latencies: &[Quantiles]) -> Table {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::load::router_side::RouterSide;
 
     fn good() -> Report {
         let row = Quantiles { name: "delivery", count: 10, p99_ms: 2.0, ..Quantiles::default() };
@@ -306,9 +317,14 @@ mod tests {
     #[test]
     fn the_text_shows_both_sides_or_why_there_is_only_one() {
         let mut report = good();
-        report.router = vec![RouterSide { name: "delivery", count: 10, p50_ms: 0.5, p99_ms: 0.75 }];
+        assert!(!report.to_text().contains("router"));
+        let measures = vec![RouterSide { name: "delivery", count: 12, p50_ms: 0.5, p99_ms: 0.75 }];
+        report.router = Some(RouterView { window_seconds: 3, measures });
         let text = report.to_text();
-        assert!(text.contains("| delivery |   2.00 |   0.75 |    1.25 |"), "{text}");
+        let row: Vec<_> = text.lines().filter(|line| line.contains("delivery")).nth(1).unwrap().split('|').collect();
+        let cells: Vec<_> = row.iter().map(|cell| cell.trim()).filter(|cell| !cell.is_empty()).collect();
+        assert_eq!(cells, ["delivery", "10", "12", "2.00", "0.75", "1.25"], "{text}");
+        assert!(text.contains("router's last 3 s"), "{text}");
         report.router_silent = Some("nobody there".to_owned());
         assert!(report.to_text().contains("router       nobody there"));
     }

@@ -1,6 +1,6 @@
 //! The router's own view of a run, fetched from its ops port: beside the client's, it tells where the time went.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
@@ -41,6 +41,15 @@ pub(super) enum OpsError {
     },
 }
 
+/// The router's own view of a run.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct RouterView {
+    /// How far back it reaches from the run's end, seconds; whole ones up to a minute, beyond whole minutes.
+    pub window_seconds: u64,
+    /// By what was measured.
+    pub measures: Vec<RouterSide>,
+}
+
 /// One measure as the router saw it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct RouterSide {
@@ -56,6 +65,7 @@ pub struct RouterSide {
 
 #[derive(Debug, Deserialize)]
 struct Told {
+    window_seconds: u64,
     until_unix_ms: u64,
     overall: Vec<Overall>,
 }
@@ -70,17 +80,16 @@ struct Overall {
 }
 
 impl OpsTarget {
-    /// The last so many seconds, once the router has drained all that ended until now.
-    pub(super) async fn last(&self, seconds: u64) -> Result<Vec<RouterSide>, OpsError> {
+    /// All since that moment, once the router has drained what ended until now. The window is as short as whole
+    /// seconds allow, so that what was there before the run stays out of it.
+    pub(super) async fn since(&self, begun: Instant) -> Result<RouterView, OpsError> {
         let url = format!("{}/debug/latency", self.url.trim_end_matches('/'));
-        let seconds = seconds.clamp(1, WINDOW_MAX_SECONDS);
-        let before = self.ask(&url, seconds).await?.until_unix_ms;
-        let since = tokio::time::Instant::now();
-        while since.elapsed() < PATIENCE {
-            // a little longer, for what it took to ask
-            let told = self.ask(&url, seconds + 1).await?;
+        let before = self.ask(&url, window_since(begun)).await?.until_unix_ms;
+        let asked = Instant::now();
+        while asked.elapsed() < PATIENCE {
+            let told = self.ask(&url, window_since(begun)).await?;
             if told.until_unix_ms != before {
-                return Ok(Measure::ALL.into_iter().filter_map(|measure| told.of(measure)).collect());
+                return Ok(told.view());
             }
             tokio::time::sleep(PAUSE).await;
         }
@@ -102,7 +111,18 @@ impl OpsTarget {
     }
 }
 
+/// Seconds until now, rounded up; as many as the router can tell.
+fn window_since(begun: Instant) -> u64 {
+    let seconds = begun.elapsed().as_secs_f64().ceil() as u64;
+    seconds.clamp(1, WINDOW_MAX_SECONDS)
+}
+
 impl Told {
+    fn view(&self) -> RouterView {
+        let measures = Measure::ALL.into_iter().filter_map(|measure| self.of(measure)).collect();
+        RouterView { window_seconds: self.window_seconds, measures }
+    }
+
     /// What the router measures of what the client measures: of a join the frame, not the handshake before it.
     fn of(&self, measure: Measure) -> Option<RouterSide> {
         let (kind, op) = match measure {
@@ -122,6 +142,7 @@ mod tests {
     #[test]
     fn a_measure_of_the_client_is_found_among_the_routers() {
         let told: Told = serde_json::from_value(serde_json::json!({
+            "window_seconds": 12,
             "until_unix_ms": 1,
             "overall": [
                 { "kind": "signal", "op": "send", "count": 2, "p50_ms": 0.1, "p99_ms": 0.2 },
@@ -132,12 +153,23 @@ mod tests {
         assert_eq!(told.of(Measure::Delivery).unwrap().p99_ms, 0.4);
         assert_eq!(told.of(Measure::Send).unwrap().count, 2);
         assert_eq!(told.of(Measure::Join), None);
+        let view = told.view();
+        let names: Vec<_> = view.measures.iter().map(|measure| measure.name).collect();
+        assert_eq!((view.window_seconds, names), (12, vec!["delivery", "send"]));
+    }
+
+    #[test]
+    fn a_window_reaches_back_to_the_beginning_and_not_a_second_further() {
+        let ago = |ms: u64| Instant::now() - Duration::from_millis(ms);
+        assert_eq!([0, 100, 1_900, 11_500].map(|ms| window_since(ago(ms))), [1, 1, 2, 12]);
+        assert_eq!(window_since(Instant::now() + Duration::from_secs(5)), 1, "it has not begun");
+        assert_eq!(window_since(ago(7_200_000)), WINDOW_MAX_SECONDS);
     }
 
     #[tokio::test]
     async fn nobody_at_the_ops_port_is_an_error_in_words() {
         let nobody = OpsTarget { url: "http://127.0.0.1:1/".to_owned(), token: None };
-        let error = nobody.last(1).await.unwrap_err().to_string();
+        let error = nobody.since(Instant::now()).await.unwrap_err().to_string();
         assert!(error.starts_with("http://127.0.0.1:1/debug/latency does not tell"), "{error}");
     }
 }

@@ -131,9 +131,9 @@ impl Run {
         self.begun.get().map_or(Duration::ZERO, |mark| mark.at.elapsed())
     }
 
-    /// Since latencies began to count.
-    pub(crate) fn measured(&self) -> Duration {
-        self.elapsed().saturating_sub(self.options.warmup)
+    /// When latencies began to count, or now when traffic never did.
+    pub(crate) fn measured_from(&self) -> Instant {
+        self.begun.get().map_or_else(Instant::now, |mark| mark.at + self.options.warmup)
     }
 
     /// Whether traffic has begun: the progress line says so.

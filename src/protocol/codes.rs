@@ -91,6 +91,8 @@ codes! {
     AuthUnavailable "auth_unavailable" 4012 Dependency Unavailable 503 "the identity provider cannot be reached";
     /// The room has as many participants as it may.
     RoomFull "room_full" 4013 Client ResourceExhausted 429 "the room is full";
+    /// The router has begun and cannot serve yet.
+    NotReady "not_ready" 4014 Router Unavailable 503 "the router is not ready yet";
 
     /// Not a frame of this protocol.
     BadRequest "bad_request" 4500 Client InvalidArgument 400 "bad request";

@@ -256,6 +256,10 @@ catalog! {
         "Recordings whose SDK version and scenario, or region, became `other` for want of histograms.";
     DRAIN_SECONDS "signalbox_latency_drain_seconds" Gauge Seconds Observers []
         "How long the last drain of the workers' histograms took.";
+    DRAINS "signalbox_latency_drains_total" Counter Count Alert []
+        "Drains of the workers' histograms, one a second; when this stands still, all latencies do.";
+    TICKS_PANICKED "signalbox_ticks_panicked_total" Counter Count Alert [closed("thread", TICKING)]
+        "Times that what a thread beside the workers does at an interval panicked; it went on at its next one.";
     DELIVERIES "signalbox_deliveries_total" Counter Count Overview []
         "Pushes handed to sockets.";
     SESSIONS "signalbox_sessions" Gauge Count Overview []
@@ -326,6 +330,8 @@ catalog! {
         "Changes of what is logged, while running.";
     LOG_LINES_HELD_BACK "signalbox_log_lines_held_back_total" Counter Count Observers []
         "Repeated log lines that were not written; the next one of their kind says how many.";
+    LOG_LINES_DROPPED "signalbox_log_lines_dropped_total" Counter Count Observers []
+        "Log lines that were not written because too many waited for whoever reads standard error.";
     WORKER_STALLS "signalbox_worker_stalls_total" Counter Count Runtime []
         "Times that a worker thread did not come back from a task for telemetry.stall_ms.";
     WORKER_STALLED "signalbox_worker_stalled_seconds_total" Counter Seconds Runtime []
@@ -365,7 +371,7 @@ catalog! {
     PROCESS_OPEN_FDS "process_open_fds" Gauge Count Runtime []
         "Open file descriptors.";
     PROCESS_MAX_FDS "process_max_fds" Gauge Count Runtime []
-        "File descriptors that may be open.";
+        "File descriptors that may be open; absent when there is no limit.";
     PROCESS_START "process_start_time_seconds" Gauge Seconds Runtime []
         "When the process started, Unix time.";
 }

@@ -11,6 +11,8 @@ use hdrhistogram::{Counter, Histogram};
 pub const LATENCY_MAX: Duration = Duration::from_secs(60);
 const MICROS_MAX: u64 = LATENCY_MAX.as_micros() as u64 - 1;
 const DIGITS: u8 = 3;
+/// Below it a three-digit histogram has a place for each microsecond.
+const EACH_MICROSECOND: u64 = 2_048;
 
 /// An empty histogram of latencies: 1 us to 60 s at three digits, 17,408 places.
 pub(super) fn histogram<C: Counter>() -> Histogram<C> {
@@ -127,11 +129,15 @@ impl Counts {
         Duration::from_secs_f64(sum / 1e6 / self.total.max(1) as f64)
     }
 
-    /// As the dense histogram of microseconds, for what the crate does with those.
+    /// As the dense histogram of microseconds that interval logs hold. What reads those answers the highest value of
+    /// a place; every view of ours answers its upper edge. So that both say the same number, a microsecond that has a
+    /// place of its own stands at its upper edge here; beyond, the place's highest value is a microsecond below it.
     pub fn to_histogram(&self) -> Histogram<u64> {
         let mut dense = histogram();
         for (at, count) in &self.places {
-            dense.saturating_record_n(u64::from(*at), u64::from(*count));
+            let at = u64::from(*at);
+            let shown = if at + 1 < EACH_MICROSECOND { at + 1 } else { at };
+            dense.saturating_record_n(shown, u64::from(*count));
         }
         dense
     }
@@ -169,6 +175,25 @@ mod tests {
         assert_eq!(counts.max(), Some(Duration::from_millis(80)));
     }
 
+    /// What a reader of the log says of a latency that our views call that.
+    fn as_logged(told: Duration) -> u64 {
+        let told = told.as_micros() as u64;
+        if told < EACH_MICROSECOND { told } else { told - 1 }
+    }
+
+    #[test]
+    fn each_latency_is_the_same_number_in_a_log_as_elsewhere() {
+        let longer = (0..200).map(|step| (5_000.0 * 1.048_f64.powi(step)) as u64);
+        for took_us in (1..=5_000).chain(longer) {
+            let (_, counts) = of(&[micros(took_us * 1_000)]);
+            let (told, logged) = (counts.quantile(0.99).unwrap(), counts.to_histogram().value_at_quantile(0.99));
+            assert_eq!(logged, as_logged(told), "{took_us} us");
+            if took_us < EACH_MICROSECOND {
+                assert_eq!((logged, told.as_micros() as u64), (took_us, took_us));
+            }
+        }
+    }
+
     #[test]
     fn of_nothing_there_is_no_quantile() {
         let none = Counts::default();
@@ -193,7 +218,18 @@ mod tests {
             let expected = dense.highest_equivalent(dense.value_at_quantile(share)) + 1;
             prop_assert_eq!(counts.quantile(share).unwrap().as_micros() as u64, expected);
             prop_assert_eq!(counts.total(), values.len() as u64);
-            prop_assert_eq!(Counts::of(&counts.to_histogram()), counts);
+        }
+
+        #[test]
+        fn who_reads_the_histogram_of_a_log_reads_the_same_quantiles(
+            values in prop::collection::vec(prop_oneof![0_u64..5_000, 0_u64..70_000_000], 1..400),
+            share in 0.0001_f64..=1.0,
+        ) {
+            let counts = of(&values).1;
+            let logged = counts.to_histogram();
+            prop_assert_eq!(logged.len(), counts.total());
+            prop_assert_eq!(logged.value_at_quantile(share), as_logged(counts.quantile(share).unwrap()));
+            prop_assert_eq!(logged.max(), as_logged(counts.max().unwrap()));
         }
 
         #[test]

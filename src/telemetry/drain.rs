@@ -75,6 +75,7 @@ impl Telemetry {
         // without it what the recorder sets aside grows
         self.recorder.handle().run_upkeep();
         self.move_bounds(&drained.latency);
+        self.metrics.drains.increment(1);
     }
 
     /// How long the drain took.

@@ -14,7 +14,9 @@ mod protobuf;
 pub(super) mod tests;
 mod text;
 
-use std::time::Duration;
+use std::{io::Write as _, time::Duration};
+
+use flate2::{Compression, write::GzEncoder};
 
 pub use self::accept::accepts_gzip;
 use super::{Process, Telemetry, catalog};
@@ -54,6 +56,12 @@ impl Format {
     pub const fn name(self) -> &'static str {
         catalog::FORMATS[self as usize]
     }
+}
+
+/// Gzip at the level that costs least: a scrape travels a short way.
+pub fn gzipped(plain: &[u8]) -> Vec<u8> {
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+    gzip.write_all(plain).and_then(|()| gzip.finish()).expect("a vector takes every write")
 }
 
 impl Telemetry {

@@ -1,7 +1,8 @@
 //! Interval logs (HdrHistogram V2, compressed): what the usual tools of HDR histograms read and merge.
 //!
-//! Values are microseconds; the readable maximum of each line is in milliseconds. Written here and read back here;
-//! where the bytes come from and go to is the caller's business.
+//! Values are microseconds, as the report has them: to the digit below 2,048, beyond to the three digits of a
+//! histogram. The readable maximum of each line is in milliseconds. Written here and read back here; where the bytes
+//! come from and go to is the caller's business.
 
 use std::{
     collections::BTreeMap,

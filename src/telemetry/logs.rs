@@ -1,16 +1,18 @@
 //! Where log lines go: standard error, for people or for programs.
 //!
-//! The subscriber is the one global of telemetry, because `tracing` has only one. What the libraries below say at
-//! debug and trace (headers, addresses asked for) never appears: it could hold a token.
+//! A thread of its own writes them: who does not read standard error holds up nobody. The subscriber is the one global
+//! of telemetry, because `tracing` has only one. What the libraries below say at debug and trace (headers, addresses
+//! asked for) never appears: it could hold a token.
 
 use std::{
     fmt::Debug,
-    io::{IsTerminal as _, stderr},
+    io::{IsTerminal as _, Write, stderr},
     str::FromStr,
     sync::{Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
 use tracing::level_filters::LevelFilter;
+use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::{
     EnvFilter, Layer, Registry,
     filter::{Directive, Targets},
@@ -22,6 +24,12 @@ use tracing_subscriber::{
 
 /// Longest filter.
 const LEVEL_BYTES_MAX: usize = 1_024;
+
+/// Lines that may wait to be written; what comes then is let go of and counted.
+const LINES_WAITING_MAX: usize = 4_096;
+
+/// Lines that found no place among those that wait, once logging has been started.
+static DROPPED: OnceLock<ErrorCounter> = OnceLock::new();
 
 /// What standard error is told, once logging has been started.
 static LEVEL: OnceLock<Level> = OnceLock::new();
@@ -78,29 +86,51 @@ pub enum LogError {
 /// Where lines go.
 pub type Output = Box<dyn Layer<Registry> + Send + Sync>;
 
+/// Lines on their way to standard error. Dropped, what waits is written, for about a second at most; then no more is.
+#[derive(Debug)]
+#[must_use = "nothing is written once this is dropped"]
+pub struct Writing {
+    /// Absent: logging had been started before, and its own stays.
+    _guard: Option<WorkerGuard>,
+}
+
 /// Starts logging to standard error. `level` is `info`, `debug` …, or a list such as `warn,signalbox=debug`.
 /// Lines go to `beside` as well, at the same level. When logging has been started before in this process, that stays.
 ///
 /// # Errors
 /// When `level` is not a filter.
-pub fn init(format: Format, level: &str, beside: Option<Output>) -> Result<(), LogError> {
+pub fn init(format: Format, level: &str, beside: Option<Output>) -> Result<Writing, LogError> {
     let (filter, level) = changeable(level)?;
+    let (writer, guard) = apart(stderr());
+    let dropped = writer.error_counter();
     let pretty = match format {
         Format::Auto => stderr().is_terminal(),
         Format::Json => false,
         Format::Pretty => true,
     };
     let lines: Output = if pretty {
-        Box::new(fmt::layer().with_writer(stderr).with_ansi(stderr().is_terminal()).with_target(false))
+        Box::new(fmt::layer().with_writer(writer).with_ansi(stderr().is_terminal()).with_target(false))
     } else {
-        Box::new(json_layer(stderr))
+        Box::new(json_layer(writer))
     };
     // already started: the first one stays
     let outputs: Vec<Output> = beside.into_iter().chain([lines]).collect();
-    if tracing_subscriber::registry().with(outputs).with(filter).with(libraries_capped()).try_init().is_ok() {
-        LEVEL.set(level).ok();
+    if tracing_subscriber::registry().with(outputs).with(filter).with(libraries_capped()).try_init().is_err() {
+        return Ok(Writing { _guard: None });
     }
-    Ok(())
+    LEVEL.set(level).ok();
+    DROPPED.set(dropped).ok();
+    Ok(Writing { _guard: Some(guard) })
+}
+
+/// A writer that never waits, before one that may.
+fn apart(writer: impl Write + Send + 'static) -> (NonBlocking, WorkerGuard) {
+    NonBlockingBuilder::default().buffered_lines_limit(LINES_WAITING_MAX).lossy(true).thread_name("log").finish(writer)
+}
+
+/// Lines that were let go of because too many waited for standard error.
+pub(super) fn lines_dropped() -> u64 {
+    DROPPED.get().map_or(0, |dropped| dropped.dropped_lines() as u64)
 }
 
 /// What is logged now; absent when logging was not started here.
@@ -244,10 +274,42 @@ mod tests {
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
+    /// Writes nothing until its other end is gone.
+    struct Stuck(std::sync::mpsc::Receiver<()>, Sink);
+
+    impl Write for Stuck {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.recv().ok();
+            self.1.write(bytes)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn who_logs_does_not_wait_for_a_reader_that_does_not_read_and_what_is_let_go_of_is_counted() {
+        const LINES: usize = LINES_WAITING_MAX + 100;
+        let (stuck, released) = std::sync::mpsc::channel();
+        let sink = Sink::default();
+        let (writer, writing) = apart(Stuck(released, sink.clone()));
+        let dropped = writer.error_counter();
+        let subscriber = tracing_subscriber::registry().with(json_layer(writer));
+        tracing::subscriber::with_default(subscriber, || (0..LINES).for_each(|n| tracing::info!(n, "said")));
+        // one may be in the writer's hands
+        assert!([99, 100].contains(&dropped.dropped_lines()), "{}", dropped.dropped_lines());
+        assert!(sink.0.lock().unwrap().is_empty());
+        drop(stuck);
+        drop(writing);
+        let text = String::from_utf8(sink.0.lock().unwrap().clone()).unwrap();
+        assert_eq!(text.lines().count(), LINES - dropped.dropped_lines(), "what waited is written at the end");
+    }
+
     #[test]
     fn starting_twice_is_no_mistake() {
-        assert_eq!(init(Format::Json, "off", None), Ok(()));
-        assert_eq!(init(Format::Pretty, "off", None), Ok(()));
+        assert!(init(Format::Json, "off", None).is_ok());
+        assert!(init(Format::Pretty, "off", None).is_ok_and(|writing| writing._guard.is_none()));
     }
 
     #[test]

@@ -6,7 +6,7 @@
 use std::{net::IpAddr, time::Instant};
 
 use tracing::{
-    debug,
+    debug, error,
     field::{DisplayValue, display},
     info, trace, warn,
 };
@@ -33,9 +33,11 @@ pub(super) struct QuietLines {
     sheds: [Quiet; Code::ALL.len()],
     keys: [Quiet; catalog::KEY_SOURCES.len()],
     exports: [Quiet; catalog::EXPORTS.len()],
+    recoveries: [Quiet; catalog::EXPORTS.len()],
     introspection: Quiet,
     accepts: Quiet,
     admin_refused: Quiet,
+    ticks: [Quiet; catalog::TICKING.len()],
     pub(super) stalled: Quiet,
     pub(super) returned: Quiet,
     /// By op.
@@ -48,9 +50,11 @@ impl Default for QuietLines {
             sheds: std::array::from_fn(|_| Quiet::default()),
             keys: std::array::from_fn(|_| Quiet::default()),
             exports: std::array::from_fn(|_| Quiet::default()),
+            recoveries: std::array::from_fn(|_| Quiet::default()),
             introspection: Quiet::default(),
             accepts: Quiet::default(),
             admin_refused: Quiet::default(),
+            ticks: std::array::from_fn(|_| Quiet::default()),
             stalled: Quiet::default(),
             returned: Quiet::default(),
             slow: std::array::from_fn(|_| Quiet::default()),
@@ -73,21 +77,16 @@ impl Telemetry {
             Event::SessionOpened { session, identity, room, connection } => {
                 metrics.sessions_opened.increment(1);
                 let (session, identity, room) = (session.as_str(), identity.as_str(), room.as_str());
-                let (connection, peer_ip) = (connection.0, origin.peer_ip.map(display));
-                debug!(target: "signalbox", session, identity, room, connection, peer_ip, trace_id = trace_id(origin), "session opened");
+                let (connection, (peer_ip, _, trace_id, span_id)) = (connection.0, known(origin));
+                debug!(target: "signalbox", session, identity, room, connection, peer_ip, trace_id, span_id, "session opened");
             }
             Event::SessionResumed { session, recovered } => {
                 metrics.resumes.at(usize::from(!recovered)).increment(1);
-                debug!(target: "signalbox", session = session.as_str(), recovered, "session resumed");
+                let (session, (peer_ip, room, trace_id, span_id)) = (session.as_str(), known(origin));
+                debug!(target: "signalbox", session, recovered, room, peer_ip, trace_id, span_id, "session resumed");
             }
-            Event::SessionDropped { session, reason } => {
-                metrics.sessions_dropped.at(*reason as usize).increment(1);
-                debug!(target: "signalbox", session = session.as_str(), reason = reason.name(), "session dropped");
-            }
-            Event::SessionClosed { session, reason } => {
-                metrics.sessions_closed.at(*reason as usize).increment(1);
-                debug!(target: "signalbox", session = session.as_str(), reason = reason.name(), "session closed");
-            }
+            Event::SessionDropped { session, reason } => self.session_dropped(session, *reason, origin),
+            Event::SessionClosed { session, reason } => self.session_closed(session, *reason, origin),
             Event::RoomCreated { room } => {
                 metrics.rooms_created.increment(1);
                 debug!(target: "signalbox", room = room.as_str(), "room created");
@@ -117,7 +116,7 @@ impl Telemetry {
             Event::DrainAdvanced { phase } => self.drain_advanced(*phase),
             Event::KeysRefreshed { source, keys } => self.keys_refreshed(source, keys, at),
             Event::ExportFailed { kind, cause, lost } => self.export_failed(kind, cause, *lost, at),
-            Event::ExportRecovered { kind } => info!(target: "signalbox", kind, "the collector takes them again"),
+            Event::ExportRecovered { kind } => self.export_recovered(kind, at),
             Event::IntrospectionFailed { fault } => self.introspection_failed(fault, at),
             Event::AcceptFailed { error } => self.accept_failed(error, at),
             Event::CertificatesReloaded { ok } => self.certificates_reloaded(*ok),
@@ -127,6 +126,7 @@ impl Telemetry {
             Event::WorkerReturned { worker, tid, stalled_for } => {
                 self.worker_returned((*worker, *tid), *stalled_for, at);
             }
+            Event::TickPanicked { thread } => self.tick_panicked(thread, at),
             Event::LogLevelChanged { from, to } => {
                 metrics.log_level_changes.increment(1);
                 info!(target: "signalbox", from = from.as_str(), to = to.as_str(), "log level changed");
@@ -161,9 +161,15 @@ impl Telemetry {
         for (quiet, kind) in self.quiet.exports.iter().zip(catalog::EXPORTS) {
             told(quiet, "not exported", kind);
         }
+        for (quiet, kind) in self.quiet.recoveries.iter().zip(catalog::EXPORTS) {
+            told(quiet, "the collector takes them again", kind);
+        }
         told(&self.quiet.introspection, "token not introspected", "");
         told(&self.quiet.accepts, "connections not accepted", "");
         told(&self.quiet.admin_refused, "admin call refused", "");
+        for (quiet, thread) in self.quiet.ticks.iter().zip(catalog::TICKING) {
+            told(quiet, "tick panicked", thread);
+        }
         told(&self.quiet.stalled, "worker stalled", "");
         told(&self.quiet.returned, "worker returned", "");
         for (quiet, op) in self.quiet.slow.iter().zip(catalog::OPS) {
@@ -204,6 +210,18 @@ impl Telemetry {
         }
     }
 
+    fn session_dropped(&self, session: &SessionId, reason: Code, origin: &Origin<'_>) {
+        self.metrics.sessions_dropped.at(reason as usize).increment(1);
+        let (session, reason, (peer_ip, room, trace_id, span_id)) = (session.as_str(), reason.name(), known(origin));
+        debug!(target: "signalbox", session, reason, room, peer_ip, trace_id, span_id, "session dropped");
+    }
+
+    fn session_closed(&self, session: &SessionId, reason: Code, origin: &Origin<'_>) {
+        self.metrics.sessions_closed.at(reason as usize).increment(1);
+        let (session, reason, (peer_ip, room, trace_id, span_id)) = (session.as_str(), reason.name(), known(origin));
+        debug!(target: "signalbox", session, reason, room, peer_ip, trace_id, span_id, "session closed");
+    }
+
     fn connection_closed(&self, transport: &str, reason: Code, origin: &Origin<'_>) {
         self.metrics.connections_closed.of(transport, reason as usize).increment(1);
         let (reason, peer_ip) = (reason.name(), origin.peer_ip.map(display));
@@ -241,8 +259,7 @@ impl Telemetry {
             Ok(keys) => return debug!(target: "signalbox", source, keys, "keys refreshed"),
             Err(fault) => fault.as_str(),
         };
-        let known = catalog::KEY_SOURCES.iter().position(|known| *known == source);
-        let quiet = &self.quiet.keys[known.unwrap_or(catalog::KEY_SOURCES.len() - 1)];
+        let quiet = of(&self.quiet.keys, catalog::KEY_SOURCES, source);
         if let Some(held_back) = self.admit(quiet, at) {
             warn!(target: "signalbox", source, fault, held_back, "keys not refreshed; the old ones stay in use");
         }
@@ -251,10 +268,16 @@ impl Telemetry {
     /// How many were lost is counted where they are let go of.
     fn export_failed(&self, kind: &str, cause: &str, lost: u64, at: Instant) {
         self.metrics.export_failures.of(kind).increment(1);
-        let known = catalog::EXPORTS.iter().position(|known| *known == kind);
-        let quiet = &self.quiet.exports[known.unwrap_or(catalog::EXPORTS.len() - 1)];
+        let quiet = of(&self.quiet.exports, catalog::EXPORTS, kind);
         if let Some(held_back) = self.admit(quiet, at) {
             warn!(target: "signalbox", kind, cause, lost, held_back, "not exported");
+        }
+    }
+
+    /// A collector that comes and goes is as loud as one that stays away.
+    fn export_recovered(&self, kind: &str, at: Instant) {
+        if let Some(held_back) = self.admit(of(&self.quiet.recoveries, catalog::EXPORTS, kind), at) {
+            info!(target: "signalbox", kind, held_back, "the collector takes them again");
         }
     }
 
@@ -273,6 +296,13 @@ impl Telemetry {
         }
     }
 
+    fn tick_panicked(&self, thread: &str, at: Instant) {
+        self.metrics.ticks_panicked.of(thread).increment(1);
+        if let Some(held_back) = self.admit(of(&self.quiet.ticks, catalog::TICKING, thread), at) {
+            error!(target: "signalbox", thread, held_back, "a tick panicked; the next one comes in its time");
+        }
+    }
+
     fn certificates_reloaded(&self, ok: bool) {
         if ok {
             self.metrics.certificates.at(OK).increment(1);
@@ -282,6 +312,21 @@ impl Telemetry {
             warn!(target: "signalbox", "certificates not reloaded; the old ones stay in use");
         }
     }
+}
+
+/// The state of the lines about one of a closed set, else of `other`, its last.
+fn of<'a>(lines: &'a [Quiet], set: &[&str], value: &str) -> &'a Quiet {
+    let known = set.iter().position(|known| *known == value);
+    &lines[known.unwrap_or(set.len() - 1)]
+}
+
+/// What lines of a session say of its connection: the client's address, the room, and the ids that its spans link to.
+type Known<'a> =
+    (Option<DisplayValue<IpAddr>>, Option<&'a str>, Option<DisplayValue<TraceId>>, Option<DisplayValue<SpanId>>);
+
+fn known<'a>(origin: &Origin<'a>) -> Known<'a> {
+    let span_id = origin.trace.map(|(_, span)| display(span));
+    (origin.peer_ip.map(display), origin.room.map(RoomId::as_str), trace_id(origin), span_id)
 }
 
 /// For a line; the id that a client gave, or was given.

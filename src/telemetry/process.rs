@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use super::{
     Telemetry,
     catalog::{self, Metric},
+    logs,
 };
 
 /// The process' own figures, as the system tells them at a scrape.
@@ -18,8 +19,8 @@ pub struct Process {
     pub virtual_bytes: u64,
     /// Open file descriptors.
     pub open_fds: u64,
-    /// File descriptors that may be open.
-    pub max_fds: u64,
+    /// File descriptors that may be open; absent: as many as there can be.
+    pub max_fds: Option<u64>,
     /// Threads.
     pub threads: u64,
     /// Unix time of its start.
@@ -28,16 +29,16 @@ pub struct Process {
 
 impl Process {
     /// Each with its row of the catalogue.
-    fn figures(&self) -> [(Metric, f64); 7] {
-        [
+    fn figures(&self) -> impl Iterator<Item = (Metric, f64)> {
+        let figures = [
             (catalog::PROCESS_CPU, self.cpu_seconds),
             (catalog::PROCESS_RESIDENT, self.resident_bytes as f64),
             (catalog::PROCESS_VIRTUAL, self.virtual_bytes as f64),
             (catalog::PROCESS_THREADS, self.threads as f64),
             (catalog::PROCESS_OPEN_FDS, self.open_fds as f64),
-            (catalog::PROCESS_MAX_FDS, self.max_fds as f64),
             (catalog::PROCESS_START, self.start_seconds),
-        ]
+        ];
+        figures.into_iter().chain(self.max_fds.map(|most| (catalog::PROCESS_MAX_FDS, most as f64)))
     }
 }
 
@@ -45,7 +46,8 @@ impl Telemetry {
     /// What a scrape shows beside the recorder's counters and gauges: values without labels that may have fractions.
     pub(super) fn figures(&self, process: Option<&Process>) -> Vec<(Metric, f64)> {
         let stalled = std::time::Duration::from_nanos(self.stalled_ns.load(Relaxed));
-        let own = [(catalog::WORKER_STALLED, stalled.as_secs_f64())];
+        let dropped = logs::lines_dropped() as f64;
+        let own = [(catalog::WORKER_STALLED, stalled.as_secs_f64()), (catalog::LOG_LINES_DROPPED, dropped)];
         own.into_iter().chain(process.into_iter().flat_map(Process::figures)).collect()
     }
 }

@@ -219,6 +219,7 @@ fn kind(event: &Event) -> usize {
         Event::LogLevelChanged { .. } => 20,
         Event::ExportFailed { .. } => 21,
         Event::ExportRecovered { .. } => 22,
+        Event::TickPanicked { .. } => 23,
     }
 }
 
@@ -228,7 +229,7 @@ fn every_event_moves_its_own_series_and_no_other() {
     let telemetry = telemetry(started);
     let events = every_event();
     let kinds: BTreeSet<usize> = events.iter().map(|(event, _)| kind(event)).collect();
-    assert_eq!(kinds, (0..=22).collect());
+    assert_eq!(kinds, (0..=23).collect());
     for (event, expected) in events {
         let expected: BTreeMap<_, _> = expected.into_iter().map(|(series, by)| (series.to_owned(), by)).collect();
         assert_eq!(moved(&telemetry, &event, started), expected, "{event:?}");

@@ -166,6 +166,11 @@ impl OverallRow {
 impl Telemetry {
     /// The latencies of a window, at most [`WINDOW_MAX`]; of one op, or of all.
     pub fn latency_report(&self, window: Duration, op: Option<&str>) -> LatencyReport {
+        self.latency_report_with_curves(window, op).0
+    }
+
+    /// The same with the curves that its overall rows are made of, both of one moment.
+    pub fn latency_report_with_curves(&self, window: Duration, op: Option<&str>) -> (LatencyReport, Vec<Curve>) {
         let drained = self.drained();
         let seconds = window.min(WINDOW_MAX).as_secs().max(1);
         let wanted = |subject: &Subject| op.is_none_or(|op| subject.op == op);
@@ -180,14 +185,16 @@ impl Telemetry {
         let bound =
             |kind: crate::protocol::OpKind| BoundRow { op: kind.name(), bound_ms: millis(self.keeper.bound(kind)) };
         let bounds = crate::protocol::OpKind::ALL.into_iter().map(bound).filter(|row| op.is_none_or(|op| row.op == op));
-        LatencyReport {
+        let curves = self.curves(&drained, seconds, op);
+        let report = LatencyReport {
             window_seconds: seconds,
             until_unix_ms: drained.tick.unix_ms,
-            overall: self.curves(&drained, seconds, op).iter().map(OverallRow::of).collect(),
+            overall: curves.iter().map(OverallRow::of).collect(),
             rows,
             clients,
             bounds: bounds.collect(),
-        }
+        };
+        (report, curves)
     }
 
     /// A curve an op, over all regions, of signals (outcomes ok and expired) and of deliveries; those that there are.
@@ -240,7 +247,10 @@ impl Telemetry {
         };
         intervals.sort_by(|a, b| (a.start, &a.tag).cmp(&(b.start, &b.tag)));
         let start = intervals.first().map_or(self.unix(self.started), |first| first.start);
-        let mut log = interval_log::head(start, "[Values: microseconds from a frame's arrival]");
+        let mut log = interval_log::head(
+            start,
+            "[Values: microseconds from a frame's arrival, rounded up; from 2048 on, to three digits]",
+        );
         log.append(&mut interval_log::lines(&intervals)?);
         Ok(log)
     }

@@ -88,6 +88,22 @@ async fn joins_and_idle_sessions_are_counted() {
 }
 
 #[tokio::test]
+async fn both_sides_count_the_same_joins_and_none_of_an_earlier_run() {
+    let router = Router::dev();
+    assert_whole(&load(&router, "fanout", &["--rooms", "3", "--size", "3", "--rate", "20"]).await);
+    let ops = format!("http://{}", router.ops);
+    let (code, report) = load(&router, "join", &["--rate", "40", "--warmup", "0", "--ops", &ops]).await;
+    assert_eq!((code, report["joined"].as_u64(), &report["router_silent"]), (0, Some(80), &Value::Null), "{report}");
+    let count_of = |measures: &Value| {
+        let join = measures.as_array().unwrap().iter().find(|measure| measure["name"] == "join").unwrap();
+        join["count"].as_u64()
+    };
+    let seen = (count_of(&report["latencies"]), count_of(&report["router"]["measures"]));
+    assert_eq!(seen, (Some(80), Some(80)), "{report}");
+    assert!((2..=10).contains(&report["router"]["window_seconds"].as_u64().unwrap()), "{report}");
+}
+
+#[tokio::test]
 async fn a_p99_past_its_bound_and_refusals_are_failures() {
     let router = Router::dev();
     let (code, _) = load(&router, "join", &["--rate", "20", "--max-p99", "0.001"]).await;

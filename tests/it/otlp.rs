@@ -1,5 +1,7 @@
 //! Traces and logs on their way out of the real binary: to a collector of the tests' own, and to a real one.
 
+mod thousand;
+
 use std::{
     fs::File,
     net::{SocketAddr, TcpListener},

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{Router, Socket, Token};
+use crate::harness::{Router, Socket, Token, eventually};
 
 fn resume_frame(joined: &Value) -> Value {
     let part = |name: &str| joined[name].clone();
@@ -115,4 +115,42 @@ async fn a_repeated_request_is_answered_and_not_redone() {
     alice.ask(json!({ "send": { "data": "end" } })).await;
     assert_eq!(bob.push_of("data").await["data"], "once");
     assert_eq!(bob.push_of("data").await["data"], "end");
+}
+
+#[tokio::test]
+async fn each_line_of_a_sessions_life_names_the_connection_that_it_is_about() {
+    const TRACES: [&str; 2] = ["0af7651916cd43dd8448eb211c80319c", "4bf92f3577b34da6a3ce929d0e0e4736"];
+    let router = Router::dev_with(&[("log.level", "debug")]);
+    let connect =
+        async |trace| Socket::connect_with(&router, &Token::new("r", "alice").sign(), &[("x-trace-id", trace)]).await.0;
+    let lines = |message: &str| -> Vec<Value> {
+        let log = router.stderr();
+        let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        lines.filter(|line| line["message"] == message).collect()
+    };
+    let mut alice = connect(TRACES[0]).await;
+    let joined = alice.ask(json!({ "join": { "room": "r" } })).await["joined"].take();
+    alice.drop_connection();
+    eventually("the drop", || !lines("session dropped").is_empty()).await;
+    let mut alice = connect(TRACES[1]).await;
+    assert_eq!(alice.ask(resume_frame(&joined)).await["resumed"]["recovered"], true);
+    alice.send(&json!({ "id": 9, "leave": {} })).await;
+    eventually("the end", || !lines("session closed").is_empty()).await;
+    for (message, trace) in [
+        ("session opened", TRACES[0]),
+        ("session dropped", TRACES[0]),
+        ("session resumed", TRACES[1]),
+        ("session closed", TRACES[1]),
+    ] {
+        let [line] = &lines(message)[..] else { panic!("{message}: {}", router.stderr()) };
+        assert_eq!(
+            (&line["session"], &line["room"], &line["trace_id"]),
+            (&joined["session"], &"r".into(), &trace.into())
+        );
+        assert_eq!(
+            (&line["peer_ip"], line["span_id"].as_str().map(str::len)),
+            (&"127.0.0.1".into(), Some(16)),
+            "{line}"
+        );
+    }
 }

@@ -49,7 +49,8 @@ impl Scraper {
 fn scrape(ops: SocketAddr) -> Option<usize> {
     let mut stream = TcpStream::connect(ops).ok()?;
     stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
-    write!(stream, "GET /metrics HTTP/1.1\r\nHost: {ops}\r\nAccept: {ACCEPT}\r\nConnection: close\r\n\r\n").ok()?;
+    let head = format!("Host: {ops}\r\nAccept: {ACCEPT}\r\nAccept-Encoding: gzip\r\nConnection: close");
+    write!(stream, "GET /metrics HTTP/1.1\r\n{head}\r\n\r\n").ok()?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).ok()
 }

@@ -163,7 +163,12 @@ impl Figure {
             Self::CpuMicros => report.server.as_ref().map(|server| server.cpu_us_each),
             Self::P99Millis => latency().map(|quantiles| quantiles.p99_ms),
             Self::BetweenMillis => {
-                let own = report.router.iter().find(|row| row.name == "delivery").map_or(0.0, |row| row.p99_ms);
+                let own = report
+                    .router
+                    .iter()
+                    .flat_map(|router| &router.measures)
+                    .find(|row| row.name == "delivery")
+                    .map_or(0.0, |row| row.p99_ms);
                 latency().map(|quantiles| quantiles.p99_ms - own)
             }
             Self::SessionKib => report.server.as_ref().map(|server| server.resident_kib_each),

@@ -1,4 +1,4 @@
-//! Refusals as HTTP answers, for everything on the client port.
+//! Refusals as HTTP answers, for everything on the client port and on the ops port.
 
 use axum::{
     Json,

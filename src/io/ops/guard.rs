@@ -14,8 +14,11 @@ use http::{HeaderMap, Method, header};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
-use super::{OpsError, routes::refusal};
-use crate::{io::gateway::bearer, protocol::Code};
+use super::OpsError;
+use crate::{
+    io::{admin::error_response, gateway::bearer},
+    protocol::Code,
+};
 
 /// Shorter ones could be guessed.
 const TOKEN_BYTES_MIN: usize = 16;
@@ -65,15 +68,11 @@ enum Refused {
 
 impl Refused {
     fn response(self) -> Response {
-        match self {
-            Self::Token => {
-                let mut response = refusal(Code::Unauthenticated, "needs the bearer token of ops.token_file");
-                response.headers_mut().insert(header::WWW_AUTHENTICATE, http::HeaderValue::from_static("Bearer"));
-                response
-            }
-            Self::Shut => refusal(Code::PermissionDenied, "beyond loopback this needs ops.token_file to be set"),
-            Self::Origin => refusal(Code::OriginRefused, "the ops port takes no change from a web page"),
-        }
+        error_response(&match self {
+            Self::Token => Code::Unauthenticated.because("needs the bearer token of ops.token_file"),
+            Self::Shut => Code::PermissionDenied.because("beyond loopback this needs ops.token_file to be set"),
+            Self::Origin => Code::OriginRefused.because("the ops port takes no change from a web page"),
+        })
     }
 }
 

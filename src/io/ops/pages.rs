@@ -8,15 +8,19 @@ mod slow;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, StatusCode, header};
+use axum::{
+    extract::FromRequestParts,
+    response::{IntoResponse, Response},
+};
+use http::{HeaderMap, header, request::Parts};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
+use serde::de::DeserializeOwned;
 
 pub(super) use self::{
     latency::{latency, latency_log},
     slow::slow,
 };
-use crate::telemetry::views::WINDOW_MAX;
+use crate::{io::admin::error_response, protocol::Code, telemetry::views::WINDOW_MAX};
 
 /// Windows that a page links to.
 const WINDOWS: [&str; 5] = ["10s", "1m", "5m", "15m", "1h"];
@@ -37,7 +41,7 @@ fn shape(format: Option<&str>, headers: &HeaderMap) -> Result<Shape, Problem> {
         Some("html") => Ok(Shape::Html),
         Some("json") => Ok(Shape::Json),
         Some("svg") => Ok(Shape::Svg),
-        Some(other) => Err(Problem(format!("format is {other:?}; allowed: html, json, svg"))),
+        Some(other) => Err(Problem(format!("format is {}; allowed: html, json, svg", quoted(other)))),
         None => {
             let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
             Ok(if accept.contains("text/html") { Shape::Html } else { Shape::Json })
@@ -50,7 +54,7 @@ fn window(text: Option<&str>, otherwise: Duration) -> Result<Duration, Problem> 
     let Some(text) = text else { return Ok(otherwise) };
     let parsed = humantime::parse_duration(text).ok().filter(|window| *window >= Duration::from_secs(1));
     let parsed = parsed.filter(|window| *window <= WINDOW_MAX);
-    parsed.ok_or_else(|| Problem(format!("window is {text:?}; allowed: 1s to 1h, as 30s, 5m, 1h")))
+    parsed.ok_or_else(|| Problem(format!("window is {}; allowed: 1s to 1h, as 30s, 5m, 1h", quoted(text))))
 }
 
 /// What is wrong with a request, and what is allowed.
@@ -59,7 +63,30 @@ struct Problem(String);
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        (StatusCode::BAD_REQUEST, self.0 + "\n").into_response()
+        error_response(&Code::BadRequest.because(self.0))
+    }
+}
+
+/// Of a question's text in a refusal; a longer part of it helps nobody.
+const ASKED_CHARS_MAX: usize = 200;
+
+/// The beginning of what was asked, in quotes.
+fn quoted(asked: &str) -> String {
+    format!("{:?}", asked.chars().take(ASKED_CHARS_MAX).collect::<String>())
+}
+
+/// What the query asks; one that cannot be read is a [`Problem`] like any other.
+#[derive(Debug)]
+pub(super) struct Question<T>(T);
+
+impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Question<T> {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Response> {
+        let asked = serde_urlencoded::from_str(parts.uri.query().unwrap_or_default());
+        let unread =
+            |why: String| Problem(format!("the query cannot be read: {why:.ASKED_CHARS_MAX$}")).into_response();
+        asked.map(Self).map_err(|error: serde_urlencoded::de::Error| unread(error.to_string()))
     }
 }
 

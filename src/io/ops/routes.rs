@@ -10,7 +10,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, HeaderValue, header};
 use serde_json::{Map, Value, json};
 
 use super::{
@@ -21,8 +21,9 @@ use super::{
     state::{self, Latch},
 };
 use crate::{
-    event::Event,
-    protocol::Code,
+    event::{DrainPhase, Event},
+    io::admin::error_response,
+    protocol::{Code, Refusal},
     telemetry::{Telemetry, logs, observe::phase_name},
 };
 
@@ -62,7 +63,7 @@ impl Shared {
     pub(super) async fn apart(&self, make: impl FnOnce(&Telemetry) -> Response + Send + 'static) -> Response {
         let telemetry = self.telemetry.clone();
         let made = self.rendering.apart(move || make(&telemetry)).await;
-        made.unwrap_or_else(|| refusal(Code::Internal, Code::Internal.text()))
+        made.unwrap_or_else(|| error_response(&Code::Internal.refuse()))
     }
 }
 
@@ -78,21 +79,40 @@ pub(super) fn router(shared: Shared, guard: Guard) -> Router {
         .route("/debug/latency", get(pages::latency))
         .route("/debug/latency.hlog", get(pages::latency_log))
         .route("/debug/slow", get(pages::slow))
-        .fallback(async || (StatusCode::NOT_FOUND, "no such page; / lists those there are\n"))
+        .method_not_allowed_fallback(async || error_response(&Code::MethodNotAllowed.refuse()))
+        .fallback(async || {
+            error_response(&Code::PathNotFound.because("nothing is served at this path; / lists what is"))
+        })
         .layer(middleware::from_fn_with_state(guard, guard::check))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(shared)
 }
 
-/// A refusal in the shape that the client port's have.
-pub(super) fn refusal(code: Code, message: &str) -> Response {
-    let status = StatusCode::from_u16(code.http()).expect("the table's statuses are valid");
-    (status, Json(json!({ "error": { "code": code.name(), "message": message } }))).into_response()
+/// A router that is not ready says why as any refusal does, and shows its health beside that.
+async fn ready(State(shared): State<Shared>) -> Response {
+    let mut report = health(&shared.state);
+    let mut response = match unready(&shared.state) {
+        None => Json(Value::Object(report)).into_response(),
+        Some(refusal) => {
+            report.insert("error".to_owned(), json!(refusal.to_wire()));
+            let (head, _) = error_response(&refusal).into_parts();
+            (head.status, Json(Value::Object(report))).into_response()
+        }
+    };
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
 }
 
-async fn ready(State(shared): State<Shared>) -> Response {
-    let status = if shared.state.ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, [(header::CACHE_CONTROL, "no-store")], Json(Value::Object(health(&shared.state)))).into_response()
+/// Why no new sessions may be sent here; absent: they may.
+fn unready(state: &state::State) -> Option<Refusal> {
+    if state.ready() {
+        return None;
+    }
+    if state.phase() != DrainPhase::Serving {
+        return Some(Code::Draining.refuse());
+    }
+    let missing: Vec<_> = Latch::ALL.into_iter().filter(|latch| !state.latched(*latch)).map(Latch::name).collect();
+    Some(Code::NotReady.because(format!("the router is not ready yet; missing: {}", missing.join(", "))))
 }
 
 async fn status(State(shared): State<Shared>) -> Response {
@@ -112,16 +132,20 @@ async fn log_level() -> Response {
 
 /// The body is the new level, as `log.level` has it.
 async fn change_log_level(State(shared): State<Shared>, body: Result<Bytes, BytesRejection>) -> Response {
-    let wrong = |why: &str| refusal(Code::BadRequest, why);
-    let Ok(body) = body else { return wrong("the body must be a log level, and is too long or broke off") };
-    let Ok(to) = std::str::from_utf8(&body).map(str::trim) else { return wrong("the log level is not text") };
+    let wrong = |why: String| error_response(&Code::BadRequest.because(why));
+    let Ok(body) = body else {
+        return wrong("the body must be a log level, and is too long or broke off".to_owned());
+    };
+    let Ok(to) = std::str::from_utf8(&body).map(str::trim) else {
+        return wrong("the log level is not text".to_owned());
+    };
     let changed = |from: &str| {
         let event = Event::LogLevelChanged { from: from.to_owned(), to: to.to_owned() };
         shared.telemetry.observe(&event, Instant::now());
     };
     match logs::change_level(to, changed) {
         Ok(from) => Json(json!({ "level": to, "was": from })).into_response(),
-        Err(error) => wrong(&error.to_string()),
+        Err(error) => wrong(error.to_string()),
     }
 }
 

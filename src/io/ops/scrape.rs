@@ -3,23 +3,22 @@
 //! Scrapers of one form that wait at the same time share a rendering, as long as it began after each of them had asked.
 
 use std::{
-    io::Write as _,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use flate2::{Compression, write::GzEncoder};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use tokio::sync::Mutex;
 
-use super::{process, rendering::Rendering, routes::refusal};
+use super::{process, rendering::Rendering};
 use crate::{
+    io::admin::error_response,
     protocol::Code,
     telemetry::{
         Telemetry,
-        exposition::{Format, accepts_gzip},
+        exposition::{Format, accepts_gzip, gzipped},
     },
 };
 
@@ -59,7 +58,7 @@ impl Scrapes {
         let format = Format::negotiate(&list(headers, &header::ACCEPT));
         let gzip = accepts_gzip(&list(headers, &header::ACCEPT_ENCODING));
         let Some(rendered) = self.rendered(format, gzip).await else {
-            return refusal(Code::Internal, Code::Internal.text());
+            return error_response(&Code::Internal.refuse());
         };
         self.telemetry.scraped(format, rendered.took);
         let head = [
@@ -95,7 +94,7 @@ impl Scrapes {
         let render = move || {
             let begun = Instant::now();
             let plain = telemetry.render(format, process::read().as_ref());
-            let body = if gzip { compressed(&plain) } else { plain };
+            let body = if gzip { gzipped(&plain) } else { plain };
             Rendered { begun, took: begun.elapsed(), body: body.into() }
         };
         self.rendering.apart(render).await
@@ -106,12 +105,6 @@ impl Scrapes {
 fn list(headers: &HeaderMap, name: &HeaderName) -> String {
     let lines = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
     lines.collect::<Vec<_>>().join(",")
-}
-
-/// At the level that costs least: a scrape travels a short way.
-fn compressed(plain: &[u8]) -> Vec<u8> {
-    let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
-    gzip.write_all(plain).and_then(|()| gzip.finish()).expect("a vector takes every write")
 }
 
 #[cfg(test)]

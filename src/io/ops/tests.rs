@@ -18,6 +18,8 @@ use crate::{
     telemetry::{Population, Settings},
 };
 
+mod refusals;
+
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 const TOKEN: &str = "0123456789abcdef";
 
@@ -332,7 +334,7 @@ async fn a_web_page_may_read_and_change_nothing() {
 #[tokio::test]
 async fn a_log_level_that_is_none_is_refused_with_what_is_allowed_and_changes_nothing() {
     let routes = routes("127.0.0.1", None);
-    crate::telemetry::logs::init(crate::telemetry::logs::Format::Json, "off", None).unwrap();
+    let _writing = crate::telemetry::logs::init(crate::telemetry::logs::Format::Json, "off", None).unwrap();
     let level = async || ask(&routes, Method::GET, "/api/log/level", &[]).await;
     let before = level().await;
     assert_eq!(before.0, StatusCode::OK);

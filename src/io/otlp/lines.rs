@@ -80,10 +80,19 @@ impl LogQueue {
         self.0.half.notified().await;
     }
 
+    /// Whether there is a place; if not, a line is counted as lost.
+    fn has_place(&self, records: &VecDeque<SdkLogRecord>) -> bool {
+        let has_place = records.len() < self.0.most;
+        if !has_place {
+            self.0.full.fetch_add(1, Relaxed);
+        }
+        has_place
+    }
+
     fn push(&self, record: SdkLogRecord) {
         let mut records = self.lock();
-        if records.len() >= self.0.most {
-            self.0.full.fetch_add(1, Relaxed);
+        // others may have filled it while this record was made
+        if !self.has_place(&records) {
             return;
         }
         records.push_back(record);
@@ -102,6 +111,10 @@ struct Lines(LogQueue);
 
 impl<S: Subscriber> Layer<S> for Lines {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        // a record costs more than to see that it would find no place
+        if !self.0.has_place(&self.0.lock()) {
+            return;
+        }
         let metadata = event.metadata();
         let mut record = self.0.0.logger.create_log_record();
         let now = UNIX_EPOCH + clock::since_epoch();

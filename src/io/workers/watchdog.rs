@@ -30,11 +30,13 @@ impl Watchdog {
     /// When the system gives no thread.
     pub fn start(workers: Workers, runtime: RuntimeMetrics, bound: Duration, observe: Observe) -> io::Result<Self> {
         let mut watch = Watch::new(bound, Instant::now());
-        let ticking = Ticking::start("watchdog", EVERY, move || {
+        let told = observe.clone();
+        let look = move || {
             for finding in watch.look(Instant::now(), &workers.sights(&runtime)) {
                 observe(event(finding));
             }
-        })?;
+        };
+        let ticking = Ticking::start("watchdog", EVERY, look, move |event| told(event))?;
         Ok(Self { _ticking: ticking })
     }
 }

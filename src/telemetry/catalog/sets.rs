@@ -56,6 +56,8 @@ pub const LOST: &[&str] = &["budget", "queue_full", "refused", "unreachable", "s
 pub const EXPORTS: &[&str] = &["traces", "logs", OTHER];
 /// Which part of a recording's labels became `other` because too many histograms were in use.
 pub const FOLDED: &[&str] = &["client", "region"];
+/// Threads beside the workers that do something at an interval.
+pub const TICKING: &[&str] = &["metronome", "watchdog", OTHER];
 /// Ways in which a scrape is answered.
 pub const FORMATS: &[&str] = &["text", "openmetrics", "protobuf"];
 /// Regions that are told apart, beside `other`.

@@ -28,7 +28,7 @@ const PROCESS: Process = Process {
     resident_bytes: 4096,
     virtual_bytes: 8192,
     open_fds: 7,
-    max_fds: 1024,
+    max_fds: Some(1024),
     threads: 5,
     start_seconds: 1_700_000_000.25,
 };

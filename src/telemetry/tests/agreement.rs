@@ -181,19 +181,39 @@ fn report(telemetry: &Telemetry, scrape: &Scrape) {
     }
 }
 
-/// The interval log, read back and merged, has the same quantiles.
-fn log(telemetry: &Telemetry, scrape: &Scrape) {
+/// The interval log, read back and merged.
+fn logged(telemetry: &Telemetry) -> hdrhistogram::Histogram<u64> {
     let log = telemetry.latency_log(Duration::from_secs(3_600)).unwrap();
     let intervals = interval_log::read(&log).unwrap();
     let mut merged = hdrhistogram::Histogram::<u64>::new_with_bounds(1, 60_000_000, 3).unwrap();
     let of_series = intervals.iter().filter(|interval| interval.tag == "signal.signal.sh.ok");
     of_series.for_each(|interval| merged.add(&interval.histogram).unwrap());
+    merged
+}
+
+/// The interval log has the same quantiles, to its digits.
+fn log(telemetry: &Telemetry, scrape: &Scrape) {
+    let merged = logged(telemetry);
     assert_eq!(merged.len(), COUNT as u64);
     for (name, share) in QUANTILE_NAMES.iter().zip(QUANTILES) {
         let labels = [("op", "signal"), ("region", "sh"), ("q", *name)];
         let gauge = value(scrape, "signalbox_signal_latency_quantile_seconds", &labels);
-        // a latency of (n, n + 1] microseconds is an n there
-        let read = (merged.value_at_quantile(share) + 1) as f64 / 1e6;
-        assert!((read - gauge).abs() < 1e-9, "q {name}: {read} and {gauge}");
+        // the highest whole microsecond of a place is there, its upper edge here; each of the first 2,048 is its own
+        let read = merged.value_at_quantile(share);
+        let edge = if read < 2_048 { read } else { read + 1 };
+        assert!((edge as f64 / 1e6 - gauge).abs() < 1e-9, "q {name}: {read} us and {gauge} s");
     }
+}
+
+#[test]
+fn below_two_milliseconds_the_interval_log_says_the_numbers_of_the_report_to_the_digit() {
+    let telemetry = fed(&(0..20_000_u64).map(|n| 1 + n * n * 2_046_999 / (20_000 * 20_000)).collect::<Vec<_>>());
+    let report = telemetry.latency_report(Duration::from_secs(60), Some("signal"));
+    let told = report.overall[0].quantiles;
+    let read = logged(&telemetry);
+    let ms = |micros: u64| micros as f64 / 1e3;
+    assert_eq!((read.len(), ms(read.max())), (told.count, told.max_ms));
+    let told = [told.p50_ms, told.p90_ms, told.p99_ms, told.p999_ms, told.p9999_ms];
+    assert_eq!(QUANTILES.map(|share| ms(read.value_at_quantile(share))), told);
+    assert!(told[0] > 0.4 && told[4] < 2.048, "{told:?}");
 }

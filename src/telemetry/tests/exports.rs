@@ -26,6 +26,26 @@ fn a_collector_that_stays_away_is_one_line_and_then_a_count_and_its_return_anoth
 }
 
 #[test]
+fn a_collector_that_comes_and_goes_each_second_is_two_lines_in_ten_seconds() {
+    let started = Instant::now();
+    let telemetry = telemetry(started);
+    let lines = logs::capture("info", || {
+        for second in 0..60 {
+            let at = started + Duration::from_secs(second);
+            let cause = "Unavailable".to_owned();
+            telemetry.observe(&Event::ExportFailed { kind: "traces", cause, lost: 1 }, at);
+            telemetry.observe(&Event::ExportRecovered { kind: "traces" }, at);
+            telemetry.settle(at);
+        }
+    });
+    let said = |message: &str| lines.iter().filter(|line| line["message"] == message).count();
+    assert_eq!((said("not exported"), said("the collector takes them again")), (6, 6), "{lines:?}");
+    let held_back: u64 = lines.iter().filter_map(|line| line["held_back"].as_u64()).sum();
+    // the last ten seconds are still held
+    assert_eq!((lines.len(), held_back), (12, 2 * 45), "{lines:?}");
+}
+
+#[test]
 fn what_becomes_of_log_lines_is_counted() {
     let telemetry = telemetry(Instant::now());
     telemetry.logs_exported(5);

@@ -1,5 +1,7 @@
 //! The process itself: its runtime, its workers, its log.
 
+use serde_json::Value;
+
 use super::*;
 use crate::{
     event::{Origin, SpanId, TraceId, Whereabouts},
@@ -33,7 +35,49 @@ pub(super) fn events() -> Vec<(Event, Vec<(&'static str, f64)>)> {
             Event::LogLevelChanged { from: level("info"), to: level("debug") },
             vec![("signalbox_log_level_changes_total", 1.0)],
         ),
+        (
+            Event::TickPanicked { thread: "metronome" },
+            vec![("signalbox_ticks_panicked_total{thread=\"metronome\"}", 1.0)],
+        ),
+        (Event::TickPanicked { thread: "new" }, vec![("signalbox_ticks_panicked_total{thread=\"other\"}", 1.0)]),
     ]
+}
+
+#[test]
+fn a_limit_of_files_that_is_none_is_absent_and_not_zero() {
+    let telemetry = telemetry(Instant::now());
+    let scraped = |max_fds| {
+        let process = Process { max_fds, ..Process::default() };
+        let text = String::from_utf8(telemetry.render(exposition::Format::Text, Some(&process))).unwrap();
+        text.lines().find_map(|line| line.strip_prefix("process_max_fds ").map(str::to_owned))
+    };
+    assert_eq!((scraped(Some(1_024)), scraped(None)), (Some("1024".to_owned()), None));
+}
+
+#[test]
+fn each_drain_counts_so_that_an_alert_sees_when_there_are_none() {
+    let telemetry = telemetry(Instant::now());
+    let drains = || scrape(&telemetry)["signalbox_latency_drains_total"];
+    assert_eq!(drains(), 0.0);
+    (0..3).for_each(|_| telemetry.drain(telemetry.started, UNIX));
+    assert_eq!(drains(), 3.0);
+}
+
+#[test]
+fn a_tick_that_panics_each_time_is_one_line_of_its_thread_and_then_a_count() {
+    let started = Instant::now();
+    let telemetry = telemetry(started);
+    let lines = logs::capture("info", || {
+        for thread in ["metronome", "watchdog"] {
+            (0..20).for_each(|_| telemetry.observe(&Event::TickPanicked { thread }, started));
+        }
+        telemetry.settle(started + Duration::from_secs(11));
+    });
+    let said: Vec<_> = lines.iter().map(|line| [&line["level"], &line["thread"], &line["held_back"]]).collect();
+    assert_eq!(said[0], [&"ERROR".into(), &"metronome".into(), &Value::from(0)]);
+    assert_eq!(said[1], [&"ERROR".into(), &"watchdog".into(), &Value::from(0)]);
+    let held: Vec<_> = lines[2..].iter().map(|line| [&line["reason"], &line["held_back"]]).collect();
+    assert_eq!(held, [[&Value::from("metronome"), &19.into()], [&"watchdog".into(), &19.into()]]);
 }
 
 #[test]

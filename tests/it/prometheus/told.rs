@@ -28,7 +28,7 @@ const RESTLESS: [&str; 5] = [
     "process_",
     "signalbox_runtime_",
     "signalbox_scrape",
-    "signalbox_latency_drain_seconds",
+    "signalbox_latency_drain",
     "signalbox_signal_latency_bound_seconds",
 ];
 
@@ -106,9 +106,9 @@ impl Latencies {
         each.sum()
     }
 
-    /// What is logged as `n` microseconds took more than that, and up to one more.
+    /// The upper edge of what is logged as so many microseconds: the number itself where each has a place of its own.
     fn edge(&self, logged: u64) -> u64 {
-        self.0.highest_equivalent(logged) + 1
+        if logged < 2_048 { logged } else { self.0.highest_equivalent(logged) + 1 }
     }
 }
 

@@ -4,29 +4,37 @@ use std::time::Duration;
 
 use axum::{
     Json,
-    extract::{Query, State},
+    extract::State,
     response::{IntoResponse, Response},
 };
 use http::{HeaderMap, header};
 use maud::{Markup, PreEscaped, html};
 use serde::Deserialize;
 
-use super::{Problem, Shape, WINDOW_DEFAULT, WINDOWS, ms, page, plot, shape, utc, window};
+use super::{Problem, Question, Shape, WINDOW_DEFAULT, WINDOWS, ms, page, plot, quoted, shape, utc, window};
 use crate::{
-    io::ops::routes::{Shared, refusal},
+    io::{admin::error_response, ops::routes::Shared},
     protocol::{Code, OpKind},
     telemetry::{
         Telemetry,
-        views::{ClientRow, LatencyReport, Quantiles, Row, WINDOW_MAX},
+        views::{ClientRow, Curve, LatencyReport, Quantiles, Row, WINDOW_MAX},
     },
 };
 
 /// What is asked for.
 #[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(in crate::io::ops) struct Asked {
     window: Option<String>,
     op: Option<String>,
     format: Option<String>,
+}
+
+/// What is asked for of the interval log.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::io::ops) struct AskedLog {
+    window: Option<String>,
 }
 
 /// The same, understood.
@@ -47,7 +55,9 @@ impl Asked {
         let Some(asked) = self.op.as_deref().filter(|op| !op.is_empty()) else { return Ok(None) };
         match OpKind::ALL.into_iter().find(|op| op.name() == asked) {
             Some(op) => Ok(Some(op.name())),
-            None => Err(Problem(format!("op is {asked:?}; allowed: {}", OpKind::ALL.map(OpKind::name).join(", ")))),
+            None => {
+                Err(Problem(format!("op is {}; allowed: {}", quoted(asked), OpKind::ALL.map(OpKind::name).join(", "))))
+            }
         }
     }
 }
@@ -55,7 +65,7 @@ impl Asked {
 /// `GET /debug/latency`.
 pub(in crate::io::ops) async fn latency(
     State(shared): State<Shared>,
-    Query(asked): Query<Asked>,
+    Question(asked): Question<Asked>,
     headers: HeaderMap,
 ) -> Response {
     match asked.understood(&headers) {
@@ -65,22 +75,30 @@ pub(in crate::io::ops) async fn latency(
 }
 
 fn answer(telemetry: &Telemetry, wanted: Wanted) -> Response {
-    let report = || telemetry.latency_report(wanted.window, wanted.op);
-    match (wanted.shape, draw(telemetry, wanted)) {
-        (Shape::Json, _) => Json(report()).into_response(),
-        (Shape::Svg, Ok(svg)) => ([(header::CONTENT_TYPE, "image/svg+xml")], svg).into_response(),
-        (Shape::Svg, Err(error)) => refusal(Code::Internal, &error.to_string()),
-        (Shape::Html, svg) => page("Latency", &body(&report(), wanted.op, &svg.unwrap_or_else(|e| e.to_string()))),
+    let Wanted { shape, window, op } = wanted;
+    match shape {
+        Shape::Json => Json(telemetry.latency_report(window, op)).into_response(),
+        Shape::Svg => match draw(wanted, &telemetry.latency_curves(window, op)) {
+            Ok(svg) => ([(header::CONTENT_TYPE, "image/svg+xml")], svg).into_response(),
+            Err(error) => error_response(&Code::Internal.because(error.to_string())),
+        },
+        Shape::Html => {
+            let (report, curves) = telemetry.latency_report_with_curves(window, op);
+            page("Latency", &body(&report, op, &draw(wanted, &curves).unwrap_or_else(|error| error.to_string())))
+        }
     }
 }
 
-fn draw(telemetry: &Telemetry, wanted: Wanted) -> Result<String, plot::PlotError> {
+fn draw(wanted: Wanted, curves: &[Curve]) -> Result<String, plot::PlotError> {
     let title = format!("{} over {}", wanted.op.unwrap_or("all ops"), humantime::format_duration(wanted.window));
-    plot::plot(&title, &telemetry.latency_curves(wanted.window, wanted.op))
+    plot::plot(&title, curves)
 }
 
 /// `GET /debug/latency.hlog`.
-pub(in crate::io::ops) async fn latency_log(State(shared): State<Shared>, Query(asked): Query<Asked>) -> Response {
+pub(in crate::io::ops) async fn latency_log(
+    State(shared): State<Shared>,
+    Question(asked): Question<AskedLog>,
+) -> Response {
     let window = match window(asked.window.as_deref(), WINDOW_MAX) {
         Ok(window) => window,
         Err(problem) => return problem.into_response(),
@@ -93,7 +111,7 @@ pub(in crate::io::ops) async fn latency_log(State(shared): State<Shared>, Query(
             ];
             (headers, log).into_response()
         }
-        Err(error) => refusal(Code::Internal, &error.to_string()),
+        Err(error) => error_response(&Code::Internal.because(error.to_string())),
     };
     shared.apart(log).await
 }

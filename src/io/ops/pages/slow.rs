@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use axum::{
     Json,
-    extract::{Query, State},
+    extract::State,
     response::{IntoResponse, Response},
 };
 use http::HeaderMap;
 use maud::{Markup, html};
 use serde::{Deserialize, Serialize};
 
-use super::{Problem, Shape, ms, page, shape, utc};
+use super::{Problem, Question, Shape, ms, page, shape, utc};
 use crate::{
     event::Stage,
     io::ops::routes::Shared,
@@ -21,6 +21,7 @@ use crate::{
 
 /// What is asked for.
 #[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(in crate::io::ops) struct Asked {
     format: Option<String>,
 }
@@ -28,7 +29,7 @@ pub(in crate::io::ops) struct Asked {
 /// `GET /debug/slow`.
 pub(in crate::io::ops) async fn slow(
     State(shared): State<Shared>,
-    Query(asked): Query<Asked>,
+    Question(asked): Question<Asked>,
     headers: HeaderMap,
 ) -> Response {
     let shape = match shape(asked.format.as_deref(), &headers) {

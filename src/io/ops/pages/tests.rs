@@ -116,7 +116,7 @@ fn a_browser_gets_a_page_and_a_program_json_unless_it_says_otherwise() {
 fn a_window_is_within_an_hour_or_refused_with_what_is_allowed() {
     assert_eq!(window(None, WINDOW_DEFAULT).unwrap(), WINDOW_DEFAULT);
     assert_eq!(window(Some("5m"), WINDOW_DEFAULT).unwrap(), Duration::from_secs(300));
-    for wrong in ["", "0s", "2h", "-1s", "1e9", "soon", "999999999999999999999h"] {
+    for wrong in ["", "0s", "2h", "1h1s", "-1s", "1e9", "soon", "999999999999999999999h"] {
         assert!(window(Some(wrong), WINDOW_DEFAULT).unwrap_err().0.contains("1s to 1h"), "{wrong}");
     }
     for listed in WINDOWS {

@@ -89,6 +89,24 @@ fn a_full_queue_takes_no_more_and_counts() {
     assert_eq!(logs_lost(&telemetry, "queue_full"), 6);
 }
 
+/// Counts how often it is written.
+#[derive(Default)]
+struct Word(std::cell::Cell<u32>);
+
+impl std::fmt::Display for Word {
+    fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.set(self.0.get() + 1);
+        Ok(())
+    }
+}
+
+#[test]
+fn for_a_full_queue_no_record_is_made() {
+    let (lines, word) = (LogQueue::new(4), Word::default());
+    logging(&lines, || (0..10).for_each(|_| tracing::info!(%word, "said")));
+    assert_eq!((word.0.get(), lines.fetch(10).len(), lines.take_full()), (4, 4, 6));
+}
+
 #[test]
 fn what_the_collector_rejects_or_refuses_is_counted() {
     let (sink, telemetry, lines) = (Sink::start(), telemetry(16), LogQueue::new(100));
