@@ -352,8 +352,8 @@ catalog! {
         "Tasks that wait in a worker's own queue.";
     #[cfg(tokio_unstable)] RUNTIME_STEALS "signalbox_runtime_steals_total" Counter Count Runtime []
         "Tasks that workers took from each other's queues.";
-    #[cfg(tokio_unstable)] RUNTIME_POLLS "signalbox_runtime_polls_total" Counter Count Runtime [closed("up_to", POLL_SECONDS)]
-        "Polls of tasks that took up to that many seconds, and longer than the next smaller value.";
+    #[cfg(tokio_unstable)] RUNTIME_POLLS "signalbox_runtime_poll_seconds" Histogram Seconds Runtime []
+        "How long polls of tasks took; the sum is the time that workers ran tasks.";
     #[cfg(tokio_unstable)] RUNTIME_BLOCKING_THREADS "signalbox_runtime_blocking_threads" Gauge Count Runtime []
         "Threads beside the workers, for what blocks.";
     #[cfg(tokio_unstable)] RUNTIME_BLOCKING_IDLE "signalbox_runtime_idle_blocking_threads" Gauge Count Runtime []

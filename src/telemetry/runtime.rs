@@ -1,5 +1,11 @@
 //! The async runtime's own figures: told once a second by `io`, shown as they were told.
 
+#[cfg(tokio_unstable)]
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
 use metrics::{Counter, Gauge};
 use metrics_exporter_prometheus::PrometheusRecorder;
 
@@ -41,14 +47,24 @@ pub struct Worker {
 pub struct Unstable {
     /// Tasks that workers took from each other's queues, since the start.
     pub steals: u64,
-    /// Polls since the start, by how long they took: the places of [`catalog::POLL_SECONDS`].
-    pub polls: [u64; catalog::POLL_SECONDS.len()],
+    /// How long polls took.
+    pub polls: Polls,
     /// Threads beside the workers.
     pub blocking_threads: usize,
     /// Of these, those with nothing to do.
     pub idle_blocking_threads: usize,
     /// Closures that wait for one of these.
     pub blocking_queue_depth: usize,
+}
+
+/// How long polls of tasks took, since the start.
+#[cfg(tokio_unstable)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Polls {
+    /// How many took up to each of [`catalog::POLL_EDGES_NS`], and longer than the one before; then those beyond.
+    pub counts: [u64; catalog::POLL_EDGES_NS.len() + 1],
+    /// What all of them took together.
+    pub sum: Duration,
 }
 
 /// The counters and gauges of these figures.
@@ -66,7 +82,7 @@ pub(super) struct RuntimeHandles {
 struct UnstableHandles {
     local_queue_depth: Vec<Gauge>,
     steals: Counter,
-    polls: Vec<Counter>,
+    polls: Mutex<Polls>,
     blocking_threads: Gauge,
     idle_blocking_threads: Gauge,
     blocking_queue_depth: Gauge,
@@ -87,10 +103,7 @@ impl RuntimeHandles {
             unstable: UnstableHandles {
                 local_queue_depth: levels(recorder, &catalog::RUNTIME_LOCAL_QUEUE, workers),
                 steals: counter(recorder, &catalog::RUNTIME_STEALS, &[]),
-                polls: catalog::POLL_SECONDS
-                    .iter()
-                    .map(|edge| counter(recorder, &catalog::RUNTIME_POLLS, &[edge]))
-                    .collect(),
+                polls: Mutex::default(),
                 blocking_threads: level(&catalog::RUNTIME_BLOCKING_THREADS),
                 idle_blocking_threads: level(&catalog::RUNTIME_BLOCKING_IDLE),
                 blocking_queue_depth: level(&catalog::RUNTIME_BLOCKING_QUEUE),
@@ -110,6 +123,12 @@ fn counts(recorder: &PrometheusRecorder, metric: &Metric, workers: usize) -> Vec
 }
 
 impl Telemetry {
+    /// How long polls took, as told last.
+    #[cfg(tokio_unstable)]
+    pub(super) fn polls(&self) -> Polls {
+        *self.metrics.runtime.unstable.polls()
+    }
+
     /// The runtime's figures now.
     pub fn set_runtime(&self, now: &Runtime) {
         let handles = &self.metrics.runtime;
@@ -127,14 +146,17 @@ impl Telemetry {
 
 #[cfg(tokio_unstable)]
 impl UnstableHandles {
+    fn polls(&self) -> MutexGuard<'_, Polls> {
+        // they are put there as a whole
+        self.polls.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn set(&self, now: &Runtime) {
         for (worker, depth) in now.workers.iter().zip(&self.local_queue_depth) {
             depth.set(worker.local_queue_depth as f64);
         }
         self.steals.absolute(now.unstable.steals);
-        for (polls, counter) in now.unstable.polls.iter().zip(&self.polls) {
-            counter.absolute(*polls);
-        }
+        *self.polls() = now.unstable.polls;
         self.blocking_threads.set(now.unstable.blocking_threads as f64);
         self.idle_blocking_threads.set(now.unstable.idle_blocking_threads as f64);
         self.blocking_queue_depth.set(now.unstable.blocking_queue_depth as f64);

@@ -87,12 +87,13 @@ mod unstable {
 
     use tokio::runtime::{Builder, HistogramConfiguration, LogHistogram, RuntimeMetrics};
 
-    use crate::telemetry::{catalog::POLL_SECONDS, runtime::Unstable};
+    use crate::telemetry::{
+        catalog::POLL_EDGES_NS,
+        runtime::{Polls, Unstable},
+    };
 
-    /// The first of the edges of [`POLL_SECONDS`]; all are powers of two in nanoseconds, and so edges of the runtime's
-    /// histogram, whose buckets are twice as wide each as the one before.
-    const SHORTEST: Duration = Duration::from_nanos(1 << 14);
-    const LONGEST: Duration = Duration::from_nanos(1 << 30);
+    const SHORTEST: Duration = Duration::from_nanos(POLL_EDGES_NS[0]);
+    const LONGEST: Duration = Duration::from_nanos(POLL_EDGES_NS[POLL_EDGES_NS.len() - 1]);
 
     pub(in crate::io::workers) fn measure_polls(builder: &mut Builder) {
         let buckets = LogHistogram::builder().precision_exact(0).min_value(SHORTEST).max_value(LONGEST).build();
@@ -111,14 +112,16 @@ mod unstable {
         }
     }
 
-    fn polls(metrics: &RuntimeMetrics) -> [u64; POLL_SECONDS.len()] {
-        let mut polls = [0; POLL_SECONDS.len()];
+    fn polls(metrics: &RuntimeMetrics) -> Polls {
+        let workers = || 0..metrics.num_workers();
+        let mut polls = Polls::default();
         for bucket in 0..metrics.poll_time_histogram_num_buckets() {
             let upper = metrics.poll_time_histogram_bucket_range(bucket).end.as_nanos();
-            let place = (0..polls.len() - 1).find(|place| upper <= SHORTEST.as_nanos() << (2 * place));
+            let place = POLL_EDGES_NS.iter().position(|edge_ns| upper <= u128::from(*edge_ns));
             let of_worker = |worker| metrics.poll_time_histogram_bucket_count(worker, bucket);
-            polls[place.unwrap_or(polls.len() - 1)] += (0..metrics.num_workers()).map(of_worker).sum::<u64>();
+            polls.counts[place.unwrap_or(POLL_EDGES_NS.len())] += workers().map(of_worker).sum::<u64>();
         }
+        polls.sum = workers().map(|worker| metrics.worker_total_busy_duration(worker)).sum();
         polls
     }
 }
@@ -150,7 +153,7 @@ mod tests {
     #[cfg(tokio_unstable)]
     #[test]
     fn every_bucket_of_the_runtimes_histogram_belongs_to_one_of_the_edges() {
-        use crate::telemetry::catalog::POLL_SECONDS;
+        use crate::telemetry::catalog::POLL_EDGES_NS;
         let mut builder = tokio::runtime::Builder::new_multi_thread();
         measure_polls(builder.worker_threads(1));
         let runtime = builder.build().unwrap();
@@ -158,16 +161,14 @@ mod tests {
         let buckets = metrics.poll_time_histogram_num_buckets();
         let ends = (0..buckets - 1).map(|bucket| metrics.poll_time_histogram_bucket_range(bucket).end.as_nanos());
         let ends: Vec<_> = ends.collect();
-        for (place, name) in POLL_SECONDS[..POLL_SECONDS.len() - 1].iter().enumerate() {
-            let edge_ns = 1_u128 << (14 + 2 * place);
-            assert_eq!(name.parse::<f64>().unwrap(), edge_ns as f64 / 1e9);
-            assert!(ends.contains(&edge_ns), "{name}: {ends:?}");
+        for edge_ns in POLL_EDGES_NS {
+            assert!(ends.contains(&edge_ns.into()), "{edge_ns}: {ends:?}");
         }
         assert_eq!(*ends.last().unwrap(), 1 << 30, "what is longer is in the last bucket");
-        let polled: u64 = unstable::read(&metrics).polls.iter().sum();
+        let polled: u64 = unstable::read(&metrics).polls.counts.iter().sum();
         runtime.block_on(async { tokio::spawn(std::future::ready(())).await.unwrap() });
         drop(runtime);
-        assert!(unstable::read(&metrics).polls.iter().sum::<u64>() > polled);
+        assert!(unstable::read(&metrics).polls.counts.iter().sum::<u64>() > polled);
     }
 
     #[test]

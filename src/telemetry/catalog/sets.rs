@@ -76,21 +76,10 @@ pub const EDGES_US: [u32; 30] = [
     72_000, 76_032, 80_000, 84_032, 88_000, 92_032, 96_000, 104_000, 112_000, 128_000, 160_000, 256_000, 512_000,
     1_024_000, 4_096_000,
 ];
-/// Upper edges of how long polls take, in seconds: 2^14 ns, and four times as much each time, which are edges of the
-/// runtime's own histogram.
+/// Upper edges of how long polls take, nanoseconds: four times as much each time, and all of them edges of the runtime's
+/// own histogram, whose buckets are twice as wide each as the one before.
 #[cfg(tokio_unstable)]
-pub const POLL_SECONDS: &[&str] = &[
-    "0.000016384",
-    "0.000065536",
-    "0.000262144",
-    "0.001048576",
-    "0.004194304",
-    "0.016777216",
-    "0.067108864",
-    "0.268435456",
-    "1.073741824",
-    "+Inf",
-];
+pub const POLL_EDGES_NS: [u64; 9] = [1 << 14, 1 << 16, 1 << 18, 1 << 20, 1 << 22, 1 << 24, 1 << 26, 1 << 28, 1 << 30];
 /// Shards that are told apart; there are as many as worker threads.
 pub const SHARDS_MAX: usize = 256;
 

@@ -56,6 +56,10 @@ impl Telemetry {
     pub(super) fn families(&self, process: Option<&Process>) -> Vec<Family> {
         let mut collected = Collected(recorded(&self.recorder.handle().render_protobuf()));
         self.latencies(&mut collected);
+        #[cfg(tokio_unstable)]
+        if let Some(histogram) = polls(&self.polls()) {
+            collected.add(&catalog::RUNTIME_POLLS, Metric { histogram: Some(histogram), ..Metric::default() });
+        }
         for (row, value) in self.figures(process) {
             match row.kind {
                 Kind::Counter => collected.counter(&row, value),
@@ -199,6 +203,20 @@ fn histogram(total: &Total) -> Histogram {
     }
 }
 
+/// Classic only: the runtime counts in few buckets. There from the first poll that was told.
+#[cfg(tokio_unstable)]
+fn polls(polls: &crate::telemetry::runtime::Polls) -> Option<Histogram> {
+    let edges = catalog::POLL_EDGES_NS.iter().map(|edge_ns| *edge_ns as f64 / 1e9).chain([f64::INFINITY]);
+    let mut sum = 0;
+    let bucket = edges.zip(polls.counts).map(|(edge, count)| {
+        sum += count;
+        Bucket { cumulative_count: Some(sum), upper_bound: Some(edge), exemplar: None }
+    });
+    let bucket = bucket.collect();
+    let sample_sum = Some(polls.sum.as_secs_f64());
+    (sum > 0).then(|| Histogram { sample_count: Some(sum), sample_sum, bucket, ..Histogram::default() })
+}
+
 /// Native buckets, ascending and none of them empty, as spans and as differences to the bucket before.
 pub(super) fn native(buckets: impl Iterator<Item = (i32, u64)>) -> (Vec<BucketSpan>, Vec<i64>) {
     let (mut spans, mut deltas): (Vec<BucketSpan>, Vec<i64>) = Default::default();
@@ -263,6 +281,22 @@ mod tests {
         assert_eq!(spans(&[(-2, 4), (-1, 7), (0, 1)]), (vec![(-2, 3)], vec![4, 3, -6]));
         assert_eq!(spans(&[(-5, 4), (-2, 7)]), (vec![(-5, 4)], vec![4, -4, 0, 7]));
         assert_eq!(spans(&[(-5, 4), (-1, 7), (9, 2)]), (vec![(-5, 1), (3, 1), (9, 1)], vec![4, 3, -5]));
+    }
+
+    #[cfg(tokio_unstable)]
+    #[test]
+    fn polls_are_a_classic_histogram() {
+        let told = crate::telemetry::runtime::Polls {
+            counts: [7, 0, 3, 0, 0, 0, 0, 0, 0, 1],
+            sum: Duration::from_millis(1_500),
+        };
+        assert_eq!(polls(&Default::default()), None);
+        let histogram = polls(&told).unwrap();
+        assert_eq!((histogram.sample_count, histogram.sample_sum, histogram.schema), (Some(11), Some(1.5), None));
+        let bucket = |place: usize| (histogram.bucket[place].upper_bound, histogram.bucket[place].cumulative_count);
+        assert_eq!(bucket(0), (Some(0.000_016_384), Some(7)));
+        assert_eq!(bucket(2), (Some(0.000_262_144), Some(10)));
+        assert_eq!(bucket(9), (Some(f64::INFINITY), Some(11)));
     }
 
     #[test]
