@@ -9,7 +9,7 @@ mod window;
 use std::{collections::BTreeMap, time::Duration};
 
 pub(super) use self::total::{Exemplar, NATIVE_SCHEMA, Total};
-pub(super) use self::window::{Hour, Recent};
+pub(super) use self::window::{Hour, MinuteSlice, Recent};
 use super::{
     catalog::{CLIENT_SERIES_MAX, SIGNAL_SERIES_MAX},
     clients::OTHER_CLIENT,

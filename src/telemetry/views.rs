@@ -10,7 +10,7 @@ use super::{
     counts::Counts,
     drain::Drained,
     interval_log::{self, LogInterval},
-    latency::{Aggregate, counts_for_the_promise},
+    latency::{Aggregate, MinuteSlice, counts_for_the_promise},
     recorder::{Series, SignalSeries},
 };
 
@@ -223,26 +223,30 @@ impl Telemetry {
     /// # Errors
     /// When a histogram cannot be encoded.
     pub fn latency_log(&self, window: Duration) -> std::io::Result<Vec<u8>> {
-        let mut intervals: Vec<LogInterval> = {
-            let drained = self.drained();
-            let minutes = window.min(WINDOW_MAX).as_secs().div_ceil(60);
-            let of_series = |(series, aggregate)| {
-                let aggregate: &Aggregate = aggregate;
-                let tag = self.subject(series).tag();
-                aggregate.hour.last(minutes, drained.tick.second).map(move |slice| LogInterval {
-                    tag: tag.clone(),
-                    start: Duration::from_millis(slice.from_unix_ms),
-                    length: Duration::from_millis(slice.to_unix_ms.saturating_sub(slice.from_unix_ms)),
-                    histogram: slice.counts.to_histogram(),
-                })
-            };
-            drained.latency.series().flat_map(of_series).collect()
+        let mut slices = self.minutes(window);
+        slices.sort_by_cached_key(|(series, slice)| (slice.from_unix_ms, self.subject(*series).tag()));
+        let start =
+            slices.first().map_or(self.unix(self.started), |(_, slice)| Duration::from_millis(slice.from_unix_ms));
+        let interval = |(series, slice): &(Series, MinuteSlice)| LogInterval {
+            tag: self.subject(*series).tag(),
+            start: Duration::from_millis(slice.from_unix_ms),
+            length: slice.length(),
+            histogram: slice.counts.to_histogram(),
         };
-        intervals.sort_by(|a, b| (a.start, &a.tag).cmp(&(b.start, &b.tag)));
-        let start = intervals.first().map_or(self.unix(self.started), |first| first.start);
         let mut log = interval_log::head(start, "[Values: microseconds from a frame's arrival]");
-        log.append(&mut interval_log::lines(&intervals)?);
+        log.append(&mut interval_log::lines(slices.iter().map(interval))?);
         Ok(log)
+    }
+
+    /// The minutes of a window, of all series. The drain waits only while they are pointed at.
+    pub(super) fn minutes(&self, window: Duration) -> Vec<(Series, MinuteSlice)> {
+        let drained = self.drained();
+        let minutes = window.min(WINDOW_MAX).as_secs().div_ceil(60);
+        let of_series = |(series, aggregate)| {
+            let aggregate: &Aggregate = aggregate;
+            aggregate.hour.last(minutes, drained.tick.second).map(move |slice| (series, slice.clone()))
+        };
+        drained.latency.series().flat_map(of_series).collect()
     }
 
     /// What a series is called.

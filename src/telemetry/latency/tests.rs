@@ -1,4 +1,4 @@
-use std::time::Instant;
+use std::{sync::Arc, time::Instant};
 
 use super::*;
 use crate::{
@@ -177,4 +177,42 @@ fn a_region_that_is_not_configured_is_other_and_none_is_the_routers_own() {
     };
     assert_eq!(["", "sh", "sz", "nowhere", "other"].map(region), ["sh", "sh", "sz", "other", "other"]);
     assert_eq!(telemetry.region(Labels::default().region), "other");
+}
+
+#[test]
+fn an_interval_log_points_at_the_minutes_and_what_is_drained_meanwhile_does_not_change_it() {
+    let started = Instant::now();
+    let telemetry = Telemetry::new(settings(started));
+    let end_and_drain = |second: u64| {
+        let at = started + Duration::from_secs(second);
+        let event = Event::SignalEnded { signal: signal(OpKind::Ping, at, MS), outcome: Outcome::Ok };
+        telemetry.observe(&event, at);
+        telemetry.drain(at, UNIX + Duration::from_secs(second));
+    };
+    end_and_drain(1);
+    let slices = telemetry.minutes(Duration::from_secs(3_600));
+    let again = telemetry.minutes(Duration::from_secs(3_600));
+    assert_eq!(slices.len(), 2, "the signal and its one stage");
+    assert!(slices.iter().zip(&again).all(|((_, one), (_, other))| Arc::ptr_eq(&one.counts, &other.counts)));
+    end_and_drain(2);
+    assert!(slices.iter().all(|(_, slice)| slice.counts.total() == 1 && slice.length() == Duration::from_secs(1)));
+    let after = telemetry.minutes(Duration::from_secs(3_600));
+    assert!(after.iter().all(|(_, slice)| slice.counts.total() == 2 && slice.length() == Duration::from_secs(2)));
+}
+
+#[test]
+fn a_minute_is_as_long_as_it_is_also_when_the_clock_is_set_back() {
+    let started = Instant::now();
+    let telemetry = Telemetry::new(settings(started));
+    for (second, unix) in [(1, 4_000), (2, 4_001), (3, 402), (4, 403)] {
+        let at = started + Duration::from_secs(second);
+        let event = Event::SignalEnded { signal: signal(OpKind::Ping, at, MS), outcome: Outcome::Ok };
+        telemetry.observe(&event, at);
+        telemetry.drain(at, UNIX + Duration::from_secs(unix));
+    }
+    let log = telemetry.latency_log(Duration::from_secs(3_600)).unwrap();
+    let intervals = crate::telemetry::interval_log::read(&log).unwrap();
+    let told: Vec<_> = intervals.iter().map(|i| (i.tag.as_str(), i.start, i.length, i.histogram.len())).collect();
+    let (start, length) = (UNIX + Duration::from_secs(3_999), Duration::from_secs(4));
+    assert_eq!(told, [("signal.ping.other.ok", start, length, 4), ("stage.handle", start, length, 4)]);
 }

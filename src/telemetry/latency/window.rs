@@ -1,6 +1,6 @@
 //! The last minute, second by second, and the last hour, minute by minute.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use super::Tick;
 use crate::telemetry::counts::Counts;
@@ -63,12 +63,19 @@ impl Recent {
 pub(in crate::telemetry) struct MinuteSlice {
     /// Minutes since the start.
     pub(in crate::telemetry) minute: u64,
-    /// When its first latency was drained, Unix milliseconds.
+    /// The second before its first latency was drained, Unix milliseconds.
     pub(in crate::telemetry) from_unix_ms: u64,
-    /// When its last latency was drained, Unix milliseconds.
-    pub(in crate::telemetry) to_unix_ms: u64,
-    /// What it holds.
-    pub(in crate::telemetry) counts: Counts,
+    /// The drains that brought its first and its last latency, by the clock that does not step.
+    drained: (u64, u64),
+    /// What it holds; shared with whoever writes it out, so that the drain need not wait for them.
+    pub(in crate::telemetry) counts: Arc<Counts>,
+}
+
+impl MinuteSlice {
+    /// How long it is: each drain tells of the second before it.
+    pub(in crate::telemetry) fn length(&self) -> Duration {
+        Duration::from_secs(self.drained.1 - self.drained.0 + 1)
+    }
 }
 
 /// The last hour.
@@ -82,15 +89,14 @@ impl Hour {
         let minute = tick.second / 60;
         match self.minutes.back_mut() {
             Some(slice) if slice.minute == minute => {
-                slice.counts.add(counts);
-                slice.to_unix_ms = tick.unix_ms;
+                Arc::make_mut(&mut slice.counts).add(counts);
+                slice.drained.1 = tick.second;
             }
             _ => self.minutes.push_back(MinuteSlice {
                 minute,
-                // a drain tells of the second before it
                 from_unix_ms: tick.unix_ms.saturating_sub(1_000),
-                to_unix_ms: tick.unix_ms,
-                counts: counts.clone(),
+                drained: (tick.second, tick.second),
+                counts: Arc::new(counts.clone()),
             }),
         }
     }
@@ -181,7 +187,7 @@ mod tests {
         assert_eq!(hour.last(60, now).count(), 60);
         let last: Vec<_> = hour.last(2, now).collect();
         assert_eq!(last.iter().map(|slice| slice.minute).collect::<Vec<_>>(), [97, 98, 99]);
-        assert_eq!((last[0].counts.total(), last[0].to_unix_ms - last[0].from_unix_ms), (2, 60_000));
+        assert_eq!((last[0].counts.total(), last[0].length()), (2, Duration::from_secs(60)));
         assert_eq!(hour.oldest(), Some(40));
         assert!(hour.forget(40) > 0 && hour.forget(40) == 0);
         assert_eq!(hour.last(60, now).count(), 59);
