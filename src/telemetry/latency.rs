@@ -153,7 +153,7 @@ impl Latency {
     fn client(&mut self, series: SignalSeries, count: u64) -> &mut Recent {
         let outcome = Outcome::Ok.place() as u8;
         let mut key = SignalSeries { outcome, ..series };
-        if !self.clients.contains_key(&key) && self.clients.len() >= CLIENT_SERIES_MAX {
+        if !self.clients.contains_key(&key) && self.clients.len() >= CLIENT_SERIES_MAX - RESERVED_CLIENTS {
             self.folded[0] += count;
             key = SignalSeries { sdk_version: OTHER_CLIENT, scenario: OTHER_CLIENT, ..key };
         }
@@ -163,6 +163,9 @@ impl Latency {
 
 /// Series of (op, outcome) in `other` regions, which always find a place.
 const RESERVED: usize = super::catalog::OPS.len() * super::catalog::OUTCOMES.len();
+
+/// Series of (op, region) of `other` clients, which always find a place.
+const RESERVED_CLIENTS: usize = super::catalog::OPS.len() * (super::catalog::REGIONS_MAX + 1);
 
 /// Ok and expired: the promise is about those. Refusals are fast, and counted apart.
 pub(super) fn counts_for_the_promise(outcome: u8) -> bool {

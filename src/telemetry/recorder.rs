@@ -15,7 +15,7 @@ use ahash::AHashMap;
 use hdrhistogram::Histogram;
 
 use super::{
-    catalog::REGIONS_MAX,
+    catalog::{OPS, OUTCOMES, REGIONS_MAX},
     clients::{CANDIDATES, OTHER_CLIENT},
     counts::{LATENCY_MAX, histogram, micros},
 };
@@ -28,6 +28,10 @@ use crate::{
 /// in practice. Past this bound the recordings of further series go to those of `other`, of which there are at most
 /// 80 more: one an op and outcome, an op, and a stage.
 pub(super) const HISTOGRAMS_MAX: usize = 256;
+
+/// How many of them may tell clients apart. The rest are two regions with every op and outcome, their deliveries, and
+/// the stages: whatever clients say of themselves, those find a place.
+const CLIENT_HISTOGRAMS_MAX: usize = HISTOGRAMS_MAX - 2 * OPS.len() * (OUTCOMES.len() + 1) - Stage::ALL.len();
 
 const LATENCY_MAX_NS: u64 = LATENCY_MAX.as_nanos() as u64;
 
@@ -108,6 +112,8 @@ pub(super) struct Interval {
     /// The first `used` are of this interval, the rest are empty.
     slots: Vec<Slot>,
     used: usize,
+    /// How many of those tell clients apart.
+    of_clients: usize,
     /// Signals by the number of their client's SDK version,
     pub(super) sdk_versions: Tally,
     /// and of its scenario.
@@ -128,6 +134,7 @@ impl Default for Interval {
             stages: [None; Stage::ALL.len()],
             slots: Vec::new(),
             used: 0,
+            of_clients: 0,
             sdk_versions: Tally::default(),
             scenarios: Tally::default(),
             pushes: 0,
@@ -151,7 +158,8 @@ impl Interval {
             slot.sum_ns = 0;
         }
         self.places.clear();
-        (self.latest, self.stages, self.used) = ((0, 0), [None; Stage::ALL.len()], 0);
+        (self.latest, self.stages) = ((0, 0), [None; Stage::ALL.len()]);
+        (self.used, self.of_clients) = (0, 0);
         self.sdk_versions.clear();
         self.scenarios.clear();
         (self.pushes, self.outliers, self.folded) = (0, 0, [0; 2]);
@@ -180,24 +188,33 @@ impl Interval {
         if self.latest.0 == number {
             return self.latest.1;
         }
-        let place = match self.places.get(&number) {
-            Some(place) => *place,
+        match self.places.get(&number) {
+            Some(place) => {
+                self.latest = (number, *place);
+                *place
+            }
             None => self.new_place(series),
-        };
-        self.latest = (number, place);
-        place
+        }
     }
 
-    /// The place of a series that has none yet, or of the one that it is folded into.
+    /// The place of a series that has none yet, or of the one that it is folded into. That one is looked for each time,
+    /// so that each recording which lost its client or region is counted.
     #[cold]
     fn new_place(&mut self, series: Series) -> usize {
-        if self.used < HISTOGRAMS_MAX || series == series.of_any_region() {
-            return self.admit(series);
-        }
         let (any_client, any_region) = (series.of_any_client(), series.of_any_region());
-        if let Some(place) = self.places.get(&any_client.number()) {
+        let room = self.used < HISTOGRAMS_MAX;
+        if series != any_client {
+            if room && self.of_clients < CLIENT_HISTOGRAMS_MAX {
+                self.of_clients += 1;
+                return self.admit(series);
+            }
             self.folded[0] += 1;
+        }
+        if let Some(place) = self.places.get(&any_client.number()) {
             return *place;
+        }
+        if room || any_client == any_region {
+            return self.admit(any_client);
         }
         self.folded[1] += 1;
         self.places.get(&any_region.number()).copied().unwrap_or_else(|| self.admit(any_region))

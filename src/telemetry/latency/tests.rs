@@ -8,7 +8,7 @@ use crate::{
         Telemetry,
         catalog::{CLIENT_SERIES_MAX, OPS, OUTCOMES, SIGNAL_SERIES_MAX},
         counts::histogram,
-        recorder::{HISTOGRAMS_MAX, OTHER_REGION, Recorder},
+        recorder::{HISTOGRAMS_MAX, OTHER_REGION, Recorder, Slot},
         tests::{UNIX, settings, signal},
     },
 };
@@ -68,6 +68,44 @@ fn a_thread_that_runs_out_of_histograms_folds_regions_and_loses_no_signal() {
     assert!(interval.folded[1] > 0 && interval.folded[0] == 0, "{:?}", interval.folded);
 }
 
+/// Every pair of an SDK version and a scenario that there can be, in that region.
+fn every_client(op: u8, region: u8) -> impl Iterator<Item = SignalSeries> {
+    (0..=OTHER_CLIENT).flat_map(move |sdk_version| {
+        (0..=OTHER_CLIENT).map(move |scenario| SignalSeries { sdk_version, scenario, ..place(op, region, 0, 0) })
+    })
+}
+
+#[test]
+fn clients_of_all_kinds_push_no_region_out_and_are_told_apart_again_in_the_next_interval() {
+    let recorder = Recorder::new(1);
+    let ops = 0..OPS.len() as u8;
+    let everyone = || ops.clone().flat_map(|op| every_client(op, 0).chain(every_client(op, 1)));
+    let of_region = |interval: &Interval, region: u8| -> u64 {
+        let slots = interval.slots().iter();
+        let of = slots.filter(|slot| matches!(slot.series, Series::Signal(s) if s.region == region));
+        of.map(|slot| slot.histogram.len()).sum()
+    };
+    // each twice in a row: the second time it is the series that was asked for last
+    record(&recorder, everyone().flat_map(|series| [series; 2]));
+    let mut interval = recorder.exchange(0, Interval::default()).unwrap();
+    let each = 2 * 81 * OPS.len() as u64;
+    assert_eq!([0, 1, OTHER_REGION].map(|region| of_region(&interval, region)), [each, each, 0]);
+    let named = |slot: &&Slot| slot.series != slot.series.of_any_client();
+    let told_apart: u64 = interval.slots().iter().filter(named).map(|slot| slot.histogram.len()).sum();
+    let others = 2 * 2 * OPS.len() as u64;
+    assert!(told_apart > 0 && interval.slots().len() <= HISTOGRAMS_MAX);
+    assert_eq!(interval.folded, [2 * each - others - told_apart, 0], "every recording that lost its client");
+
+    // one that was folded has its own place as soon as there is room
+    interval.reset();
+    recorder.exchange(0, interval).unwrap();
+    let late = SignalSeries { sdk_version: 7, scenario: 7, ..place(OPS.len() as u8 - 1, 1, 0, 0) };
+    record(&recorder, [late]);
+    let interval = recorder.exchange(0, Interval::default()).unwrap();
+    assert!(interval.slots().iter().any(|slot| slot.series == Series::Signal(late) && slot.histogram.len() == 1));
+    assert_eq!(interval.folded, [0, 0]);
+}
+
 #[test]
 fn series_are_bounded_and_what_finds_no_place_counts_in_other_regions() {
     let mut latency = Latency::default();
@@ -92,24 +130,30 @@ fn series_are_bounded_and_what_finds_no_place_counts_in_other_regions() {
 #[test]
 fn clients_are_bounded_and_leave_after_a_minute_without_a_signal() {
     let mut latency = Latency::default();
-    for (second, region) in (0..12_u8).enumerate() {
+    let series = OTHER_REGION as usize * 8 * 8;
+    for (second, region) in (0..OTHER_REGION).enumerate() {
         let recorder = Recorder::new(1);
-        // the bound is passed on the way: 12 regions x 8 ops x 8 clients
+        // the bound is passed on the way: 16 regions x 8 ops x 8 clients
         record(&recorder, (0..8).flat_map(|op| (0..8).map(move |client| place(op, region, 0, client))));
         drained(&recorder, &mut latency, second as u64);
     }
     let other = latency.clients().filter(|(series, _)| series.sdk_version == OTHER_CLIENT);
     let folded: u64 = other.map(|(_, recent)| recent.sum().total()).sum();
-    assert!(latency.clients().count() <= CLIENT_SERIES_MAX + 12 * 8);
+    assert!(latency.clients().count() <= CLIENT_SERIES_MAX, "{}", latency.clients().count());
     assert_eq!(latency.take_folded(), [folded, 0]);
     assert!(folded > 0);
-    assert_eq!(signals(&latency).iter().map(|(_, count)| count).sum::<u64>(), 12 * 64, "the totals have them all");
+    assert_eq!(
+        signals(&latency).iter().map(|(_, count)| count).sum::<u64>(),
+        series as u64,
+        "the totals have them all"
+    );
     let all = |latency: &Latency| latency.clients().map(|(_, recent)| recent.sum().total()).sum::<u64>();
     let before = all(&latency);
     latency.forget_clients(&[3], &[]);
+    assert!(latency.clients().count() <= CLIENT_SERIES_MAX);
     assert!(latency.clients().all(|(series, _)| series.sdk_version != 3));
     assert_eq!(all(&latency), before, "they are others now");
-    latency.expire(Tick { second: 11 + 60, unix_ms: 0 });
+    latency.expire(Tick { second: u64::from(OTHER_REGION) + 60, unix_ms: 0 });
     assert_eq!(latency.clients().count(), 0);
 }
 
