@@ -3,9 +3,10 @@
 use std::time::{Duration, Instant};
 
 use super::{
-    Telemetry,
+    Counts, Telemetry,
+    case::{KINDS, kind},
     clients::CANDIDATES,
-    latency::{Exemplar, Latency, Tick, counts_for_the_promise},
+    latency::{Exemplar, Latency, Tick},
     recorder::{Interval, Series, SignalSeries},
 };
 use crate::{event::nanos, protocol::OpKind};
@@ -97,20 +98,22 @@ impl Telemetry {
 
     /// What is usual moves what is kept as a trace.
     fn move_bounds(&self, latency: &Latency) {
-        let mut by_op: [super::Counts; OpKind::ALL.len()] = std::array::from_fn(|_| super::Counts::default());
-        for (series, aggregate) in latency.series() {
-            if let Series::Signal(s) = series
-                && counts_for_the_promise(s.outcome)
-            {
-                by_op[usize::from(s.op)].add(aggregate.recent.sum());
+        let mut by_kind: [Counts; KINDS] = std::array::from_fn(|_| Counts::default());
+        for (series, counts) in latency.last_minute() {
+            match series {
+                Series::Signal(s) => by_kind[kind(OpKind::ALL[usize::from(s.op)], false)].add(&counts),
+                Series::Delivery { op, .. } => by_kind[kind(OpKind::ALL[usize::from(op)], true)].add(&counts),
+                Series::Stage(_) => {}
             }
         }
-        self.keeper.tick(|op| {
-            let counts = &by_op[op as usize];
+        self.keeper.tick(|op, delivery| {
+            let counts = &by_kind[kind(op, delivery)];
             Some((counts.total(), counts.quantile(0.99)?))
         });
-        for op in OpKind::ALL {
-            self.metrics.bounds[op as usize].set(self.keeper.bound(op).as_secs_f64());
+        for (delivery, bounds) in [(false, &self.metrics.signal_bounds), (true, &self.metrics.delivery_bounds)] {
+            for (op, bound) in OpKind::ALL.into_iter().zip(bounds) {
+                bound.set(self.keeper.bound(op, delivery).as_secs_f64());
+            }
         }
     }
 }

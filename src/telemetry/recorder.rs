@@ -267,6 +267,22 @@ impl Tally {
 #[repr(align(128))]
 struct Own(Mutex<Interval>);
 
+/// A set of ops, a bit each; as an iterator, those in it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ops(u32);
+
+const _: () = assert!(OpKind::ALL.len() <= u32::BITS as usize);
+
+impl Iterator for Ops {
+    type Item = OpKind;
+
+    fn next(&mut self) -> Option<OpKind> {
+        let place = self.0.trailing_zeros();
+        self.0 &= self.0.wrapping_sub(1);
+        OpKind::ALL.get(place as usize).copied()
+    }
+}
+
 /// The sets of all threads that record.
 #[derive(Debug)]
 pub(super) struct Recorder {
@@ -292,27 +308,20 @@ impl Recorder {
         interval.record(place, signal.timeline.total_ns());
     }
 
-    /// Writes down how long pushes took that were handed to a socket at that moment, in that region; answers the one
-    /// that took longest.
-    pub(super) fn deliveries(
-        &self,
-        deliveries: &[Delivery],
-        others: u32,
-        region: u8,
-        at_ns: u64,
-    ) -> Option<(OpKind, Duration)> {
-        let mut longest = None;
+    /// Writes down how long pushes took that were handed to a socket at that moment, in that region; answers how long
+    /// the longest took, and which kinds there were.
+    pub(super) fn deliveries(&self, deliveries: &[Delivery], others: u32, region: u8, at_ns: u64) -> (Duration, Ops) {
+        let (mut longest_ns, mut ops) = (0, 0);
         let mut interval = self.lock(thread());
         interval.pushes += deliveries.len() as u64 + u64::from(others);
         for Delivery { op, received_ns, .. } in deliveries {
             let took_ns = at_ns.saturating_sub(*received_ns);
             let place = interval.place(Series::Delivery { op: *op as u8, region });
             interval.record(place, took_ns);
-            if longest.is_none_or(|(_, longest)| took_ns > longest) {
-                longest = Some((*op, took_ns));
-            }
+            longest_ns = took_ns.max(longest_ns);
+            ops |= 1 << *op as u32;
         }
-        longest.map(|(op, took_ns)| (op, Duration::from_nanos(took_ns)))
+        (Duration::from_nanos(longest_ns), Ops(ops))
     }
 
     /// Exchanges a thread's set for `fresh`, which must be empty, and answers what was recorded; absent past the last.

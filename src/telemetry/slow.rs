@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use super::case::Case;
+use super::case::{Case, KINDS, kind};
 use crate::{
     event::{TraceId, nanos},
     protocol::OpKind,
@@ -21,9 +21,6 @@ const PARTS: u64 = 6;
 const PART_SECONDS: u64 = 600;
 /// Signals of an op and a part.
 const KEPT_MAX: usize = 10;
-
-/// Kinds that are told apart: an op's signals, and its pushes to recipients.
-const KINDS: usize = 2 * OpKind::ALL.len();
 
 /// A slow signal, or a slow push to one recipient.
 #[derive(Clone, Debug, PartialEq)]
@@ -120,35 +117,15 @@ impl Slow {
     }
 }
 
-const fn kind(op: OpKind, delivery: bool) -> usize {
-    2 * op as usize + delivery as usize
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{Outcome, Stage};
+    use crate::event::Stage;
 
     const MS: Duration = Duration::from_millis(1);
 
     fn slow_signal(op: OpKind, delivery: bool, took: Duration) -> SlowSignal {
-        let case = Case {
-            op,
-            delivery,
-            outcome: Outcome::Ok,
-            started: Duration::from_secs(1_800_000_000),
-            took,
-            stages: vec![(Stage::Handle, took)],
-            room: Some("r1".to_owned()),
-            session: None,
-            peer_ip: None,
-            transport: "websocket",
-            region: "sh".to_owned(),
-            sdk_version: None,
-            scenario: None,
-            shard: Some(0),
-            waiting: 0,
-        };
+        let case = Case { delivery, took, stages: vec![(Stage::Handle, took)], ..Case::of(op) };
         SlowSignal { case, trace: None }
     }
 

@@ -1,5 +1,6 @@
 mod agreement;
 mod exports;
+mod keeping;
 mod process;
 
 use std::{

@@ -13,6 +13,7 @@ use super::{
     latency::{Aggregate, MinuteSlice, counts_for_the_promise},
     recorder::{Series, SignalSeries},
 };
+use crate::protocol::OpKind;
 
 /// The longest window that is kept.
 pub const WINDOW_MAX: Duration = Duration::from_secs(3_600);
@@ -123,6 +124,8 @@ pub struct OverallRow {
 /// What is slower than this is kept as a trace.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct BoundRow {
+    /// `signal`, `delivery`.
+    pub kind: &'static str,
     /// The kind of the signal.
     pub op: &'static str,
     /// Milliseconds.
@@ -142,7 +145,7 @@ pub struct LatencyReport {
     pub rows: Vec<Row>,
     /// Signals of the last minute by who the client is, whatever the window.
     pub clients: Vec<ClientRow>,
-    /// Per kind of signal.
+    /// Of signals by op, then of deliveries.
     pub bounds: Vec<BoundRow>,
 }
 
@@ -177,16 +180,20 @@ impl Telemetry {
         let rows = rows.collect();
         let clients = drained.latency.clients().map(|(series, recent)| self.client_row(series, recent.sum()));
         let clients = clients.filter(|row| op.is_none_or(|op| row.op == op)).collect();
-        let bound =
-            |kind: crate::protocol::OpKind| BoundRow { op: kind.name(), bound_ms: millis(self.keeper.bound(kind)) };
-        let bounds = crate::protocol::OpKind::ALL.into_iter().map(bound).filter(|row| op.is_none_or(|op| row.op == op));
+        let bound = |(kind, of, delivery): (_, OpKind, _)| BoundRow {
+            kind,
+            op: of.name(),
+            bound_ms: millis(self.keeper.bound(of, delivery)),
+        };
+        let kinds = [("signal", false), ("delivery", true)].into_iter();
+        let bounds = kinds.flat_map(|(kind, delivery)| OpKind::ALL.map(|op| (kind, op, delivery))).map(bound);
         LatencyReport {
             window_seconds: seconds,
             until_unix_ms: drained.tick.unix_ms,
             overall: self.curves(&drained, seconds, op).iter().map(OverallRow::of).collect(),
             rows,
             clients,
-            bounds: bounds.collect(),
+            bounds: bounds.filter(|row| op.is_none_or(|op| row.op == op)).collect(),
         }
     }
 

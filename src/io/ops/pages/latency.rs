@@ -131,7 +131,9 @@ fn body(report: &LatencyReport, op: Option<&str>, svg: &str) -> Markup {
         (table("Where signals' time went", &["stage"], of("stage"), |row| vec![row.subject.stage]))
         (clients(&report.clients))
         h2 { "Kept as a trace when slower than" }
-        p { @for bound in &report.bounds { (bound.op) " " (ms(bound.bound_ms)) " ms; " } }
+        @for kind in ["signal", "delivery"] {
+            p { (kind) ": " @for bound in report.bounds.iter().filter(|bound| bound.kind == kind) { (bound.op) " " (ms(bound.bound_ms)) " ms; " } }
+        }
     }
 }
 
