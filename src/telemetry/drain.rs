@@ -61,7 +61,7 @@ impl Telemetry {
             }
         }
         for (series, exemplar) in drained.exemplars.drain(..) {
-            drained.latency.exemplify(series, exemplar);
+            drained.latency.exemplify(series, exemplar, tick.unix_ms);
         }
         drained.latency.expire(tick);
         self.metrics.folded(drained.latency.take_folded());

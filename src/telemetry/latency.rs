@@ -113,9 +113,9 @@ impl Latency {
     }
 
     /// Ties a latency of a series to the trace that shows it.
-    pub(super) fn exemplify(&mut self, series: Series, exemplar: Exemplar) {
+    pub(super) fn exemplify(&mut self, series: Series, exemplar: Exemplar, now_unix_ms: u64) {
         if let Some(aggregate) = self.series.get_mut(&series.of_any_client()) {
-            aggregate.total.exemplify(exemplar);
+            aggregate.total.exemplify(exemplar, now_unix_ms);
         }
     }
 

@@ -50,6 +50,11 @@ impl Telemetry {
         Delivery { op, received_ns: self.since_start(received), handled_after_us }
     }
 
+    /// Whole seconds since the start, by the clock that does not step.
+    fn second(&self, at: Instant) -> u64 {
+        at.saturating_duration_since(self.started).as_secs()
+    }
+
     fn since_start(&self, at: Instant) -> u64 {
         nanos(at.saturating_duration_since(self.started))
     }
@@ -129,14 +134,14 @@ impl Telemetry {
         });
         let Some(reason) = admitted else {
             if slow {
-                self.slow.keep(SlowSignal { case: case(), trace: None });
+                self.slow.keep(SlowSignal { case: case(), trace: None }, self.second(at));
             }
             return None;
         };
         let case = case();
         let (trace, span) = (parent.map_or_else(new_trace, |parent| parent.trace), new_span());
         if slow {
-            self.slow.keep(SlowSignal { case: case.clone(), trace: Some(trace) });
+            self.slow.keep(SlowSignal { case: case.clone(), trace: Some(trace) }, self.second(at));
         }
         let kept = KeptTrace { reason, trace, span, parent, session_link: origin.trace, case, series };
         self.metrics.traces_kept.at(reason as usize).increment(1);
@@ -211,8 +216,8 @@ impl Telemetry {
         }
     }
 
-    /// The slowest of the last hour, by op, slowest first.
-    pub fn slow_signals(&self) -> Vec<SlowSignal> {
-        self.slow.list()
+    /// The slowest of the hour before that moment, by op, slowest first.
+    pub fn slow_signals(&self, at: Instant) -> Vec<SlowSignal> {
+        self.slow.list(self.second(at))
     }
 }

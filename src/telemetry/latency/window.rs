@@ -7,7 +7,7 @@ use crate::telemetry::counts::Counts;
 
 /// Seconds of the rolling minute.
 const RECENT_SECONDS: u64 = 60;
-/// Minutes that are kept.
+/// Whole minutes that are kept, beside the present one.
 const HOUR_MINUTES: u64 = 60;
 
 /// The last minute.
@@ -103,7 +103,7 @@ impl Hour {
 
     pub(super) fn expire(&mut self, tick: Tick) {
         let now = tick.second / 60;
-        while self.minutes.front().is_some_and(|slice| slice.minute + HOUR_MINUTES <= now) {
+        while self.minutes.front().is_some_and(|slice| slice.minute + HOUR_MINUTES < now) {
             self.minutes.pop_front();
         }
     }
@@ -184,12 +184,12 @@ mod tests {
             hour.expire(tick(minute * 60 + 59));
         }
         let now = 99 * 60 + 59;
-        assert_eq!(hour.last(60, now).count(), 60);
+        assert_eq!(hour.last(60, now).count(), 61);
         let last: Vec<_> = hour.last(2, now).collect();
         assert_eq!(last.iter().map(|slice| slice.minute).collect::<Vec<_>>(), [97, 98, 99]);
         assert_eq!((last[0].counts.total(), last[0].length()), (2, Duration::from_secs(60)));
-        assert_eq!(hour.oldest(), Some(40));
-        assert!(hour.forget(40) > 0 && hour.forget(40) == 0);
-        assert_eq!(hour.last(60, now).count(), 59);
+        assert_eq!(hour.oldest(), Some(39));
+        assert!(hour.forget(39) > 0 && hour.forget(39) == 0);
+        assert_eq!(hour.last(60, now).count(), 60);
     }
 }

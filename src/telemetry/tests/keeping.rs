@@ -34,7 +34,7 @@ fn a_slow_recipient_spends_nothing_of_what_slow_signals_have_and_is_one_trace_a_
     assert!(kept.iter().all(|kept| kept.reason == trace::Reason::Slow));
     assert!(deliveries.iter().all(|kept| kept.case.took == 399 * MS), "the longest of each batch");
     // and the list leads from the longest one to its trace
-    let listed = telemetry.slow_signals();
+    let listed = telemetry.slow_signals(at);
     let slowest = listed.iter().find(|listed| listed.case.delivery).unwrap();
     assert_eq!((slowest.case.took, slowest.trace), (399 * MS, Some(deliveries[0].trace)));
 }
@@ -46,7 +46,7 @@ fn of_a_batch_of_several_kinds_each_is_listed_with_its_own() {
     deliver(&telemetry, at, (60..70).map(|n| (OpKind::Send, n * MS)));
     // the longest is of a kind that has ten slower ones
     deliver(&telemetry, at, [(OpKind::Send, 50 * MS), (OpKind::Update, 40 * MS), (OpKind::Signal, 45 * MS)]);
-    let listed: Vec<_> = telemetry.slow_signals().iter().map(|listed| (listed.case.op, listed.case.took)).collect();
+    let listed: Vec<_> = telemetry.slow_signals(at).iter().map(|listed| (listed.case.op, listed.case.took)).collect();
     assert!(listed.contains(&(OpKind::Update, 40 * MS)) && listed.contains(&(OpKind::Signal, 45 * MS)), "{listed:?}");
     assert!(!listed.contains(&(OpKind::Send, 50 * MS)) && listed.contains(&(OpKind::Send, 60 * MS)), "{listed:?}");
     assert!(telemetry.fetch_traces(10).is_empty(), "none is slower than the bound");
@@ -127,4 +127,25 @@ fn lines_of_slow_deliveries_hold_back_none_of_slow_signals() {
     let said: Vec<_> = lines.iter().map(|line| line["message"].as_str().unwrap()).collect();
     assert_eq!(said, ["slow delivery", "slow signal", "repeated lines were held back"]);
     assert_eq!((&lines[2]["line"], &lines[2]["held_back"]), (&"slow delivery".into(), &4.into()));
+}
+
+#[test]
+fn exemplars_follow_the_clock_when_it_is_set_back() {
+    let telemetry = telemetry(Instant::now());
+    let exemplar_after = |second: u64, unix: Duration| {
+        let at = telemetry.started + Duration::from_secs(second);
+        telemetry.drain(at, unix);
+        end(&telemetry, at, 90 * MS, Outcome::Ok);
+        telemetry.drain(at, unix);
+        let kept = telemetry.fetch_traces(10);
+        telemetry.traces_exported(&kept);
+        telemetry.drain(at + Duration::from_secs(1), unix + Duration::from_secs(1));
+        (kept[0].trace, telemetry.exemplar_traces())
+    };
+    let (before, shown) = exemplar_after(10, UNIX + Duration::from_secs(10));
+    assert_eq!(shown, [before]);
+    let (after, shown) = exemplar_after(20, UNIX - Duration::from_secs(3_600));
+    assert_eq!(shown, [after]);
+    let (later, shown) = exemplar_after(30, UNIX - Duration::from_secs(3_590));
+    assert_eq!(shown, [later]);
 }

@@ -1,6 +1,6 @@
 //! `/debug/slow`: the slowest signals of the last hour, each with where its time went.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::{
     Json,
@@ -37,7 +37,7 @@ pub(in crate::io::ops) async fn slow(
         Err(problem) => return problem.into_response(),
     };
     let answer = move |telemetry: &Telemetry| {
-        let signals = telemetry.slow_signals();
+        let signals = telemetry.slow_signals(Instant::now());
         match shape {
             Shape::Html => page("Slow signals", &body(&signals)),
             Shape::Json | Shape::Svg => Json(signals.iter().map(Told::of).collect::<Vec<_>>()).into_response(),
