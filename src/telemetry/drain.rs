@@ -21,8 +21,8 @@ pub(super) struct Drained {
     pub(super) tick: Tick,
     /// Of traces that the collector took since the last drain; no more than may be kept in that time.
     pub(super) exemplars: Vec<(Series, Exemplar)>,
-    /// An empty set for each thread, to be exchanged for the one it fills.
-    spare: Vec<Interval>,
+    /// An empty set, to be exchanged for the one that a thread fills.
+    spare: Interval,
     /// Signals since the last election, by the place of their client's SDK version, and of its scenario.
     seen: Box<[[u64; CANDIDATES]; 2]>,
     elected: u64,
@@ -34,7 +34,7 @@ impl Default for Drained {
             latency: Latency::default(),
             tick: Tick { second: 0, unix_ms: 0 },
             exemplars: Vec::new(),
-            spare: Vec::new(),
+            spare: Interval::default(),
             seen: Box::new([[0; CANDIDATES]; 2]),
             elected: 0,
         }
@@ -51,14 +51,12 @@ impl Telemetry {
         let drained = &mut *guard;
         drained.tick = tick;
         for thread in 0..self.recorder_of_latency.threads() {
-            let fresh = drained.spare.pop().unwrap_or_default();
-            if let Some(mut interval) = self.recorder_of_latency.exchange(thread, fresh) {
-                drained.latency.take(&interval, tick);
-                self.count(&interval);
-                see(&mut drained.seen, &interval);
-                interval.reset();
-                drained.spare.push(interval);
-            }
+            let interval = &mut drained.spare;
+            self.recorder_of_latency.exchange(thread, interval);
+            drained.latency.take(interval, tick);
+            self.count(interval);
+            see(&mut drained.seen, interval);
+            interval.reset();
         }
         for (series, exemplar) in drained.exemplars.drain(..) {
             drained.latency.exemplify(series, exemplar, tick.unix_ms);

@@ -2,13 +2,13 @@ use std::{sync::Arc, time::Instant};
 
 use super::*;
 use crate::{
-    event::{Event, Labels, Origin},
+    event::{Event, Labels, Origin, Stage},
     protocol::OpKind,
     telemetry::{
         Telemetry,
-        catalog::{CLIENT_SERIES_MAX, OPS, OUTCOMES, SIGNAL_SERIES_MAX},
+        catalog::{CLIENT_SERIES_MAX, OPS, OUTCOMES, REGIONS_MAX, SIGNAL_SERIES_MAX},
         counts::histogram,
-        recorder::{HISTOGRAMS_MAX, OTHER_REGION, Recorder, Slot},
+        recorder::{OTHER_REGION, Recorder, SET_MAX, Slot},
         tests::{UNIX, settings, signal},
     },
 };
@@ -27,10 +27,17 @@ fn record(recorder: &Recorder, series: impl IntoIterator<Item = SignalSeries>) {
     }
 }
 
+/// What a thread recorded since the last time.
+fn recorded(recorder: &Recorder, thread: usize) -> Interval {
+    let mut interval = Interval::default();
+    recorder.exchange(thread, &mut interval);
+    interval
+}
+
 fn drained(recorder: &Recorder, latency: &mut Latency, second: u64) -> [u64; 2] {
     let mut folded = [0; 2];
     for thread in 0..recorder.threads() {
-        let interval = recorder.exchange(thread, Interval::default()).unwrap();
+        let interval = recorded(recorder, thread);
         latency.take(&interval, Tick { second, unix_ms: second * 1_000 });
         folded = [folded[0] + interval.folded[0], folded[1] + interval.folded[1]];
     }
@@ -60,11 +67,11 @@ fn all_series() -> impl Iterator<Item = SignalSeries> {
 fn a_thread_that_runs_out_of_histograms_folds_regions_and_loses_no_signal() {
     let recorder = Recorder::new(1);
     record(&recorder, all_series());
-    let interval = recorder.exchange(0, Interval::default()).unwrap();
+    let interval = recorded(&recorder, 0);
     let of_signals = interval.slots().iter().filter(|slot| matches!(slot.series, Series::Signal(_)));
     let count: u64 = of_signals.clone().map(|slot| slot.histogram.len()).sum();
     assert_eq!(count, all_series().count() as u64);
-    assert!(interval.slots().len() <= HISTOGRAMS_MAX + 80, "{}", interval.slots().len());
+    assert!(interval.slots().len() <= SET_MAX, "{}", interval.slots().len());
     assert!(interval.folded[1] > 0 && interval.folded[0] == 0, "{:?}", interval.folded);
 }
 
@@ -87,21 +94,21 @@ fn clients_of_all_kinds_push_no_region_out_and_are_told_apart_again_in_the_next_
     };
     // each twice in a row: the second time it is the series that was asked for last
     record(&recorder, everyone().flat_map(|series| [series; 2]));
-    let mut interval = recorder.exchange(0, Interval::default()).unwrap();
+    let mut interval = recorded(&recorder, 0);
     let each = 2 * 81 * OPS.len() as u64;
     assert_eq!([0, 1, OTHER_REGION].map(|region| of_region(&interval, region)), [each, each, 0]);
     let named = |slot: &&Slot| slot.series != slot.series.of_any_client();
     let told_apart: u64 = interval.slots().iter().filter(named).map(|slot| slot.histogram.len()).sum();
     let others = 2 * 2 * OPS.len() as u64;
-    assert!(told_apart > 0 && interval.slots().len() <= HISTOGRAMS_MAX);
+    assert!(told_apart > 0 && interval.slots().len() < SET_MAX);
     assert_eq!(interval.folded, [2 * each - others - told_apart, 0], "every recording that lost its client");
 
     // one that was folded has its own place as soon as there is room
     interval.reset();
-    recorder.exchange(0, interval).unwrap();
+    recorder.exchange(0, &mut interval);
     let late = SignalSeries { sdk_version: 7, scenario: 7, ..place(OPS.len() as u8 - 1, 1, 0, 0) };
     record(&recorder, [late]);
-    let interval = recorder.exchange(0, Interval::default()).unwrap();
+    let interval = recorded(&recorder, 0);
     assert!(interval.slots().iter().any(|slot| slot.series == Series::Signal(late) && slot.histogram.len() == 1));
     assert_eq!(interval.folded, [0, 0]);
 }
@@ -157,16 +164,62 @@ fn clients_are_bounded_and_leave_after_a_minute_without_a_signal() {
     assert_eq!(latency.clients().count(), 0);
 }
 
+/// Every place of a histogram taken, which no real second or minute has: 139 KB of them.
+fn full() -> Counts {
+    let mut dense = histogram::<u32>();
+    let mut value = 0;
+    while value < 60_000_000 {
+        dense.saturating_record(value);
+        value = dense.next_non_equivalent(value);
+    }
+    let counts = Counts::of(&dense);
+    assert!(counts.bytes() > 130_000, "{}", counts.bytes());
+    counts
+}
+
+#[test]
+fn the_minute_is_bounded_in_bytes_and_the_oldest_second_goes_first() {
+    let (counts, mut latency) = (full(), Latency::default());
+    let series = RECENT_BYTES_MAX / (counts.bytes() * 60) + 2;
+    for second in 0..60 {
+        for op in 0..series as u8 {
+            latency.series.entry(Series::Stage(op)).or_default().recent.add(second, &counts);
+            latency.clients.entry(place(op, 0, 0, 0)).or_default().add(second, &counts);
+        }
+        latency.expire(Tick { second, unix_ms: second * 1_000 });
+    }
+    let bytes: usize = latency.recents().map(|recent| recent.bytes()).sum();
+    assert!(bytes <= RECENT_BYTES_MAX && bytes > RECENT_BYTES_MAX / 2, "{bytes}");
+    let oldest: Vec<_> = latency.recents().map(|recent| recent.oldest()).collect();
+    assert!(oldest[0] > Some(0) && oldest.iter().all(|second| *second == oldest[0]), "{oldest:?}");
+    let kept = 60 - oldest[0].unwrap();
+    assert!(latency.recents().all(|recent| recent.sum().total() == kept * counts.total()), "a sum of what is there");
+}
+
+#[test]
+fn what_is_said_of_memory_is_what_it_comes_to() {
+    let said = include_str!("../latency.rs");
+    let series = SIGNAL_SERIES_MAX + OPS.len() * (REGIONS_MAX + 1) + Stage::ALL.len();
+    // of the native buckets each has a place in a tree that is at worst half full
+    let mut total = Total::default();
+    total.add(&full(), Duration::ZERO);
+    let total = size_of::<Total>() + 2 * total.native().count() * size_of::<(i32, u64)>();
+    assert!(total < 10_000, "{total}");
+    for figure in [
+        format!("at most {} MiB", RECENT_BYTES_MAX / MIB),
+        format!("at most {series}"),
+        format!("{:.1} MB", series as f64 * 10e3 / 1e6),
+    ] {
+        assert!(said.replace("\n//!", "").contains(&figure), "the module's docs should say {figure}");
+    }
+    assert_eq!((RECENT_BYTES_MAX, size_of::<(u32, u32)>()), (HOUR_BYTES_MAX, 8));
+}
+
 #[test]
 fn the_hour_is_bounded_in_bytes_and_the_oldest_minute_goes_first() {
-    let mut latency = Latency::default();
-    // one series with every place of a histogram taken, which no real minute has: 136 KB a minute
-    let mut dense = histogram::<u32>();
-    (0..60_000_000).step_by(509).for_each(|value| dense.saturating_record(value));
-    (0..2_048).for_each(|value| dense.saturating_record(value));
-    let counts = Counts::of(&dense);
+    let (counts, mut latency) = (full(), Latency::default());
     let minutes = 60;
-    let series = HISTORY_BYTES_MAX / (counts.bytes() * minutes) + 2;
+    let series = HOUR_BYTES_MAX / (counts.bytes() * minutes) + 2;
     for minute in 0..minutes as u64 {
         let tick = Tick { second: minute * 60, unix_ms: minute * 60_000 };
         for op in 0..series {
@@ -176,7 +229,7 @@ fn the_hour_is_bounded_in_bytes_and_the_oldest_minute_goes_first() {
         latency.expire(tick);
     }
     let bytes: usize = latency.series().map(|(_, aggregate)| aggregate.hour.bytes()).sum();
-    assert!(bytes <= HISTORY_BYTES_MAX && bytes > HISTORY_BYTES_MAX / 2, "{bytes}");
+    assert!(bytes <= HOUR_BYTES_MAX && bytes > HOUR_BYTES_MAX / 2, "{bytes}");
     let oldest: Vec<_> = latency.series().map(|(_, aggregate)| aggregate.hour.oldest()).collect();
     assert!(oldest[0] > Some(0) && oldest.iter().all(|minute| *minute == oldest[0]), "{oldest:?}");
 }

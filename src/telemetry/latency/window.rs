@@ -38,11 +38,24 @@ impl Recent {
     }
 
     pub(super) fn expire(&mut self, now: u64) {
-        while self.seconds.front().is_some_and(|(second, _)| second + RECENT_SECONDS <= now) {
+        self.forget_before((now + 1).saturating_sub(RECENT_SECONDS));
+    }
+
+    /// Lets go of what was drained before that second.
+    pub(super) fn forget_before(&mut self, first: u64) {
+        while self.seconds.front().is_some_and(|(second, _)| *second < first) {
             if let Some((_, counts)) = self.seconds.pop_front() {
                 self.sum.subtract(&counts);
             }
         }
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.sum.bytes() + self.seconds.iter().map(|(_, counts)| counts.bytes()).sum::<usize>()
+    }
+
+    pub(super) fn oldest(&self) -> Option<u64> {
+        self.seconds.front().map(|(second, _)| *second)
     }
 
     /// All of the last minute.
