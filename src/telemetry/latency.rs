@@ -63,7 +63,7 @@ impl Latency {
         for slot in interval.slots() {
             let counts = Counts::of(&slot.histogram);
             if let Series::Signal(series) = slot.series
-                && counts_for_the_promise(series.outcome)
+                && series.counts_for_the_promise()
             {
                 self.client(series, counts.total()).add(tick.second, &counts);
             }
@@ -149,7 +149,7 @@ impl Latency {
         let mut merged: BTreeMap<Series, Counts> = BTreeMap::new();
         for (series, aggregate) in &self.series {
             let key = match series {
-                Series::Signal(s) if counts_for_the_promise(s.outcome) => {
+                Series::Signal(s) if s.counts_for_the_promise() => {
                     Series::Signal(SignalSeries { outcome: Outcome::Ok.place() as u8, ..*s })
                 }
                 Series::Delivery { .. } => *series,
@@ -191,12 +191,6 @@ const RESERVED: usize = super::catalog::OPS.len() * super::catalog::OUTCOMES.len
 
 /// Series of (op, region) of `other` clients, which always find a place.
 const RESERVED_CLIENTS: usize = super::catalog::OPS.len() * (super::catalog::REGIONS_MAX + 1);
-
-/// Ok and expired: the promise is about those. Refusals are fast, and counted apart.
-pub(super) fn counts_for_the_promise(outcome: u8) -> bool {
-    let expired = Outcome::Refused(crate::protocol::Code::DeadlineExceeded).place();
-    [Outcome::Ok.place(), expired].contains(&usize::from(outcome))
-}
 
 #[cfg(test)]
 mod tests;

@@ -24,7 +24,7 @@ use super::{
     counts::{LATENCY_MAX, histogram, micros},
 };
 use crate::{
-    event::{Delivery, Signal, Stage},
+    event::{Delivery, Outcome, Signal, Stage},
     protocol::OpKind,
 };
 
@@ -71,6 +71,13 @@ pub(super) struct SignalSeries {
     pub(super) outcome: u8,
     pub(super) sdk_version: u8,
     pub(super) scenario: u8,
+}
+
+impl SignalSeries {
+    /// Whether the promise is about its outcome.
+    pub(super) const fn counts_for_the_promise(self) -> bool {
+        Outcome::PROMISED[self.outcome as usize]
+    }
 }
 
 impl Series {

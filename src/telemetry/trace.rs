@@ -13,6 +13,7 @@ use std::{
 };
 
 use super::{
+    PROMISE,
     case::{Case, KINDS, kind},
     recorder::Series,
 };
@@ -21,8 +22,6 @@ use crate::{
     protocol::OpKind,
 };
 
-/// Until a kind of signal has shown what is usual, what is slower than the promise is kept.
-pub(super) const PROMISE: Duration = Duration::from_millis(80);
 /// Signals of a kind in a minute, before their P99 says anything.
 const SIGNALS_MIN: u64 = 300;
 /// How much of the moving P99 is the latest minute's; told once a second, so it follows a step within a minute or two.
@@ -168,6 +167,7 @@ impl Keeper {
         Self {
             queue_max,
             head_rate,
+            // until a kind has shown what is usual, what breaks the promise is kept
             bounds: std::array::from_fn(|_| AtomicU64::new(nanos(PROMISE))),
             kept: Mutex::new(Kept { queue: VecDeque::new(), waiting: None, accounts }),
             moving: Mutex::new([None; KINDS]),

@@ -6,11 +6,10 @@ use serde::Serialize;
 
 use super::{
     Telemetry, catalog,
-    clients::{Busiest, OTHER_CLIENT},
     counts::Counts,
     drain::Drained,
     interval_log::{self, LogInterval},
-    latency::{Aggregate, MinuteSlice, counts_for_the_promise},
+    latency::{Aggregate, MinuteSlice},
     recorder::{Series, SignalSeries},
 };
 use crate::protocol::OpKind;
@@ -207,7 +206,7 @@ impl Telemetry {
         for (series, aggregate) in drained.latency.series() {
             let subject = self.subject(series);
             let shown = match series {
-                Series::Signal(s) => counts_for_the_promise(s.outcome),
+                Series::Signal(s) => s.counts_for_the_promise(),
                 Series::Delivery { .. } => true,
                 Series::Stage(_) => false,
             };
@@ -276,15 +275,11 @@ impl Telemetry {
     }
 
     fn client_row(&self, series: SignalSeries, counts: &Counts) -> ClientRow {
-        let named = |busiest: &Busiest, rank: u8| match rank {
-            OTHER_CLIENT => catalog::OTHER.to_owned(),
-            rank => busiest.named(rank).unwrap_or_else(|| catalog::OTHER.to_owned()),
-        };
         ClientRow {
             op: catalog::OPS[usize::from(series.op)],
             region: self.region(series.region).to_owned(),
-            sdk_version: named(&self.sdk_versions, series.sdk_version),
-            scenario: named(&self.scenarios, series.scenario),
+            sdk_version: self.sdk_versions.name(series.sdk_version),
+            scenario: self.scenarios.name(series.scenario),
             quantiles: Quantiles::of(counts),
         }
     }

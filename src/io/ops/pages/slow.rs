@@ -16,7 +16,7 @@ use crate::{
     event::Stage,
     io::ops::routes::Shared,
     protocol::OpKind,
-    telemetry::{Telemetry, slow::SlowSignal, views::millis},
+    telemetry::{PROMISE, Telemetry, slow::SlowSignal, views::millis},
 };
 
 /// What is asked for.
@@ -163,7 +163,7 @@ fn row(SlowSignal { case, trace }: &SlowSignal) -> Markup {
     let about = format!("session {session}, from {} over {}", peer.as_deref().unwrap_or("-"), case.transport);
     html! {
         tr {
-            td.n.bad[case.took > Duration::from_millis(80)] { (ms(millis(case.took))) }
+            td.n.bad[case.took > PROMISE] { (ms(millis(case.took))) }
             td { div.bar {
                 @for (stage, took) in &case.stages {
                     i title=(format!("{} {} ms", stage.name(), ms(millis(*took))))
