@@ -304,6 +304,8 @@ catalog! {
         "Inputs that may wait for a shard.";
     TRACES_KEPT "signalbox_traces_kept_total" Counter Count Observers [closed("reason", KEPT)]
         "Traces that were worth keeping and were handed to the exporter.";
+    TRACES_WAITING "signalbox_traces_waiting" Gauge Count Observers []
+        "Traces that wait for the exporter, at most telemetry.otlp.traces_waiting.";
     TRACES_EXPORTED "signalbox_traces_exported_total" Counter Count Observers []
         "Traces that the collector took.";
     TRACES_LOST "signalbox_traces_lost_total" Counter Count Observers [LOST_REASON]

@@ -50,6 +50,9 @@ impl Telemetry {
         let mut guard = self.drained();
         let drained = &mut *guard;
         drained.tick = tick;
+        // before what was recorded is taken: a rank that changed hands since goes to others with all that it has there,
+        // and nothing of it stands under the name of the one that has it now
+        let changed = self.elect(drained);
         for thread in 0..self.recorder_of_latency.threads() {
             let interval = &mut drained.spare;
             self.recorder_of_latency.exchange(thread, interval);
@@ -63,17 +66,23 @@ impl Telemetry {
         }
         drained.latency.expire(tick);
         self.metrics.folded(drained.latency.take_folded());
-        if tick.second >= drained.elected + ELECTION_SECONDS {
-            drained.elected = tick.second;
-            let sdk_versions = self.sdk_versions.elect(&drained.seen[0]);
-            let scenarios = self.scenarios.elect(&drained.seen[1]);
-            drained.latency.forget_clients(&sdk_versions, &scenarios);
-            drained.seen.iter_mut().for_each(|seen| seen.fill(0));
-        }
+        drained.latency.forget_clients(&changed[0], &changed[1]);
         self.slow.tick(tick.second);
         // without it what the recorder sets aside grows
         self.recorder.handle().run_upkeep();
         self.move_bounds(&drained.latency);
+        self.metrics.traces_waiting.set(self.keeper.waiting() as f64);
+    }
+
+    /// Every few seconds: the ranks of SDK versions, and of scenarios, that change hands.
+    fn elect(&self, drained: &mut Drained) -> [Vec<u8>; 2] {
+        if drained.tick.second < drained.elected + ELECTION_SECONDS {
+            return Default::default();
+        }
+        drained.elected = drained.tick.second;
+        let changed = [self.sdk_versions.elect(&drained.seen[0]), self.scenarios.elect(&drained.seen[1])];
+        drained.seen.iter_mut().for_each(|seen| seen.fill(0));
+        changed
     }
 
     /// How long the drain took.

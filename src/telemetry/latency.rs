@@ -111,14 +111,19 @@ impl Latency {
         }
     }
 
-    /// The ranks of SDK versions, or of scenarios, that changed hands: those who had them are others now.
+    /// The ranks of SDK versions, or of scenarios, that changed hands: those who had them are others now, in that alone.
     pub(super) fn forget_clients(&mut self, sdk_versions: &[u8], scenarios: &[u8]) {
-        let lost = |s: &SignalSeries| sdk_versions.contains(&s.sdk_version) || scenarios.contains(&s.scenario);
-        let leaving: Vec<SignalSeries> = self.clients.keys().filter(|series| lost(series)).copied().collect();
+        let after = |lost: &[u8], rank: u8| if lost.contains(&rank) { OTHER_CLIENT } else { rank };
+        let renamed = |s: &SignalSeries| SignalSeries {
+            sdk_version: after(sdk_versions, s.sdk_version),
+            scenario: after(scenarios, s.scenario),
+            ..*s
+        };
+        let leaving: Vec<SignalSeries> =
+            self.clients.keys().filter(|series| renamed(series) != **series).copied().collect();
         for series in leaving {
             let Some(recent) = self.clients.remove(&series) else { continue };
-            let others = SignalSeries { sdk_version: OTHER_CLIENT, scenario: OTHER_CLIENT, ..series };
-            self.clients.entry(others).or_default().absorb(recent);
+            self.clients.entry(renamed(&series)).or_default().absorb(recent);
         }
     }
 

@@ -228,6 +228,11 @@ impl Keeper {
         (self.queue_max / SHARES).max(1)
     }
 
+    /// How many wait for the exporter.
+    pub(super) fn waiting(&self) -> usize {
+        self.lock().queue.len()
+    }
+
     /// Takes what was admitted.
     pub(super) fn keep(&self, trace: KeptTrace) {
         let mut kept = self.lock();

@@ -178,6 +178,25 @@ fn full() -> Counts {
 }
 
 #[test]
+fn who_loses_the_rank_of_its_sdk_version_keeps_its_scenario_and_the_other_way_round() {
+    let mut latency = Latency::default();
+    let recorder = Recorder::new(1);
+    let client = |sdk_version, scenario| SignalSeries { sdk_version, scenario, ..place(0, 0, 0, 0) };
+    record(&recorder, [client(1, 2), client(1, 3), client(4, 2), client(4, 3)]);
+    drained(&recorder, &mut latency, 1);
+    let left = |latency: &Latency| -> Vec<_> {
+        latency.clients().map(|(s, recent)| (s.sdk_version, s.scenario, recent.sum().total())).collect()
+    };
+    latency.forget_clients(&[1], &[]);
+    assert_eq!(left(&latency), [(4, 2, 1), (4, 3, 1), (OTHER_CLIENT, 2, 1), (OTHER_CLIENT, 3, 1)]);
+    latency.forget_clients(&[], &[2]);
+    let others = (OTHER_CLIENT, OTHER_CLIENT, 1);
+    assert_eq!(left(&latency), [(4, 3, 1), (4, OTHER_CLIENT, 1), (OTHER_CLIENT, 3, 1), others]);
+    latency.forget_clients(&[4], &[3]);
+    assert_eq!(left(&latency), [(OTHER_CLIENT, OTHER_CLIENT, 4)]);
+}
+
+#[test]
 fn the_minute_is_bounded_in_bytes_and_the_oldest_second_goes_first() {
     let (counts, mut latency) = (full(), Latency::default());
     let series = RECENT_BYTES_MAX / (counts.bytes() * 60) + 2;

@@ -84,7 +84,9 @@ fn a_storm_of_errors_leaves_places_for_what_is_slow_and_for_what_clients_want_ke
     failed_and_sampled.parent = Some(Box::new(SpanRef { trace, span, sampled: true }));
     telemetry.observe(&Event::SignalEnded { signal: failed_and_sampled, outcome: Outcome::Gone }, at);
     (0..900).for_each(|_| end(&telemetry, at, 90 * MS, Outcome::Ok));
+    telemetry.drain(at, UNIX + Duration::from_secs(100));
     let kept = telemetry.fetch_traces(usize::MAX);
+    assert_eq!(scrape(&telemetry)["signalbox_traces_waiting"], kept.len() as f64);
     let of = |reason| kept.iter().filter(|kept| kept.reason == reason).count();
     let counts = trace::Reason::ALL.map(of);
     assert_eq!(counts, [1, 2_048 / 5, 900, 0]);
