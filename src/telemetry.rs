@@ -47,6 +47,11 @@ use crate::{
     protocol::v1,
 };
 
+/// The promise: of a hundred signals ninety-nine take at most this long, from the last byte of the frame to the last byte
+/// of the answer handed to the socket. The target that signalbox is built to; how often it is kept is read from the
+/// classic bucket with this edge.
+pub const PROMISE: Duration = Duration::from_millis(80);
+
 /// What telemetry needs to know at start.
 #[derive(Clone, Debug)]
 pub struct Settings {

@@ -8,6 +8,14 @@ use crate::{
     protocol::OpKind,
 };
 
+/// Kinds that are told apart: an op's signals, and its pushes to recipients.
+pub(super) const KINDS: usize = 2 * OpKind::ALL.len();
+
+/// The place of a kind.
+pub(super) const fn kind(op: OpKind, delivery: bool) -> usize {
+    2 * op as usize + delivery as usize
+}
+
 /// See the module.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Case {
@@ -41,4 +49,28 @@ pub struct Case {
     pub shard: Option<u16>,
     /// Inputs that waited for the shard when it was admitted.
     pub waiting: u32,
+}
+
+#[cfg(test)]
+impl Case {
+    /// Of which nothing else is known.
+    pub(super) fn of(op: OpKind) -> Self {
+        Self {
+            op,
+            delivery: false,
+            outcome: Outcome::Ok,
+            started: Duration::from_secs(1_800_000_000),
+            took: Duration::ZERO,
+            stages: Vec::new(),
+            room: None,
+            session: None,
+            peer_ip: None,
+            transport: "websocket",
+            region: "sh".to_owned(),
+            sdk_version: None,
+            scenario: None,
+            shard: None,
+            waiting: 0,
+        }
+    }
 }

@@ -248,8 +248,10 @@ catalog! {
         "Quantiles of the last minute's delivery latencies.";
     SIGNAL_P99 "signalbox_signal_p99_seconds" Gauge Seconds Latency [OP, REGION, SDK_VERSION, SCENARIO] at most CLIENT_SERIES_MAX
         "P99 of the last minute's signal latencies, of outcomes ok and expired, by who the client is.";
-    LATENCY_BOUND "signalbox_signal_latency_bound_seconds" Gauge Seconds Latency [OP]
+    SIGNAL_BOUND "signalbox_signal_latency_bound_seconds" Gauge Seconds Latency [OP]
         "Signals slower than this are kept as traces: the moving bound of their kind.";
+    DELIVERY_BOUND "signalbox_delivery_latency_bound_seconds" Gauge Seconds Latency [OP]
+        "Deliveries slower than this are kept as traces, the longest of those that went out together.";
     OUTLIERS "signalbox_latency_outliers_total" Counter Count Observers []
         "Latencies beyond the 60 seconds that histograms hold, recorded as 60 seconds.";
     FOLDED_RECORDINGS "signalbox_latency_folded_total" Counter Count Observers [closed("part", FOLDED)]
@@ -306,6 +308,8 @@ catalog! {
         "Inputs that may wait for a shard.";
     TRACES_KEPT "signalbox_traces_kept_total" Counter Count Observers [closed("reason", KEPT)]
         "Traces that were worth keeping and were handed to the exporter.";
+    TRACES_WAITING "signalbox_traces_waiting" Gauge Count Observers []
+        "Traces that wait for the exporter, at most telemetry.otlp.traces_waiting.";
     TRACES_EXPORTED "signalbox_traces_exported_total" Counter Count Observers []
         "Traces that the collector took.";
     TRACES_LOST "signalbox_traces_lost_total" Counter Count Observers [LOST_REASON]

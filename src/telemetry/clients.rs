@@ -101,9 +101,11 @@ impl Busiest {
         (candidate.number == number).then(|| candidate.value.to_string())
     }
 
-    /// The value of a rank, while one has it.
-    pub(super) fn named(&self, rank: u8) -> Option<String> {
-        self.lock().named.get(usize::from(rank))?.as_ref().map(ToString::to_string)
+    /// The value of a rank, or the word for all others when none has it.
+    pub(super) fn name(&self, rank: u8) -> String {
+        let state = self.lock();
+        let named = state.named.get(usize::from(rank)).and_then(Option::as_deref);
+        named.unwrap_or(OTHER).to_owned()
     }
 
     /// Takes what was seen of each place since the last election, and answers the ranks that changed hands.
@@ -173,13 +175,14 @@ mod tests {
     fn the_first_values_are_named_and_what_is_no_value_is_other() {
         let busiest = Busiest::default();
         let number = busiest.number("web/1");
-        assert_eq!((busiest.rank(number), busiest.named(0)), (Some(0), Some("web/1".to_owned())));
+        assert_eq!((busiest.rank(number), busiest.name(0)), (Some(0), "web/1".to_owned()));
         assert_eq!(busiest.number("web/1"), number);
         assert_eq!(busiest.value(number), Some("web/1".to_owned()));
         for none in ["", "other", "with space", "tab\t", "ünicode", &"x".repeat(65)] {
             assert_eq!(busiest.number(none), 0, "{none}");
         }
         assert_eq!((busiest.rank(0), busiest.value(0)), (None, None));
+        assert_eq!([1, OTHER_CLIENT, u8::MAX].map(|rank| busiest.name(rank)), ["other"; 3]);
     }
 
     #[test]
@@ -192,7 +195,7 @@ mod tests {
         assert!(busiest.elect(&seen(&all)).is_empty());
         let changed = busiest.elect(&seen(&[(named[3], 0), (late, 500), (named[0], 90)]));
         assert_eq!(changed.len(), 1);
-        assert_eq!(busiest.named(changed[0]), Some("late".to_owned()));
+        assert_eq!(busiest.name(changed[0]), "late");
         assert_eq!(busiest.rank(late), Some(changed[0]));
         assert_eq!(named.iter().filter(|number| busiest.rank(**number) == Some(OTHER_CLIENT)).count(), 1);
     }

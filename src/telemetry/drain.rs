@@ -3,9 +3,10 @@
 use std::time::{Duration, Instant};
 
 use super::{
-    Telemetry,
+    Counts, Telemetry,
+    case::{KINDS, kind},
     clients::CANDIDATES,
-    latency::{Exemplar, Latency, Tick, counts_for_the_promise},
+    latency::{Exemplar, Latency, Tick},
     recorder::{Interval, Series, SignalSeries},
 };
 use crate::{event::nanos, protocol::OpKind};
@@ -20,8 +21,8 @@ pub(super) struct Drained {
     pub(super) tick: Tick,
     /// Of traces that the collector took since the last drain; no more than may be kept in that time.
     pub(super) exemplars: Vec<(Series, Exemplar)>,
-    /// An empty set for each thread, to be exchanged for the one it fills.
-    spare: Vec<Interval>,
+    /// An empty set, to be exchanged for the one that a thread fills.
+    spare: Interval,
     /// Signals since the last election, by the place of their client's SDK version, and of its scenario.
     seen: Box<[[u64; CANDIDATES]; 2]>,
     elected: u64,
@@ -33,7 +34,7 @@ impl Default for Drained {
             latency: Latency::default(),
             tick: Tick { second: 0, unix_ms: 0 },
             exemplars: Vec::new(),
-            spare: Vec::new(),
+            spare: Interval::default(),
             seen: Box::new([[0; CANDIDATES]; 2]),
             elected: 0,
         }
@@ -49,33 +50,40 @@ impl Telemetry {
         let mut guard = self.drained();
         let drained = &mut *guard;
         drained.tick = tick;
+        // before what was recorded is taken: a rank that changed hands since goes to others with all that it has there,
+        // and nothing of it stands under the name of the one that has it now
+        let changed = self.elect(drained);
         for thread in 0..self.recorder_of_latency.threads() {
-            let fresh = drained.spare.pop().unwrap_or_default();
-            if let Some(mut interval) = self.recorder_of_latency.exchange(thread, fresh) {
-                drained.latency.take(&interval, tick);
-                self.count(&interval);
-                see(&mut drained.seen, &interval);
-                interval.reset();
-                drained.spare.push(interval);
-            }
+            let interval = &mut drained.spare;
+            self.recorder_of_latency.exchange(thread, interval);
+            drained.latency.take(interval, tick);
+            self.count(interval);
+            see(&mut drained.seen, interval);
+            interval.reset();
         }
         for (series, exemplar) in drained.exemplars.drain(..) {
-            drained.latency.exemplify(series, exemplar);
+            drained.latency.exemplify(series, exemplar, tick.unix_ms);
         }
         drained.latency.expire(tick);
         self.metrics.folded(drained.latency.take_folded());
-        if tick.second >= drained.elected + ELECTION_SECONDS {
-            drained.elected = tick.second;
-            let sdk_versions = self.sdk_versions.elect(&drained.seen[0]);
-            let scenarios = self.scenarios.elect(&drained.seen[1]);
-            drained.latency.forget_clients(&sdk_versions, &scenarios);
-            drained.seen.iter_mut().for_each(|seen| seen.fill(0));
-        }
+        drained.latency.forget_clients(&changed[0], &changed[1]);
         self.slow.tick(tick.second);
         // without it what the recorder sets aside grows
         self.recorder.handle().run_upkeep();
         self.move_bounds(&drained.latency);
         self.metrics.drains.increment(1);
+        self.metrics.traces_waiting.set(self.keeper.waiting() as f64);
+    }
+
+    /// Every few seconds: the ranks of SDK versions, and of scenarios, that change hands.
+    fn elect(&self, drained: &mut Drained) -> [Vec<u8>; 2] {
+        if drained.tick.second < drained.elected + ELECTION_SECONDS {
+            return Default::default();
+        }
+        drained.elected = drained.tick.second;
+        let changed = [self.sdk_versions.elect(&drained.seen[0]), self.scenarios.elect(&drained.seen[1])];
+        drained.seen.iter_mut().for_each(|seen| seen.fill(0));
+        changed
     }
 
     /// How long the drain took.
@@ -98,20 +106,22 @@ impl Telemetry {
 
     /// What is usual moves what is kept as a trace.
     fn move_bounds(&self, latency: &Latency) {
-        let mut by_op: [super::Counts; OpKind::ALL.len()] = std::array::from_fn(|_| super::Counts::default());
-        for (series, aggregate) in latency.series() {
-            if let Series::Signal(s) = series
-                && counts_for_the_promise(s.outcome)
-            {
-                by_op[usize::from(s.op)].add(aggregate.recent.sum());
+        let mut by_kind: [Counts; KINDS] = std::array::from_fn(|_| Counts::default());
+        for (series, counts) in latency.last_minute() {
+            match series {
+                Series::Signal(s) => by_kind[kind(OpKind::ALL[usize::from(s.op)], false)].add(&counts),
+                Series::Delivery { op, .. } => by_kind[kind(OpKind::ALL[usize::from(op)], true)].add(&counts),
+                Series::Stage(_) => {}
             }
         }
-        self.keeper.tick(|op| {
-            let counts = &by_op[op as usize];
+        self.keeper.tick(|op, delivery| {
+            let counts = &by_kind[kind(op, delivery)];
             Some((counts.total(), counts.quantile(0.99)?))
         });
-        for op in OpKind::ALL {
-            self.metrics.bounds[op as usize].set(self.keeper.bound(op).as_secs_f64());
+        for (delivery, bounds) in [(false, &self.metrics.signal_bounds), (true, &self.metrics.delivery_bounds)] {
+            for (op, bound) in OpKind::ALL.into_iter().zip(bounds) {
+                bound.set(self.keeper.bound(op, delivery).as_secs_f64());
+            }
         }
     }
 }

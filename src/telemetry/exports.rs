@@ -5,9 +5,9 @@ use std::task::{Poll, Waker};
 use super::{Telemetry, trace::Lost};
 
 impl Telemetry {
-    /// Whether half of the places for traces are taken; if not, that task is woken once they are.
+    /// Whether half of the places that traces of one reason may take are taken; if not, that task is woken once they are.
     pub fn poll_traces_half(&self, waiting: &Waker) -> Poll<()> {
-        self.keeper.poll_half(waiting)
+        self.keeper.poll_much(waiting)
     }
 
     /// The collector took so many lines.

@@ -5,6 +5,7 @@
 //! come from and go to is the caller's business.
 
 use std::{
+    borrow::Borrow,
     collections::BTreeMap,
     io,
     time::{Duration, UNIX_EPOCH},
@@ -63,16 +64,18 @@ pub fn head(start: Duration, comment: &str) -> Vec<u8> {
     out
 }
 
-/// A line an interval, to stand behind the head and behind other lines.
+/// A line an interval, to stand behind the head and behind other lines. Asks for an interval when the one before is
+/// written: a histogram weighs a hundred kilobytes and more, and a log has thousands.
 ///
 /// # Errors
 /// When a histogram cannot be encoded.
-pub fn lines<'a>(intervals: impl IntoIterator<Item = &'a LogInterval>) -> io::Result<Vec<u8>> {
+pub fn lines(intervals: impl IntoIterator<Item: Borrow<LogInterval>>) -> io::Result<Vec<u8>> {
     let (mut out, mut serializer) = (Vec::new(), V2DeflateSerializer::new());
     let mut builder = IntervalLogWriterBuilder::new();
     builder.with_max_value_divisor(MAX_VALUE_DIVISOR);
     let mut writer = builder.begin_log_with(&mut out, &mut serializer)?;
-    for LogInterval { tag, start, length, histogram } in intervals {
+    for interval in intervals {
+        let LogInterval { tag, start, length, histogram } = interval.borrow();
         let written = writer.write_histogram(histogram, *start, *length, Tag::new(tag));
         written.map_err(|e| io::Error::other(e.to_string()))?;
     }
@@ -144,6 +147,8 @@ fn line_error(error: &hdrhistogram::serialization::interval_log::LogIteratorErro
 
 #[cfg(test)]
 mod tests {
+    use std::rc::{Rc, Weak};
+
     use super::*;
 
     fn interval(tag: &str, second: u64, micros: u64) -> LogInterval {
@@ -164,6 +169,18 @@ mod tests {
         assert!(text.starts_with("#[Values: microseconds]\n#[StartTime: 1000.000"), "{text}");
         assert_eq!(text.matches("StartTime").count(), 1);
         assert!(text.contains("Tag=signal.join.sh.ok,1000.000,1.000,1.23"), "{text}");
+    }
+
+    #[test]
+    fn no_two_histograms_of_a_log_need_be_there_at_once() {
+        let mut before = Weak::new();
+        let one_by_one = (0..100).map(|second| {
+            assert_eq!(before.strong_count(), 0, "the one before is gone");
+            let interval = Rc::new(interval("a", second, 5));
+            before = Rc::downgrade(&interval);
+            interval
+        });
+        assert_eq!(read(&lines(one_by_one).unwrap()).unwrap().len(), 100);
     }
 
     #[test]

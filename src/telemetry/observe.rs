@@ -12,7 +12,9 @@ use tracing::{
 };
 
 use super::{
-    Telemetry, catalog,
+    Telemetry,
+    case::{KINDS, kind},
+    catalog,
     quiet::Quiet,
     trace::{KeptTrace, Reason},
 };
@@ -40,8 +42,8 @@ pub(super) struct QuietLines {
     ticks: [Quiet; catalog::TICKING.len()],
     pub(super) stalled: Quiet,
     pub(super) returned: Quiet,
-    /// By op.
-    slow: [Quiet; OpKind::ALL.len()],
+    /// By kind.
+    slow: [Quiet; KINDS],
 }
 
 impl Default for QuietLines {
@@ -72,7 +74,7 @@ impl Telemetry {
     pub fn observe_from(&self, event: &Event, origin: &Origin<'_>, at: Instant) {
         let metrics = &self.metrics;
         match event {
-            Event::SignalEnded { signal, outcome } => self.signal_ended(signal, *outcome, origin),
+            Event::SignalEnded { signal, outcome } => self.signal_ended(signal, *outcome, origin, at),
             Event::Delivered { deliveries, others } => self.delivered(deliveries, *others, origin, at),
             Event::SessionOpened { session, identity, room, connection } => {
                 metrics.sessions_opened.increment(1);
@@ -172,8 +174,9 @@ impl Telemetry {
         }
         told(&self.quiet.stalled, "worker stalled", "");
         told(&self.quiet.returned, "worker returned", "");
-        for (quiet, op) in self.quiet.slow.iter().zip(catalog::OPS) {
-            told(quiet, "slow signal", op);
+        for op in OpKind::ALL {
+            told(&self.quiet.slow[kind(op, false)], "slow signal", op.name());
+            told(&self.quiet.slow[kind(op, true)], "slow delivery", op.name());
         }
     }
 
@@ -198,15 +201,13 @@ impl Telemetry {
     }
 
     /// A slow signal is a line, so that whoever reads logs finds its trace.
-    pub(super) fn trace_kept(&self, kept: &KeptTrace) {
+    pub(super) fn trace_kept(&self, kept: &KeptTrace, at: Instant) {
         let KeptTrace { reason: Reason::Slow, trace, span, case, .. } = kept else { return };
-        let quiet = &self.quiet.slow[case.op as usize];
-        let uptime = (case.started + case.took).saturating_sub(self.unix(self.started));
-        if let Some(held_back) = self.admit(quiet, self.started + uptime) {
+        if let Some(held_back) = self.admit(&self.quiet.slow[kind(case.op, case.delivery)], at) {
             let (op, room, peer_ip) = (case.op.name(), case.room.as_deref(), case.peer_ip.map(display));
             let (trace_id, span_id, took_ms) = (display(trace), display(span), case.took.as_secs_f64() * 1e3);
-            let delivery = case.delivery;
-            warn!(target: "signalbox", op, delivery, took_ms, room, peer_ip, %trace_id, %span_id, held_back, "slow signal");
+            let (delivery, line) = (case.delivery, if case.delivery { "slow delivery" } else { "slow signal" });
+            warn!(target: "signalbox", op, delivery, took_ms, room, peer_ip, %trace_id, %span_id, held_back, "{line}");
         }
     }
 

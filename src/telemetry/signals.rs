@@ -8,12 +8,25 @@ use super::{
     clients::OTHER_CLIENT,
     recorder::{OTHER_REGION, Series, SignalSeries},
     slow::SlowSignal,
-    trace::{KeptTrace, Lost, Reason, new_span, new_trace},
+    trace::{KeptTrace, Lost, Reasons, new_span, new_trace},
 };
 use crate::{
     event::{Delivery, Labels, Origin, Outcome, Signal, SpanId, SpanRef, Stage, TraceId, nanos},
     protocol::OpKind,
 };
+
+/// A signal or a delivery that stands out.
+struct Standout<'a> {
+    series: Series,
+    /// What speaks for a trace of it.
+    reasons: Reasons,
+    /// Whether it is one of the slowest.
+    slow: bool,
+    parent: Option<SpanRef>,
+    origin: &'a Origin<'a>,
+    /// When it ended.
+    at: Instant,
+}
 
 impl Telemetry {
     /// A signal begins with the last byte of its frame; absent when signals are not measured.
@@ -37,11 +50,16 @@ impl Telemetry {
         Delivery { op, received_ns: self.since_start(received), handled_after_us }
     }
 
+    /// Whole seconds since the start, by the clock that does not step.
+    fn second(&self, at: Instant) -> u64 {
+        at.saturating_duration_since(self.started).as_secs()
+    }
+
     fn since_start(&self, at: Instant) -> u64 {
         nanos(at.saturating_duration_since(self.started))
     }
 
-    pub(super) fn signal_ended(&self, signal: &Signal, outcome: Outcome, origin: &Origin<'_>) {
+    pub(super) fn signal_ended(&self, signal: &Signal, outcome: Outcome, origin: &Origin<'_>, at: Instant) {
         let took = signal.timeline.total();
         let opened = signal.opens.as_ref().filter(|_| origin.room.is_none());
         let labels = opened.map_or(origin.labels, |opens| opens.labels);
@@ -59,12 +77,12 @@ impl Telemetry {
         let clients = (watched(labels.sdk_version, sdk_version), watched(labels.scenario, scenario));
         self.recorder_of_latency.signal(series, signal, clients);
         let sampled = signal.parent.as_ref().is_some_and(|parent| parent.sampled);
-        let reason = self.keeper.reason(signal.op, outcome, took, sampled);
+        let reasons = self.keeper.reasons(signal.op, outcome, took, sampled);
         let slow = self.slow.wants(signal.op, false, took);
-        let kept = if reason.is_some() || slow {
-            let case = self.case_of(signal, outcome, origin, labels);
-            let parent = signal.parent.as_deref().copied();
-            self.look_closer(case, (reason, slow), parent, origin, Series::Signal(series))
+        let kept = if slow || !reasons.is_empty() {
+            let (series, parent) = (Series::Signal(series), signal.parent.as_deref().copied());
+            let standout = Standout { series, reasons, slow, parent, origin, at };
+            self.look_closer(standout, || self.case_of(signal, outcome, origin, labels))
         } else {
             None
         };
@@ -79,58 +97,57 @@ impl Telemetry {
         }
         let region = origin.labels.region.min(OTHER_REGION);
         let at_ns = self.since_start(at);
-        let longest = self.recorder_of_latency.deliveries(deliveries, others, region, at_ns);
-        let Some((op, longest)) = longest else { return };
-        // one of them at least may stand out: only then each is looked at
-        if longest <= self.keeper.least_bound() && !self.slow.wants(op, true, longest) {
-            return;
+        let (longest, mut ops) = self.recorder_of_latency.deliveries(deliveries, others, region, at_ns);
+        // one of them may stand out: only then each is looked at
+        if ops.any(|op| self.keeper.is_slow(op, true, longest) || self.slow.wants(op, true, longest)) {
+            self.look_at_deliveries(deliveries, region, origin, at);
         }
-        for delivery in deliveries {
-            let took = Duration::from_nanos(at_ns.saturating_sub(delivery.received_ns));
-            let reason = self.keeper.reason(delivery.op, Outcome::Ok, took, false).filter(|why| *why == Reason::Slow);
-            let slow = self.slow.wants(delivery.op, true, took);
-            if reason.is_some() || slow {
+    }
+
+    /// Of pushes that went out together, many may be slow, for one cause: the longest of them becomes a trace.
+    #[cold]
+    fn look_at_deliveries(&self, deliveries: &[Delivery], region: u8, origin: &Origin<'_>, at: Instant) {
+        let at_ns = self.since_start(at);
+        let took = |delivery: &Delivery| Duration::from_nanos(at_ns.saturating_sub(delivery.received_ns));
+        let slow = deliveries.iter().enumerate().filter(|(_, of)| self.keeper.is_slow(of.op, true, took(of)));
+        let longest = slow.max_by_key(|(_, of)| took(of)).map(|(place, _)| place);
+        for (place, delivery) in deliveries.iter().enumerate() {
+            let reasons = if longest == Some(place) { Reasons::SLOW } else { Reasons::NONE };
+            let slow = self.slow.wants(delivery.op, true, took(delivery));
+            if slow || !reasons.is_empty() {
                 let series = Series::Delivery { op: delivery.op as u8, region };
-                self.look_closer(self.case_of_delivery(delivery, took, origin), (reason, slow), None, origin, series);
+                let standout = Standout { series, reasons, slow, parent: None, origin, at };
+                self.look_closer(standout, || self.case_of_delivery(delivery, took(delivery), origin));
             }
         }
     }
 
-    /// Keeps what stands out as a trace, as a slow signal, or both; answers the trace and its root span.
+    /// Keeps what stands out as a trace, as a slow signal, or both; answers the trace and its root span. What it is
+    /// made of is gathered once there is a place for it.
     #[cold]
-    fn look_closer(
-        &self,
-        case: Case,
-        (reason, slow): (Option<Reason>, bool),
-        parent: Option<SpanRef>,
-        origin: &Origin<'_>,
-        series: Series,
-    ) -> Option<(TraceId, SpanId)> {
-        let kept = reason.and_then(|reason| match self.keeper.admit(reason) {
-            Ok(()) => Some(KeptTrace {
-                reason,
-                trace: parent.map_or_else(new_trace, |parent| parent.trace),
-                span: new_span(),
-                parent,
-                session_link: origin.trace,
-                case: case.clone(),
-                series,
-            }),
-            Err(lost) => {
-                self.traces_lost(lost, 1);
-                None
-            }
+    fn look_closer(&self, standout: Standout<'_>, case: impl FnOnce() -> Case) -> Option<(TraceId, SpanId)> {
+        let Standout { series, reasons, slow, parent, origin, at } = standout;
+        let delivery = matches!(series, Series::Delivery { .. });
+        let admitted = self.keeper.admit(reasons, delivery).unwrap_or_else(|lost| {
+            self.traces_lost(lost, 1);
+            None
         });
-        let ids = kept.as_ref().map(|kept| (kept.trace, kept.span));
+        let Some(reason) = admitted else {
+            if slow {
+                self.slow.keep(SlowSignal { case: case(), trace: None }, self.second(at));
+            }
+            return None;
+        };
+        let case = case();
+        let (trace, span) = (parent.map_or_else(new_trace, |parent| parent.trace), new_span());
         if slow {
-            self.slow.keep(SlowSignal { case, trace: ids.map(|(trace, _)| trace) });
+            self.slow.keep(SlowSignal { case: case.clone(), trace: Some(trace) }, self.second(at));
         }
-        if let Some(kept) = kept {
-            self.metrics.traces_kept.at(kept.reason as usize).increment(1);
-            self.trace_kept(&kept);
-            self.keeper.keep(kept);
-        }
-        ids
+        let kept = KeptTrace { reason, trace, span, parent, session_link: origin.trace, case, series };
+        self.metrics.traces_kept.at(reason as usize).increment(1);
+        self.trace_kept(&kept, at);
+        self.keeper.keep(kept);
+        Some((trace, span))
     }
 
     fn case_of(&self, signal: &Signal, outcome: Outcome, origin: &Origin<'_>, labels: Labels) -> Case {
@@ -199,8 +216,8 @@ impl Telemetry {
         }
     }
 
-    /// The slowest of the last hour, by op, slowest first.
-    pub fn slow_signals(&self) -> Vec<SlowSignal> {
-        self.slow.list()
+    /// The slowest of the hour before that moment, by op, slowest first.
+    pub fn slow_signals(&self, at: Instant) -> Vec<SlowSignal> {
+        self.slow.list(self.second(at))
     }
 }

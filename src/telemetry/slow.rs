@@ -9,21 +9,20 @@ use std::{
     time::Duration,
 };
 
-use super::case::Case;
+use super::case::{Case, KINDS, kind};
 use crate::{
     event::{TraceId, nanos},
     protocol::OpKind,
 };
 
-/// The hour is kept in parts, so that the slowest of an hour ago makes way for those after it.
-const PARTS: u64 = 6;
-/// Seconds of a part.
+/// How long one is shown.
+const HOUR_SECONDS: u64 = 3_600;
+/// The hour is kept in parts of so many seconds, so that the slowest of an hour ago makes way for those after it.
 const PART_SECONDS: u64 = 600;
+/// Parts that reach into the last hour, beside the present one.
+const PARTS: u64 = HOUR_SECONDS / PART_SECONDS;
 /// Signals of an op and a part.
 const KEPT_MAX: usize = 10;
-
-/// Kinds that are told apart: an op's signals, and its pushes to recipients.
-const KINDS: usize = 2 * OpKind::ALL.len();
 
 /// A slow signal, or a slow push to one recipient.
 #[derive(Clone, Debug, PartialEq)]
@@ -37,8 +36,8 @@ pub struct SlowSignal {
 #[derive(Debug)]
 struct Part {
     number: u64,
-    /// By kind; slowest first.
-    slowest: [Vec<SlowSignal>; KINDS],
+    /// By kind; slowest first, each with the second in which it ended.
+    slowest: [Vec<(u64, SlowSignal)>; KINDS],
 }
 
 impl Part {
@@ -69,43 +68,48 @@ impl Slow {
         nanos(took) > self.least[kind(op, delivery)].load(Relaxed)
     }
 
-    /// Takes one that is wanted.
-    pub(super) fn keep(&self, signal: SlowSignal) {
+    /// Takes one that is wanted and ended in that second since the start, by the clock that does not step.
+    pub(super) fn keep(&self, signal: SlowSignal, second: u64) {
         let kind = kind(signal.case.op, signal.case.delivery);
         let mut parts = self.lock();
+        self.begin(&mut parts, second);
         let Some(part) = parts.back_mut() else { return };
         let slowest = &mut part.slowest[kind];
-        let place = slowest.partition_point(|kept| kept.case.took >= signal.case.took);
-        slowest.insert(place, signal);
+        let place = slowest.partition_point(|(_, kept)| kept.case.took >= signal.case.took);
+        slowest.insert(place, (second, signal));
         slowest.truncate(KEPT_MAX);
         if slowest.len() == KEPT_MAX {
-            let least = slowest.last().map_or(0, |kept| nanos(kept.case.took));
+            let least = slowest.last().map_or(0, |(_, kept)| nanos(kept.case.took));
             self.least[kind].store(least, Relaxed);
         }
     }
 
-    /// Once a second, by the clock that does not step: begins the next part when its time has come.
+    /// Once a second: begins the next part when its time has come.
     pub(super) fn tick(&self, second: u64) {
+        self.begin(&mut self.lock(), second);
+    }
+
+    fn begin(&self, parts: &mut VecDeque<Part>, second: u64) {
         let number = second / PART_SECONDS;
-        let mut parts = self.lock();
         if parts.back().is_some_and(|part| part.number >= number) {
             return;
         }
         parts.push_back(Part::new(number));
-        while parts.front().is_some_and(|part| part.number + PARTS <= number) {
+        while parts.front().is_some_and(|part| part.number + PARTS < number) {
             parts.pop_front();
         }
         self.least.iter().for_each(|least| least.store(0, Relaxed));
     }
 
-    /// Those of the last hour, by op in their order, signals before pushes, slowest first.
-    pub(super) fn list(&self) -> Vec<SlowSignal> {
+    /// Those that ended in the hour before that second, by op in their order, signals before pushes, slowest first.
+    pub(super) fn list(&self, second: u64) -> Vec<SlowSignal> {
         let parts = self.lock();
         let mut listed = Vec::new();
         for op in OpKind::ALL {
             for delivery in [false, true] {
-                let kind = kind(op, delivery);
-                let mut slowest: Vec<_> = parts.iter().flat_map(|part| &part.slowest[kind]).cloned().collect();
+                let of_kind = parts.iter().flat_map(|part| &part.slowest[kind(op, delivery)]);
+                let of_hour = of_kind.filter(|(ended, _)| ended + HOUR_SECONDS > second);
+                let mut slowest: Vec<_> = of_hour.map(|(_, kept)| kept.clone()).collect();
                 slowest.sort_by_key(|kept| std::cmp::Reverse(kept.case.took));
                 slowest.truncate(KEPT_MAX);
                 listed.append(&mut slowest);
@@ -120,40 +124,20 @@ impl Slow {
     }
 }
 
-const fn kind(op: OpKind, delivery: bool) -> usize {
-    2 * op as usize + delivery as usize
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{Outcome, Stage};
+    use crate::event::Stage;
 
     const MS: Duration = Duration::from_millis(1);
 
     fn slow_signal(op: OpKind, delivery: bool, took: Duration) -> SlowSignal {
-        let case = Case {
-            op,
-            delivery,
-            outcome: Outcome::Ok,
-            started: Duration::from_secs(1_800_000_000),
-            took,
-            stages: vec![(Stage::Handle, took)],
-            room: Some("r1".to_owned()),
-            session: None,
-            peer_ip: None,
-            transport: "websocket",
-            region: "sh".to_owned(),
-            sdk_version: None,
-            scenario: None,
-            shard: Some(0),
-            waiting: 0,
-        };
+        let case = Case { delivery, took, stages: vec![(Stage::Handle, took)], ..Case::of(op) };
         SlowSignal { case, trace: None }
     }
 
-    fn listed(slow: &Slow) -> Vec<(OpKind, bool, u128)> {
-        slow.list().iter().map(|kept| (kept.case.op, kept.case.delivery, kept.case.took.as_millis())).collect()
+    fn listed(slow: &Slow, second: u64) -> Vec<(OpKind, bool, u128)> {
+        slow.list(second).iter().map(|kept| (kept.case.op, kept.case.delivery, kept.case.took.as_millis())).collect()
     }
 
     #[test]
@@ -163,14 +147,14 @@ mod tests {
         for took in 1..=100 {
             for (op, delivery) in kinds {
                 assert!(slow.wants(op, delivery, took * MS));
-                slow.keep(slow_signal(op, delivery, took * MS));
+                slow.keep(slow_signal(op, delivery, took * MS), 0);
             }
         }
         let expected: Vec<_> = kinds
             .into_iter()
             .flat_map(|(op, delivery)| (91..=100).rev().map(move |took| (op, delivery, took)))
             .collect();
-        assert_eq!(listed(&slow), expected);
+        assert_eq!(listed(&slow, 0), expected);
         assert!(!slow.wants(OpKind::Send, false, 91 * MS) && slow.wants(OpKind::Send, false, 92 * MS));
         assert!(slow.wants(OpKind::Join, true, MS));
     }
@@ -178,16 +162,31 @@ mod tests {
     #[test]
     fn a_quiet_part_begins_anew_and_after_an_hour_the_slowest_makes_way() {
         let slow = Slow::default();
-        (0..KEPT_MAX).for_each(|_| slow.keep(slow_signal(OpKind::Send, false, 900 * MS)));
+        (0..KEPT_MAX).for_each(|_| slow.keep(slow_signal(OpKind::Send, false, 900 * MS), 30));
         slow.tick(PART_SECONDS - 1);
         assert!(!slow.wants(OpKind::Send, false, MS));
         slow.tick(PART_SECONDS);
         assert!(slow.wants(OpKind::Send, false, MS));
-        slow.keep(slow_signal(OpKind::Send, false, MS));
-        assert_eq!(listed(&slow), [(OpKind::Send, false, 900); KEPT_MAX]);
-        slow.tick(PART_SECONDS * PARTS);
-        assert_eq!(listed(&slow), [(OpKind::Send, false, 1)]);
-        slow.tick(PART_SECONDS * (PARTS + 1));
-        assert!(listed(&slow).is_empty());
+        slow.keep(slow_signal(OpKind::Send, false, MS), PART_SECONDS);
+        assert_eq!(listed(&slow, PART_SECONDS), [(OpKind::Send, false, 900); KEPT_MAX]);
+        for (second, expected) in [(3_629, 900), (3_630, 1), (4_199, 1)] {
+            slow.tick(second);
+            assert_eq!(listed(&slow, second)[0], (OpKind::Send, false, expected), "{second}");
+        }
+        slow.tick(PART_SECONDS + HOUR_SECONDS);
+        assert!(listed(&slow, PART_SECONDS + HOUR_SECONDS).is_empty());
+        assert!(slow.lock().len() <= PARTS as usize + 1);
+    }
+
+    #[test]
+    fn what_is_older_than_an_hour_is_not_listed_though_nobody_ticks() {
+        let slow = Slow::default();
+        slow.keep(slow_signal(OpKind::Send, false, 900 * MS), 100);
+        assert_eq!(listed(&slow, 3_699).len(), 1);
+        assert!(listed(&slow, 3_700).is_empty());
+        // and what comes after it is of its own time
+        slow.keep(slow_signal(OpKind::Send, false, MS), 4_000);
+        assert_eq!(listed(&slow, 4_000), [(OpKind::Send, false, 1)]);
+        assert_eq!(listed(&slow, 7_599).len(), 1);
     }
 }

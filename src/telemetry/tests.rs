@@ -1,5 +1,6 @@
 mod agreement;
 mod exports;
+mod keeping;
 mod process;
 
 use std::{
@@ -125,6 +126,7 @@ fn signals_and_connections() -> Vec<(Event, Vec<(&'static str, f64)>)> {
                 ("signalbox_signal_refusals_total{code=\"wrong_room\"}", 1.0),
                 ("signalbox_signals_total{op=\"unknown\",outcome=\"error\"}", 1.0),
                 ("signalbox_traces_kept_total{reason=\"error\"}", 1.0),
+                ("signalbox_traces_waiting", 1.0),
             ],
         ),
         (Event::Delivered { deliveries: vec![delivery; 3], others: 4 }, vec![("signalbox_deliveries_total", 7.0)]),

@@ -12,14 +12,16 @@ use std::{
     time::Duration,
 };
 
-use super::{case::Case, recorder::Series};
+use super::{
+    PROMISE,
+    case::{Case, KINDS, kind},
+    recorder::Series,
+};
 use crate::{
     event::{Outcome, SpanId, SpanRef, TraceId, nanos},
     protocol::OpKind,
 };
 
-/// Until a kind of signal has shown what is usual, what is slower than the promise is kept.
-pub(super) const PROMISE: Duration = Duration::from_millis(80);
 /// Signals of a kind in a minute, before their P99 says anything.
 const SIGNALS_MIN: u64 = 300;
 /// How much of the moving P99 is the latest minute's; told once a second, so it follows a step within a minute or two.
@@ -27,9 +29,12 @@ const FOLLOW: f64 = 0.03;
 /// The bound is the moving P99 times this, and at least this much more than it: a quarter, and 5 ms.
 const MARGIN: f64 = 1.25;
 const MARGIN_MIN: Duration = Duration::from_millis(5);
-/// Traces a second of each reason, and how many may come at once: a storm of errors must not drown what is slow.
+/// Traces a second of each account, and how many may come at once: a storm of errors must not drown what is slow.
 const BUDGET: f64 = 50.0;
 const BURST: f64 = 1_000.0;
+/// Slow signals may take every place that waits for the exporter, each of the other four accounts one in five: when all
+/// of those have theirs, as many are left for what is slow.
+const SHARES: usize = 5;
 
 /// Why a trace is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +56,30 @@ impl Reason {
     /// The word for it.
     pub const fn name(self) -> &'static str {
         super::catalog::KEPT[self as usize]
+    }
+}
+
+/// In this order one signal's reasons are asked for a place: the first that has one is why it is kept.
+const PREFERRED: [Reason; Reason::ALL.len()] = [Reason::Slow, Reason::Error, Reason::Sampled, Reason::Head];
+
+/// All that speaks for keeping one signal: a bit a reason.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Reasons(u8);
+
+impl Reasons {
+    pub(super) const NONE: Self = Self(0);
+    pub(super) const SLOW: Self = Self(1 << Reason::Slow as u8);
+
+    const fn when(self, applies: bool, reason: Reason) -> Self {
+        Self(self.0 | (applies as u8) << reason as u8)
+    }
+
+    pub(super) const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    fn preferred(self) -> impl Iterator<Item = Reason> {
+        PREFERRED.into_iter().filter(move |reason| self.0 & (1 << *reason as u8) != 0)
     }
 }
 
@@ -93,17 +122,31 @@ pub struct KeptTrace {
     pub(super) series: Series,
 }
 
+/// What shares a budget and a share of the queue: the signals of one reason; slow deliveries have their own, so that one
+/// slow recipient does not spend what slow signals have.
+#[derive(Clone, Copy, Debug)]
+struct Account {
+    /// Refilled once a second.
+    budget: f64,
+    /// Admitted, and not fetched yet.
+    waiting: usize,
+}
+
+const ACCOUNTS: usize = Reason::ALL.len() + 1;
+const SLOW_SIGNALS: usize = Reason::Slow as usize;
+const SLOW_DELIVERIES: usize = Reason::ALL.len();
+
+const fn account(reason: Reason, delivery: bool) -> usize {
+    if delivery { SLOW_DELIVERIES } else { reason as usize }
+}
+
 #[derive(Debug)]
 struct Kept {
     queue: VecDeque<KeptTrace>,
-    /// Whoever waits for half of the places to be taken.
+    /// Whoever waits until there is much to fetch.
     waiting: Option<Waker>,
-    budgets: [Budget; Reason::ALL.len()],
+    accounts: [Account; ACCOUNTS],
 }
-
-/// Tokens of one reason, refilled once a second.
-#[derive(Clone, Copy, Debug)]
-struct Budget(f64);
 
 /// See the module.
 #[derive(Debug)]
@@ -111,123 +154,154 @@ pub(super) struct Keeper {
     /// Nobody exports when this is 0.
     queue_max: usize,
     head_rate: f64,
-    /// By op, nanoseconds: what is slower is kept.
-    bounds: [AtomicU64; OpKind::ALL.len()],
-    least_bound: AtomicU64,
+    /// By kind, nanoseconds: what is slower is kept.
+    bounds: [AtomicU64; KINDS],
     kept: Mutex<Kept>,
-    moving: Mutex<[Option<f64>; OpKind::ALL.len()]>,
+    moving: Mutex<[Option<f64>; KINDS]>,
 }
 
 impl Keeper {
     /// Keeps nothing when no trace may wait.
     pub(super) fn new(queue_max: usize, head_rate: f64) -> Self {
-        let kept = Kept { queue: VecDeque::new(), waiting: None, budgets: [Budget(BURST); Reason::ALL.len()] };
+        let accounts = [Account { budget: BURST, waiting: 0 }; ACCOUNTS];
         Self {
             queue_max,
             head_rate,
-            bounds: std::array::from_fn(|_| AtomicU64::new(PROMISE.as_nanos() as u64)),
-            least_bound: AtomicU64::new(PROMISE.as_nanos() as u64),
-            kept: Mutex::new(kept),
-            moving: Mutex::new([None; OpKind::ALL.len()]),
+            // until a kind has shown what is usual, what breaks the promise is kept
+            bounds: std::array::from_fn(|_| AtomicU64::new(nanos(PROMISE))),
+            kept: Mutex::new(Kept { queue: VecDeque::new(), waiting: None, accounts }),
+            moving: Mutex::new([None; KINDS]),
         }
     }
 
-    /// Whether this is worth a trace, and why.
-    pub(super) fn reason(&self, op: OpKind, outcome: Outcome, took: Duration, sampled: bool) -> Option<Reason> {
+    /// What speaks for keeping a signal.
+    pub(super) fn reasons(&self, op: OpKind, outcome: Outcome, took: Duration, sampled: bool) -> Reasons {
         if self.queue_max == 0 {
-            return None;
+            return Reasons::NONE;
         }
-        if nanos(took) > self.bounds[op as usize].load(Relaxed) {
-            return Some(Reason::Slow);
-        }
-        if outcome != Outcome::Ok {
-            return Some(Reason::Error);
-        }
-        if sampled {
-            return Some(Reason::Sampled);
-        }
-        (self.head_rate > 0.0 && fastrand::f64() < self.head_rate).then_some(Reason::Head)
+        Reasons::NONE
+            .when(self.is_slow(op, false, took), Reason::Slow)
+            .when(outcome != Outcome::Ok, Reason::Error)
+            .when(sampled, Reason::Sampled)
+            .when(self.head_rate > 0.0 && fastrand::f64() < self.head_rate, Reason::Head)
+    }
+
+    /// Whether it is slower than its kind's bound, and somebody exports.
+    pub(super) fn is_slow(&self, op: OpKind, delivery: bool, took: Duration) -> bool {
+        self.queue_max > 0 && nanos(took) > self.bounds[kind(op, delivery)].load(Relaxed)
     }
 
     /// What is slower is kept.
-    pub(super) fn bound(&self, op: OpKind) -> Duration {
-        Duration::from_nanos(self.bounds[op as usize].load(Relaxed))
+    pub(super) fn bound(&self, op: OpKind, delivery: bool) -> Duration {
+        Duration::from_nanos(self.bounds[kind(op, delivery)].load(Relaxed))
     }
 
-    /// The least of all kinds' bounds: what is not slower than this need not be looked at.
-    pub(super) fn least_bound(&self) -> Duration {
-        Duration::from_nanos(self.least_bound.load(Relaxed))
-    }
-
-    /// Whether there is a place for one more of that reason; if so, it is spent.
-    pub(super) fn admit(&self, reason: Reason) -> Result<(), Lost> {
+    /// The reason that has a place for one more, which then is taken: it must be [kept](Self::keep). Absent: there was
+    /// no reason. When none of several has a place, the preferred one's refusal is answered.
+    pub(super) fn admit(&self, reasons: Reasons, delivery: bool) -> Result<Option<Reason>, Lost> {
         let mut kept = self.lock();
-        if kept.queue.len() >= self.queue_max {
-            return Err(Lost::QueueFull);
+        let full = kept.accounts.iter().map(|account| account.waiting).sum::<usize>() >= self.queue_max;
+        let mut refused = None;
+        for reason in reasons.preferred() {
+            let place = account(reason, delivery);
+            let account = &mut kept.accounts[place];
+            let why = if full || account.waiting >= self.places(place) {
+                Lost::QueueFull
+            } else if account.budget < 1.0 {
+                Lost::Budget
+            } else {
+                account.budget -= 1.0;
+                account.waiting += 1;
+                return Ok(Some(reason));
+            };
+            refused.get_or_insert(why);
         }
-        let budget = &mut kept.budgets[reason as usize];
-        if budget.0 < 1.0 {
-            return Err(Lost::Budget);
-        }
-        budget.0 -= 1.0;
-        Ok(())
+        refused.map_or(Ok(None), Err)
+    }
+
+    /// How many of an account may wait.
+    fn places(&self, account: usize) -> usize {
+        if account == SLOW_SIGNALS { self.queue_max } else { self.share() }
+    }
+
+    fn share(&self) -> usize {
+        (self.queue_max / SHARES).max(1)
+    }
+
+    /// How many wait for the exporter.
+    pub(super) fn waiting(&self) -> usize {
+        self.lock().queue.len()
     }
 
     /// Takes what was admitted.
     pub(super) fn keep(&self, trace: KeptTrace) {
         let mut kept = self.lock();
         kept.queue.push_back(trace);
-        if kept.queue.len() >= self.queue_max.div_ceil(2)
+        if self.much(&kept)
             && let Some(waiting) = kept.waiting.take()
         {
             waiting.wake();
         }
     }
 
-    /// Whether half of the places are taken; if not, that task is woken once they are.
-    pub(super) fn poll_half(&self, waiting: &Waker) -> Poll<()> {
+    /// Whether half of what one account may take waits; if not, that task is woken once it does.
+    pub(super) fn poll_much(&self, waiting: &Waker) -> Poll<()> {
         let mut kept = self.lock();
-        if kept.queue.len() >= self.queue_max.div_ceil(2) {
+        if self.much(&kept) {
             return Poll::Ready(());
         }
         kept.waiting = Some(waiting.clone());
         Poll::Pending
     }
 
+    fn much(&self, kept: &Kept) -> bool {
+        kept.queue.len() >= self.share().div_ceil(2)
+    }
+
     /// Up to so many of those that wait, oldest first.
     pub(super) fn fetch(&self, most: usize) -> Vec<KeptTrace> {
         let mut kept = self.lock();
         let count = kept.queue.len().min(most);
-        kept.queue.drain(..count).collect()
+        let fetched: Vec<KeptTrace> = kept.queue.drain(..count).collect();
+        for trace in &fetched {
+            kept.accounts[account(trace.reason, trace.case.delivery)].waiting -= 1;
+        }
+        fetched
     }
 
-    /// Once a second: refills the budgets, and moves the bounds by the last minute's count and P99 of each op.
-    pub(super) fn tick(&self, last_minute: impl Fn(OpKind) -> Option<(u64, Duration)>) {
-        for budget in &mut self.lock().budgets {
-            budget.0 = (budget.0 + BUDGET).min(BURST);
+    /// Once a second: refills the budgets, and moves the bounds by the last minute's count and P99 of each op's signals,
+    /// and of its deliveries.
+    pub(super) fn tick(&self, last_minute: impl Fn(OpKind, bool) -> Option<(u64, Duration)>) {
+        for account in &mut self.lock().accounts {
+            account.budget = (account.budget + BUDGET).min(BURST);
         }
         let mut moving = self.moving.lock().unwrap_or_else(PoisonError::into_inner);
         for op in OpKind::ALL {
-            let Some((count, p99)) = last_minute(op) else { continue };
-            if count < SIGNALS_MIN {
-                continue;
+            for delivery in [false, true] {
+                let (at, Some((count, p99))) = (kind(op, delivery), last_minute(op, delivery)) else { continue };
+                if count >= SIGNALS_MIN {
+                    let moved = moving[at].map_or(p99.as_secs_f64(), |usual| followed(usual, p99));
+                    moving[at] = Some(moved);
+                    self.bounds[at].store(nanos(bound(moved)), Relaxed);
+                }
             }
-            let p99 = p99.as_secs_f64();
-            let moved = moving[op as usize].map_or(p99, |usual| usual + (p99 - usual) * FOLLOW);
-            moving[op as usize] = Some(moved);
-            let bound = (moved * MARGIN).max(moved + MARGIN_MIN.as_secs_f64());
-            // what breaks the promise is always worth a look, however usual it has become
-            let bound = Duration::from_secs_f64(bound).min(PROMISE);
-            self.bounds[op as usize].store(bound.as_nanos() as u64, Relaxed);
         }
-        let least = self.bounds.iter().map(|bound| bound.load(Relaxed)).min();
-        self.least_bound.store(least.unwrap_or_default(), Relaxed);
     }
 
     fn lock(&self) -> MutexGuard<'_, Kept> {
         // nothing that can panic half-way runs under this lock
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What is usual, after a second of that P99.
+fn followed(usual: f64, p99: Duration) -> f64 {
+    usual + (p99.as_secs_f64() - usual) * FOLLOW
+}
+
+/// What is slower is kept: where the promise is broken that is always worth a look, however usual it has become.
+fn bound(usual: f64) -> Duration {
+    Duration::from_secs_f64((usual * MARGIN).max(usual + MARGIN_MIN.as_secs_f64())).min(PROMISE)
 }
 
 /// A trace that nobody has yet.
@@ -247,49 +321,124 @@ mod tests {
 
     const MS: Duration = Duration::from_millis(1);
 
+    fn kept(reason: Reason, delivery: bool) -> KeptTrace {
+        let case = Case { delivery, ..Case::of(OpKind::Send) };
+        let (trace, span) = (new_trace(), new_span());
+        KeptTrace { reason, trace, span, parent: None, session_link: None, case, series: Series::Stage(0) }
+    }
+
+    fn only(reason: Reason) -> Reasons {
+        Reasons::NONE.when(true, reason)
+    }
+
+    /// As many of them as find a place, each kept; and why the next one does not.
+    fn fill(keeper: &Keeper, reason: Reason, delivery: bool) -> (usize, Lost) {
+        for count in 0.. {
+            match keeper.admit(only(reason), delivery) {
+                Ok(admitted) => keeper.keep(kept(admitted.unwrap(), delivery)),
+                Err(lost) => return (count, lost),
+            }
+        }
+        unreachable!("there is a bound")
+    }
+
     #[test]
     fn kept_is_what_is_slow_or_failed_or_sampled_and_nothing_else() {
         let keeper = Keeper::new(10, 0.0);
-        let reason = |took, outcome, sampled| keeper.reason(OpKind::Join, outcome, took, sampled);
+        let reason = |took, outcome, sampled| keeper.reasons(OpKind::Join, outcome, took, sampled).preferred().next();
         assert_eq!(reason(80 * MS, Outcome::Ok, false), None);
         assert_eq!(reason(81 * MS, Outcome::Ok, false), Some(Reason::Slow));
         assert_eq!(reason(MS, Outcome::Refused(Code::BadRequest), false), Some(Reason::Error));
         assert_eq!(reason(MS, Outcome::Gone, true), Some(Reason::Error));
         assert_eq!(reason(MS, Outcome::Ok, true), Some(Reason::Sampled));
-        assert_eq!(Keeper::new(10, 1.0).reason(OpKind::Join, Outcome::Ok, MS, false), Some(Reason::Head));
-        assert_eq!(Keeper::new(0, 1.0).reason(OpKind::Join, Outcome::Gone, 90 * MS, true), None, "nobody exports");
+        assert_eq!(Keeper::new(10, 1.0).reasons(OpKind::Join, Outcome::Ok, MS, false), only(Reason::Head));
+        let nobody_exports = Keeper::new(0, 1.0);
+        assert!(nobody_exports.reasons(OpKind::Join, Outcome::Gone, 90 * MS, true).is_empty());
+        assert!(!nobody_exports.is_slow(OpKind::Join, true, 90 * MS));
     }
 
     #[test]
     fn the_bound_follows_what_is_usual_slowly_and_never_passes_the_promise() {
         let keeper = Keeper::new(10, 0.0);
-        keeper.tick(|op| (op == OpKind::Send).then_some((SIGNALS_MIN - 1, MS)));
-        assert_eq!(keeper.bound(OpKind::Send), PROMISE, "too few to say");
-        keeper.tick(|op| (op == OpKind::Send).then_some((SIGNALS_MIN, 4 * MS)));
-        assert_eq!((keeper.bound(OpKind::Send), keeper.bound(OpKind::Join)), (9 * MS, PROMISE));
-        keeper.tick(|_| Some((SIGNALS_MIN, 40 * MS)));
-        let bound = keeper.bound(OpKind::Send);
-        assert!(bound > 9 * MS && bound < 12 * MS, "one bad second moves it a little: {bound:?}");
-        assert_eq!(keeper.bound(OpKind::Join), 50 * MS);
-        (0..600).for_each(|_| keeper.tick(|_| Some((SIGNALS_MIN, 400 * MS))));
-        assert_eq!(keeper.bound(OpKind::Send), PROMISE);
+        let bound = |op| keeper.bound(op, false);
+        keeper.tick(|op, _| (op == OpKind::Send).then_some((SIGNALS_MIN - 1, MS)));
+        assert_eq!(bound(OpKind::Send), PROMISE, "too few to say");
+        keeper.tick(|op, _| (op == OpKind::Send).then_some((SIGNALS_MIN, 4 * MS)));
+        assert_eq!((bound(OpKind::Send), bound(OpKind::Join)), (9 * MS, PROMISE));
+        keeper.tick(|_, _| Some((SIGNALS_MIN, 40 * MS)));
+        let moved = bound(OpKind::Send);
+        assert!(moved > 9 * MS && moved < 12 * MS, "one bad second moves it a little: {moved:?}");
+        assert_eq!(bound(OpKind::Join), 50 * MS);
+        (0..600).for_each(|_| keeper.tick(|_, _| Some((SIGNALS_MIN, 400 * MS))));
+        assert_eq!(bound(OpKind::Send), PROMISE);
     }
 
     #[test]
-    fn a_storm_of_errors_spends_its_own_budget_only() {
+    fn deliveries_have_a_bound_of_their_own() {
+        let keeper = Keeper::new(10, 0.0);
+        keeper.tick(|_, delivery| Some((SIGNALS_MIN, if delivery { 40 * MS } else { 4 * MS })));
+        assert_eq!((keeper.bound(OpKind::Send, false), keeper.bound(OpKind::Send, true)), (9 * MS, 50 * MS));
+        assert!(keeper.is_slow(OpKind::Send, false, 10 * MS) && !keeper.is_slow(OpKind::Send, true, 50 * MS));
+        assert!(keeper.is_slow(OpKind::Send, true, 51 * MS));
+    }
+
+    #[test]
+    fn a_storm_of_errors_or_of_slow_deliveries_spends_its_own_budget_only() {
         let keeper = Keeper::new(100_000, 0.0);
-        let admitted = (0..5_000).filter(|_| keeper.admit(Reason::Error).is_ok()).count();
-        assert_eq!(admitted, BURST as usize);
-        assert_eq!(keeper.admit(Reason::Error), Err(Lost::Budget));
-        assert_eq!(keeper.admit(Reason::Slow), Ok(()));
-        keeper.tick(|_| None);
-        assert_eq!((0..100).filter(|_| keeper.admit(Reason::Error).is_ok()).count(), BUDGET as usize);
+        assert_eq!(fill(&keeper, Reason::Error, false), (BURST as usize, Lost::Budget));
+        assert_eq!(fill(&keeper, Reason::Slow, true), (BURST as usize, Lost::Budget));
+        assert_eq!(keeper.admit(Reasons::SLOW, false), Ok(Some(Reason::Slow)));
+        keeper.tick(|_, _| None);
+        assert_eq!(fill(&keeper, Reason::Error, false), (BUDGET as usize, Lost::Budget));
+    }
+
+    #[test]
+    fn when_the_first_reason_has_no_place_the_next_that_applies_is_asked() {
+        let keeper = Keeper::new(100_000, 0.0);
+        fill(&keeper, Reason::Error, false);
+        let failed_and_sampled = only(Reason::Error).when(true, Reason::Sampled);
+        assert_eq!(keeper.admit(failed_and_sampled, false), Ok(Some(Reason::Sampled)));
+        fill(&keeper, Reason::Slow, false);
+        let slow_too = failed_and_sampled.when(true, Reason::Slow);
+        assert_eq!(keeper.admit(slow_too, false), Ok(Some(Reason::Sampled)));
+        assert_eq!(keeper.admit(only(Reason::Error).when(true, Reason::Slow), false), Err(Lost::Budget));
+        assert_eq!(keeper.admit(Reasons::NONE, false), Ok(None));
+    }
+
+    #[test]
+    fn each_reason_has_a_share_of_the_queue_and_what_is_slow_finds_a_place_beside_all_of_them() {
+        let keeper = Keeper::new(2_048, 0.0);
+        let share = 2_048 / SHARES;
+        for reason in [Reason::Error, Reason::Sampled, Reason::Head] {
+            assert_eq!(fill(&keeper, reason, false), (share, Lost::QueueFull), "{reason:?}");
+        }
+        assert_eq!(fill(&keeper, Reason::Slow, true), (share, Lost::QueueFull));
+        assert_eq!(fill(&keeper, Reason::Slow, false), (2_048 - 4 * share, Lost::QueueFull));
+        // what is fetched makes room for its own reason: these were the first errors
+        assert_eq!(keeper.fetch(100).len(), 100);
+        assert_eq!(fill(&keeper, Reason::Head, false), (0, Lost::QueueFull));
+        assert_eq!(fill(&keeper, Reason::Error, false), (100, Lost::QueueFull));
+        assert_eq!(keeper.fetch(usize::MAX).len(), 2_048);
+        (0..20).for_each(|_| keeper.tick(|_, _| None));
+        assert_eq!(fill(&keeper, Reason::Slow, false), (BURST as usize, Lost::Budget));
+    }
+
+    #[test]
+    fn no_more_than_may_wait_are_admitted_also_when_none_of_them_is_there_yet() {
+        let keeper = Keeper::new(10, 0.0);
+        let admitted = (0..20).filter(|_| keeper.admit(Reasons::SLOW, false).is_ok()).count();
+        assert_eq!((admitted, keeper.fetch(20).len()), (10, 0));
+        (0..10).for_each(|_| keeper.keep(kept(Reason::Slow, false)));
+        assert_eq!(keeper.admit(Reasons::SLOW, false), Err(Lost::QueueFull));
+        assert_eq!(keeper.fetch(20).len(), 10);
+        assert_eq!(keeper.admit(Reasons::SLOW, false), Ok(Some(Reason::Slow)));
     }
 
     #[test]
     fn every_reason_stands_at_its_own_place_in_its_set() {
         for (place, reason) in Reason::ALL.into_iter().enumerate() {
             assert_eq!(reason as usize, place);
+            assert!(PREFERRED.contains(&reason));
         }
         assert_eq!(Lost::ALL.len(), super::super::catalog::LOST.len());
         assert_eq!(super::super::catalog::LOST[Lost::Shutdown as usize], "shutdown");

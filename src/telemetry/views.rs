@@ -6,13 +6,13 @@ use serde::Serialize;
 
 use super::{
     Telemetry, catalog,
-    clients::{Busiest, OTHER_CLIENT},
     counts::Counts,
     drain::Drained,
     interval_log::{self, LogInterval},
-    latency::{Aggregate, counts_for_the_promise},
+    latency::{Aggregate, MinuteSlice},
     recorder::{Series, SignalSeries},
 };
+use crate::protocol::OpKind;
 
 /// The longest window that is kept.
 pub const WINDOW_MAX: Duration = Duration::from_secs(3_600);
@@ -123,6 +123,8 @@ pub struct OverallRow {
 /// What is slower than this is kept as a trace.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct BoundRow {
+    /// `signal`, `delivery`.
+    pub kind: &'static str,
     /// The kind of the signal.
     pub op: &'static str,
     /// Milliseconds.
@@ -142,7 +144,7 @@ pub struct LatencyReport {
     pub rows: Vec<Row>,
     /// Signals of the last minute by who the client is, whatever the window.
     pub clients: Vec<ClientRow>,
-    /// Per kind of signal.
+    /// Of signals by op, then of deliveries.
     pub bounds: Vec<BoundRow>,
 }
 
@@ -182,9 +184,13 @@ impl Telemetry {
         let rows = rows.collect();
         let clients = drained.latency.clients().map(|(series, recent)| self.client_row(series, recent.sum()));
         let clients = clients.filter(|row| op.is_none_or(|op| row.op == op)).collect();
-        let bound =
-            |kind: crate::protocol::OpKind| BoundRow { op: kind.name(), bound_ms: millis(self.keeper.bound(kind)) };
-        let bounds = crate::protocol::OpKind::ALL.into_iter().map(bound).filter(|row| op.is_none_or(|op| row.op == op));
+        let bound = |(kind, of, delivery): (_, OpKind, _)| BoundRow {
+            kind,
+            op: of.name(),
+            bound_ms: millis(self.keeper.bound(of, delivery)),
+        };
+        let kinds = [("signal", false), ("delivery", true)].into_iter();
+        let bounds = kinds.flat_map(|(kind, delivery)| OpKind::ALL.map(|op| (kind, op, delivery))).map(bound);
         let curves = self.curves(&drained, seconds, op);
         let report = LatencyReport {
             window_seconds: seconds,
@@ -192,7 +198,7 @@ impl Telemetry {
             overall: curves.iter().map(OverallRow::of).collect(),
             rows,
             clients,
-            bounds: bounds.collect(),
+            bounds: bounds.filter(|row| op.is_none_or(|op| row.op == op)).collect(),
         };
         (report, curves)
     }
@@ -207,7 +213,7 @@ impl Telemetry {
         for (series, aggregate) in drained.latency.series() {
             let subject = self.subject(series);
             let shown = match series {
-                Series::Signal(s) => counts_for_the_promise(s.outcome),
+                Series::Signal(s) => s.counts_for_the_promise(),
                 Series::Delivery { .. } => true,
                 Series::Stage(_) => false,
             };
@@ -230,29 +236,33 @@ impl Telemetry {
     /// # Errors
     /// When a histogram cannot be encoded.
     pub fn latency_log(&self, window: Duration) -> std::io::Result<Vec<u8>> {
-        let mut intervals: Vec<LogInterval> = {
-            let drained = self.drained();
-            let minutes = window.min(WINDOW_MAX).as_secs().div_ceil(60);
-            let of_series = |(series, aggregate)| {
-                let aggregate: &Aggregate = aggregate;
-                let tag = self.subject(series).tag();
-                aggregate.hour.last(minutes, drained.tick.second).map(move |slice| LogInterval {
-                    tag: tag.clone(),
-                    start: Duration::from_millis(slice.from_unix_ms),
-                    length: Duration::from_millis(slice.to_unix_ms.saturating_sub(slice.from_unix_ms)),
-                    histogram: slice.counts.to_histogram(),
-                })
-            };
-            drained.latency.series().flat_map(of_series).collect()
+        let mut slices = self.minutes(window);
+        slices.sort_by_cached_key(|(series, slice)| (slice.from_unix_ms, self.subject(*series).tag()));
+        let start =
+            slices.first().map_or(self.unix(self.started), |(_, slice)| Duration::from_millis(slice.from_unix_ms));
+        let interval = |(series, slice): &(Series, MinuteSlice)| LogInterval {
+            tag: self.subject(*series).tag(),
+            start: Duration::from_millis(slice.from_unix_ms),
+            length: slice.length(),
+            histogram: slice.counts.to_histogram(),
         };
-        intervals.sort_by(|a, b| (a.start, &a.tag).cmp(&(b.start, &b.tag)));
-        let start = intervals.first().map_or(self.unix(self.started), |first| first.start);
         let mut log = interval_log::head(
             start,
             "[Values: microseconds from a frame's arrival, rounded up; from 2048 on, to three digits]",
         );
-        log.append(&mut interval_log::lines(&intervals)?);
+        log.append(&mut interval_log::lines(slices.iter().map(interval))?);
         Ok(log)
+    }
+
+    /// The minutes of a window, of all series. The drain waits only while they are pointed at.
+    pub(super) fn minutes(&self, window: Duration) -> Vec<(Series, MinuteSlice)> {
+        let drained = self.drained();
+        let minutes = window.min(WINDOW_MAX).as_secs().div_ceil(60);
+        let of_series = |(series, aggregate)| {
+            let aggregate: &Aggregate = aggregate;
+            aggregate.hour.last(minutes, drained.tick.second).map(move |slice| (series, slice.clone()))
+        };
+        drained.latency.series().flat_map(of_series).collect()
     }
 
     /// What a series is called.
@@ -275,15 +285,11 @@ impl Telemetry {
     }
 
     fn client_row(&self, series: SignalSeries, counts: &Counts) -> ClientRow {
-        let named = |busiest: &Busiest, rank: u8| match rank {
-            OTHER_CLIENT => catalog::OTHER.to_owned(),
-            rank => busiest.named(rank).unwrap_or_else(|| catalog::OTHER.to_owned()),
-        };
         ClientRow {
             op: catalog::OPS[usize::from(series.op)],
             region: self.region(series.region).to_owned(),
-            sdk_version: named(&self.sdk_versions, series.sdk_version),
-            scenario: named(&self.scenarios, series.scenario),
+            sdk_version: self.sdk_versions.name(series.sdk_version),
+            scenario: self.scenarios.name(series.scenario),
             quantiles: Quantiles::of(counts),
         }
     }

@@ -3,7 +3,10 @@
 use std::fmt::Write as _;
 
 use super::{bound, edges_seconds, series_max};
-use crate::telemetry::catalog::{self, Label, Metric, Values};
+use crate::telemetry::{
+    PROMISE,
+    catalog::{self, Label, Metric, Values},
+};
 
 pub(super) fn page() -> String {
     [head(), metrics(), label_values(), buckets()].join("\n")
@@ -63,8 +66,10 @@ fn buckets() -> String {
     format!(
         "## Buckets of latencies\n\n\
          Upper edges, seconds: {edges}, `+Inf`. Each but the last is an edge of the HDR histograms at three digits, so the \
-         counts are exact: the share that kept the promise of 80 ms is the bucket `le=\"0.08\"`. Native histograms have \
-         schema 3.\n"
+         counts are exact: the share that kept the promise of {} ms is the bucket `le=\"{}\"`. Native histograms have \
+         schema 3.\n",
+        PROMISE.as_millis(),
+        PROMISE.as_secs_f64()
     )
 }
 

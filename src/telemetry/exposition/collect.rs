@@ -12,7 +12,6 @@ use super::model::{
 use crate::telemetry::{
     Counts, Process, Telemetry,
     catalog::{self, Kind, Metric as Row},
-    clients::Busiest,
     latency::{self, NATIVE_SCHEMA, Total},
     recorder::Series,
 };
@@ -110,9 +109,8 @@ impl Telemetry {
             }
         }
         for (series, recent) in drained.latency.clients() {
-            let client = |busiest: &Busiest, rank| busiest.named(rank).unwrap_or_else(|| catalog::OTHER.to_owned());
-            let sdk_version = client(&self.sdk_versions, series.sdk_version);
-            let scenario = client(&self.scenarios, series.scenario);
+            let (sdk_version, scenario) =
+                (self.sdk_versions.name(series.sdk_version), self.scenarios.name(series.scenario));
             if let Some(p99) = recent.sum().quantile(0.99) {
                 let values = [op(series.op), self.region(series.region), &sdk_version, &scenario];
                 into.gauge(&catalog::SIGNAL_P99, &values, p99.as_secs_f64());

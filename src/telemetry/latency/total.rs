@@ -59,10 +59,12 @@ impl Total {
     }
 
     /// The latest of each bucket stays, whatever order they are told in: Prometheus complains of one that is older than
-    /// what it has, or of the same millisecond.
-    pub(super) fn exemplify(&mut self, exemplar: Exemplar) {
+    /// what it has, or of the same millisecond. One that is not over by the clock of `now_unix_ms` is from before that
+    /// was set back, and gives way to whatever comes.
+    pub(super) fn exemplify(&mut self, exemplar: Exemplar, now_unix_ms: u64) {
         let kept = &mut self.exemplars[bucket(exemplar.latency)];
-        if kept.is_none_or(|kept| kept.at_unix_ms < exemplar.at_unix_ms) {
+        let gives_way = |kept: Exemplar| kept.at_unix_ms < exemplar.at_unix_ms || kept.at_unix_ms > now_unix_ms;
+        if kept.is_none_or(gives_way) {
             *kept = Some(exemplar);
         }
     }
@@ -164,7 +166,7 @@ mod tests {
     #[test]
     fn an_exemplar_stands_in_the_bucket_of_its_latency() {
         let mut total = total(&[Duration::from_millis(81)]);
-        total.exemplify(exemplar(7, 81, 9));
+        total.exemplify(exemplar(7, 81, 9), 10);
         assert_eq!(exemplars(&total), [(Some(84_032), exemplar(7, 81, 9))]);
     }
 
@@ -172,10 +174,19 @@ mod tests {
     fn an_exemplar_gives_way_to_a_later_one_of_its_bucket_and_to_no_other() {
         let mut total = total(&[Duration::from_millis(81)]);
         for told in [exemplar(1, 81, 20), exemplar(2, 82, 19), exemplar(3, 83, 20), exemplar(4, 87, 5)] {
-            total.exemplify(told);
+            total.exemplify(told, 30);
         }
         assert_eq!(exemplars(&total), [(Some(84_032), exemplar(1, 81, 20)), (Some(88_000), exemplar(4, 87, 5))]);
-        total.exemplify(exemplar(5, 83, 21));
+        total.exemplify(exemplar(5, 83, 21), 30);
         assert_eq!(exemplars(&total)[0].1, exemplar(5, 83, 21));
+    }
+    #[test]
+    fn when_the_clock_was_set_back_those_from_before_do_not_stay_for_ever() {
+        let mut total = total(&[Duration::from_millis(81)]);
+        total.exemplify(exemplar(1, 81, 5_000), 5_000);
+        total.exemplify(exemplar(2, 81, 1_400), 1_500);
+        assert_eq!(exemplars(&total)[0].1, exemplar(2, 81, 1_400));
+        total.exemplify(exemplar(3, 81, 1_399), 1_600);
+        assert_eq!(exemplars(&total)[0].1, exemplar(2, 81, 1_400), "by the new time the latest stays again");
     }
 }

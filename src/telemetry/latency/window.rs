@@ -1,13 +1,13 @@
 //! The last minute, second by second, and the last hour, minute by minute.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use super::Tick;
 use crate::telemetry::counts::Counts;
 
 /// Seconds of the rolling minute.
 const RECENT_SECONDS: u64 = 60;
-/// Minutes that are kept.
+/// Whole minutes that are kept, beside the present one.
 const HOUR_MINUTES: u64 = 60;
 
 /// The last minute.
@@ -38,11 +38,24 @@ impl Recent {
     }
 
     pub(super) fn expire(&mut self, now: u64) {
-        while self.seconds.front().is_some_and(|(second, _)| second + RECENT_SECONDS <= now) {
+        self.forget_before((now + 1).saturating_sub(RECENT_SECONDS));
+    }
+
+    /// Lets go of what was drained before that second.
+    pub(super) fn forget_before(&mut self, first: u64) {
+        while self.seconds.front().is_some_and(|(second, _)| *second < first) {
             if let Some((_, counts)) = self.seconds.pop_front() {
                 self.sum.subtract(&counts);
             }
         }
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.sum.bytes() + self.seconds.iter().map(|(_, counts)| counts.bytes()).sum::<usize>()
+    }
+
+    pub(super) fn oldest(&self) -> Option<u64> {
+        self.seconds.front().map(|(second, _)| *second)
     }
 
     /// All of the last minute.
@@ -63,12 +76,19 @@ impl Recent {
 pub(in crate::telemetry) struct MinuteSlice {
     /// Minutes since the start.
     pub(in crate::telemetry) minute: u64,
-    /// When its first latency was drained, Unix milliseconds.
+    /// The second before its first latency was drained, Unix milliseconds.
     pub(in crate::telemetry) from_unix_ms: u64,
-    /// When its last latency was drained, Unix milliseconds.
-    pub(in crate::telemetry) to_unix_ms: u64,
-    /// What it holds.
-    pub(in crate::telemetry) counts: Counts,
+    /// The drains that brought its first and its last latency, by the clock that does not step.
+    drained: (u64, u64),
+    /// What it holds; shared with whoever writes it out, so that the drain need not wait for them.
+    pub(in crate::telemetry) counts: Arc<Counts>,
+}
+
+impl MinuteSlice {
+    /// How long it is: each drain tells of the second before it.
+    pub(in crate::telemetry) fn length(&self) -> Duration {
+        Duration::from_secs(self.drained.1 - self.drained.0 + 1)
+    }
 }
 
 /// The last hour.
@@ -82,22 +102,21 @@ impl Hour {
         let minute = tick.second / 60;
         match self.minutes.back_mut() {
             Some(slice) if slice.minute == minute => {
-                slice.counts.add(counts);
-                slice.to_unix_ms = tick.unix_ms;
+                Arc::make_mut(&mut slice.counts).add(counts);
+                slice.drained.1 = tick.second;
             }
             _ => self.minutes.push_back(MinuteSlice {
                 minute,
-                // a drain tells of the second before it
                 from_unix_ms: tick.unix_ms.saturating_sub(1_000),
-                to_unix_ms: tick.unix_ms,
-                counts: counts.clone(),
+                drained: (tick.second, tick.second),
+                counts: Arc::new(counts.clone()),
             }),
         }
     }
 
     pub(super) fn expire(&mut self, tick: Tick) {
         let now = tick.second / 60;
-        while self.minutes.front().is_some_and(|slice| slice.minute + HOUR_MINUTES <= now) {
+        while self.minutes.front().is_some_and(|slice| slice.minute + HOUR_MINUTES < now) {
             self.minutes.pop_front();
         }
     }
@@ -178,12 +197,12 @@ mod tests {
             hour.expire(tick(minute * 60 + 59));
         }
         let now = 99 * 60 + 59;
-        assert_eq!(hour.last(60, now).count(), 60);
+        assert_eq!(hour.last(60, now).count(), 61);
         let last: Vec<_> = hour.last(2, now).collect();
         assert_eq!(last.iter().map(|slice| slice.minute).collect::<Vec<_>>(), [97, 98, 99]);
-        assert_eq!((last[0].counts.total(), last[0].to_unix_ms - last[0].from_unix_ms), (2, 60_000));
-        assert_eq!(hour.oldest(), Some(40));
-        assert!(hour.forget(40) > 0 && hour.forget(40) == 0);
-        assert_eq!(hour.last(60, now).count(), 59);
+        assert_eq!((last[0].counts.total(), last[0].length()), (2, Duration::from_secs(60)));
+        assert_eq!(hour.oldest(), Some(39));
+        assert!(hour.forget(39) > 0 && hour.forget(39) == 0);
+        assert_eq!(hour.last(60, now).count(), 60);
     }
 }

@@ -9,15 +9,14 @@ use plotters::prelude::{
     SVGBackend, SeriesLabelPosition, WHITE,
 };
 
-use crate::telemetry::views::Curve;
+use crate::telemetry::{PROMISE, views::Curve};
 
 const SIZE: (u32, u32) = (1_000, 420);
 /// Nines that are drawn: up to 99.999 %.
 const NINES: f64 = 5.0;
 /// Points of a curve.
 const STEPS: u32 = 200;
-/// The promise, milliseconds.
-const PROMISE_MS: f64 = 80.0;
+const PROMISE_MS: f64 = PROMISE.as_millis() as f64;
 
 /// Why a plot cannot be drawn.
 #[derive(Debug, thiserror::Error)]
@@ -63,7 +62,7 @@ fn draw(svg: &mut String, title: &str, curves: &[Curve]) -> Result<(), DrawError
     let promise = [(0.0, PROMISE_MS), (NINES, PROMISE_MS)];
     chart
         .draw_series(DashedLineSeries::new(promise, 6, 4, RED.mix(0.7).stroke_width(1)))?
-        .label("promise: 80 ms")
+        .label(format!("promise: {PROMISE_MS} ms"))
         .legend(|(x, y)| plotters::prelude::PathElement::new([(x, y), (x + 16, y)], RED.mix(0.7).stroke_width(1)));
     chart
         .configure_series_labels()

@@ -1,6 +1,6 @@
 //! `/debug/slow`: the slowest signals of the last hour, each with where its time went.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::{
     Json,
@@ -16,7 +16,7 @@ use crate::{
     event::Stage,
     io::ops::routes::Shared,
     protocol::OpKind,
-    telemetry::{Telemetry, slow::SlowSignal, views::millis},
+    telemetry::{PROMISE, Telemetry, slow::SlowSignal, views::millis},
 };
 
 /// What is asked for.
@@ -38,7 +38,7 @@ pub(in crate::io::ops) async fn slow(
         Err(problem) => return problem.into_response(),
     };
     let answer = move |telemetry: &Telemetry| {
-        let signals = telemetry.slow_signals();
+        let signals = telemetry.slow_signals(Instant::now());
         match shape {
             Shape::Html => page("Slow signals", &body(&signals)),
             Shape::Json | Shape::Svg => Json(signals.iter().map(Told::of).collect::<Vec<_>>()).into_response(),
@@ -165,7 +165,7 @@ fn row(SlowSignal { case, trace }: &SlowSignal) -> Markup {
     let about = format!("session {session}, from {} over {}", peer.as_deref().unwrap_or("-"), case.transport);
     html! {
         tr {
-            td.n.bad[case.took > Duration::from_millis(80)] { (ms(millis(case.took))) }
+            td.n.bad[case.took > PROMISE] { (ms(millis(case.took))) }
             td { div.bar {
                 @for (stage, took) in &case.stages {
                     i title=(format!("{} {} ms", stage.name(), ms(millis(*took))))
