@@ -4,7 +4,7 @@
 //! Owned by whoever drains; knows no threads and no clock.
 //!
 //! Memory: windows hold only places that are not empty, 8 bytes each; the last minute by the second, of series and of
-//! clients, at most 64 MiB, and the last hour by the minute as much. Totals are less than 10 KB each, of at most 468
+//! clients, at most 64 MiB, and the last hour by the minute as much. Totals are less than 10 KB each, of at most 469
 //! series: 4.7 MB. What a router has in practice is a few megabytes.
 
 mod total;
