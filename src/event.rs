@@ -53,11 +53,6 @@ impl Outcome {
     /// By place, whether the promise is about it: ok and expired. Refusals are fast, and counted apart.
     pub const PROMISED: [bool; Self::NAMES.len()] = [true, false, false, true, false];
 
-    /// Whether the promise is about it.
-    pub const fn counts_for_the_promise(self) -> bool {
-        Self::PROMISED[self.place()]
-    }
-
     /// The code that the client got, if it got one.
     pub const fn code(self) -> Option<Code> {
         match self {
