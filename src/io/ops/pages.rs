@@ -116,8 +116,8 @@ th, td { text-align: left; padding: .22rem .6rem; border-bottom: 1px solid var(-
 th { font-weight: 600; opacity: .8; } td.n, th.n { text-align: right; } td.name { max-width: 14rem; overflow: hidden; text-overflow: ellipsis; }
 tbody tr:hover { background: var(--soft); } .bad { color: var(--bad); font-weight: 600; }
 code { font-size: .92em; } svg { max-width: 100%; height: auto; background: #fff; border-radius: 4px; }
-.bar { display: flex; width: 14rem; height: .9rem; border-radius: 2px; overflow: hidden; background: var(--soft); }
-.bar i { display: block; height: 100%; } .key i { display: inline-block; width: .8rem; height: .8rem; margin: 0 .3rem 0 .9rem; border-radius: 2px; }
+.bar { display: flex; width: 9rem; height: .9rem; border-radius: 2px; overflow: hidden; background: var(--soft); }
+.bar i { display: block; height: 100%; } .key span { display: inline-block; white-space: nowrap; margin-right: .9rem; } .key i { display: inline-block; width: .8rem; height: .8rem; margin-right: .3rem; border-radius: 2px; }
 ";
 
 /// A whole page.

@@ -129,7 +129,9 @@ fn time_of(since_epoch: Duration) -> String {
 fn body(signals: &[SlowSignal]) -> Markup {
     html! {
         p.hint { "The slowest of the last hour by op, slowest first, with where the time went. A delivery is a push's way to one recipient: its " code { "handle" } " is all until the router had handled the signal." }
-        p.key { @for stage in Stage::ALL { i style=(format!("background:{}", COLOURS[stage as usize])) {} b { (stage.name()) } " " (meaning(stage)) } }
+        p.key { @for stage in Stage::ALL {
+            span { i style=(format!("background:{}", COLOURS[stage as usize])) {} b { (stage.name()) } " " (meaning(stage)) } " "
+        } }
         nav { a href="?format=json" { "JSON" } }
         @if signals.is_empty() { p { "No signal yet." } }
         @for op in OpKind::ALL {
@@ -158,6 +160,8 @@ fn table(signals: &[&SlowSignal]) -> Markup {
 
 fn row(SlowSignal { case, trace }: &SlowSignal) -> Markup {
     let share = |took: Duration| 100.0 * took.as_secs_f64() / case.took.as_secs_f64().max(1e-9);
+    // all that came before is in it: not only the router's work
+    let called = |stage: Stage| if case.delivery && stage == Stage::Handle { "until handled" } else { stage.name() };
     let longest = case.stages.iter().max_by_key(|(_, took)| *took);
     let client = [case.sdk_version.as_deref(), case.scenario.as_deref()];
     let client = client.into_iter().flatten().collect::<Vec<_>>().join(", ");
@@ -168,16 +172,16 @@ fn row(SlowSignal { case, trace }: &SlowSignal) -> Markup {
             td.n.bad[case.took > PROMISE] { (ms(millis(case.took))) }
             td { div.bar {
                 @for (stage, took) in &case.stages {
-                    i title=(format!("{} {} ms", stage.name(), ms(millis(*took))))
+                    i title=(format!("{} {} ms", called(*stage), ms(millis(*took))))
                         style=(format!("width:{:.1}%;background:{}", share(*took), COLOURS[*stage as usize])) {}
                 }
             } }
-            td { @if let Some((stage, took)) = longest { (stage.name()) " " (ms(millis(*took))) } }
+            td { @if let Some((stage, took)) = longest { (called(*stage)) " " (ms(millis(*took))) } }
             td { (case.outcome.code().map_or(case.outcome.name(), crate::protocol::Code::name)) }
             td.name title=(about) { (case.room.as_deref().unwrap_or("-")) }
             td { (case.region) }
             td { (client) }
-            td.n { (case.waiting) }
+            td.n { @if case.shard.is_some() { (case.waiting) } }
             td.n { @if let Some(shard) = case.shard { (shard) } }
             td title=(utc(case.started)) { (time_of(case.started)) }
             td { @if let Some(trace) = trace { code { (trace) } } }
