@@ -286,6 +286,33 @@ fn counts_of_many_threads_add_up_also_while_they_are_drained() {
 }
 
 #[test]
+fn a_scrape_between_drains_finds_counters_and_latencies_of_the_same_moment() {
+    let telemetry = telemetry(Instant::now());
+    let event = ended(OpKind::Send, Outcome::Ok);
+    let ends = std::sync::atomic::AtomicBool::new(false);
+    let scraped = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !ends.load(std::sync::atomic::Ordering::Relaxed) {
+                telemetry.observe(&event, telemetry.started);
+                telemetry.drain(telemetry.started, UNIX);
+            }
+        });
+        let of = |samples: &BTreeMap<String, f64>, name: &str| {
+            let of_sends = |(series, _): &(&String, _)| series.starts_with(name) && series.contains("op=\"send\"");
+            samples.iter().filter(of_sends).map(|(_, value)| value).sum::<f64>()
+        };
+        let scraped = (0..200).map(|_| scrape(&telemetry)).map(|samples| {
+            (of(&samples, "signalbox_signals_total{"), of(&samples, "signalbox_signal_latency_seconds_count{"))
+        });
+        let scraped: Vec<_> = scraped.collect();
+        ends.store(true, std::sync::atomic::Ordering::Relaxed);
+        scraped
+    });
+    assert!(scraped.iter().all(|(counted, measured)| counted == measured), "{scraped:?}");
+    assert!(scraped.last() > scraped.first(), "nothing was drained meanwhile");
+}
+
+#[test]
 fn a_storm_of_sheds_is_one_line_and_then_a_count() {
     let started = Instant::now();
     let telemetry = telemetry(started);

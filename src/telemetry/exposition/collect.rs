@@ -12,6 +12,7 @@ use super::model::{
 use crate::telemetry::{
     Counts, Process, Telemetry,
     catalog::{self, Kind, Metric as Row},
+    drain::Drained,
     latency::{self, NATIVE_SCHEMA, Total},
     recorder::Series,
 };
@@ -53,8 +54,13 @@ impl Collected {
 impl Telemetry {
     /// Families that have series now, in the order of the catalogue.
     pub(super) fn families(&self, process: Option<&Process>) -> Vec<Family> {
-        let mut collected = Collected(recorded(&self.recorder.handle().render_protobuf()));
-        self.latencies(&mut collected);
+        let mut collected = {
+            // the drain waits, so that counters and latencies are of the same moment; the threads that record do not
+            let drained = self.drained();
+            let mut collected = Collected(recorded(&self.recorder.handle().render_protobuf()));
+            self.latencies(&drained, &mut collected);
+            collected
+        };
         #[cfg(tokio_unstable)]
         if let Some(histogram) = polls(&self.polls()) {
             collected.add(&catalog::RUNTIME_POLLS, Metric { histogram: Some(histogram), ..Metric::default() });
@@ -80,9 +86,7 @@ impl Telemetry {
         families
     }
 
-    /// The drain waits meanwhile; the threads that record do not.
-    fn latencies(&self, into: &mut Collected) {
-        let drained = self.drained();
+    fn latencies(&self, drained: &Drained, into: &mut Collected) {
         for (series, aggregate) in drained.latency.series() {
             match series {
                 Series::Signal(s) => {
