@@ -153,8 +153,10 @@ pub struct Seat {
 pub struct Batch {
     /// In order.
     pub frames: Vec<Outgoing>,
-    /// To be given back by [`Outbound::written`].
+    /// What they count.
     counted_bytes: usize,
+    /// What earlier ones of this batch count, all of them taken out and not yet [`written`](Outbound::written).
+    earlier_bytes: usize,
 }
 
 #[derive(Debug, Default)]
@@ -326,12 +328,12 @@ impl Outbound {
         self.queue().closed
     }
 
-    /// Takes all that waits. `batch` must be empty, and its memory is used again; what it counts is added to what it
-    /// counted before, when that was not [`written`](Self::written) yet.
+    /// Takes all that waits. `batch` must be empty, and its memory is used again; the frames that were taken out of it
+    /// count until they are [`written`](Self::written).
     pub fn take(&self, batch: &mut Batch) -> Option<Box<Refusal>> {
         let mut queue = self.queue();
         std::mem::swap(&mut queue.frames, &mut batch.frames);
-        batch.counted_bytes += std::mem::take(&mut queue.waiting_bytes);
+        batch.earlier_bytes += std::mem::replace(&mut batch.counted_bytes, std::mem::take(&mut queue.waiting_bytes));
         self.waiting.store(false, Ordering::Release);
         queue.close.take()
     }
@@ -343,11 +345,14 @@ impl Outbound {
         left.into_iter().filter_map(|outgoing| outgoing.mark.gone()).collect()
     }
 
-    /// Gives back what a batch counted, once its last byte was handed to the socket; its frames have been taken out.
+    /// The last byte of what was taken out of a batch has been handed to the socket: gives back what that counted. Frames
+    /// that are still in it go on counting, and those that came with them.
     pub fn written(&self, batch: &mut Batch) {
-        batch.frames.clear();
-        batch.frames = spare(std::mem::take(&mut batch.frames));
-        let counted = std::mem::take(&mut batch.counted_bytes);
+        let mut counted = std::mem::take(&mut batch.earlier_bytes);
+        if batch.frames.is_empty() {
+            batch.frames = spare(std::mem::take(&mut batch.frames));
+            counted += std::mem::take(&mut batch.counted_bytes);
+        }
         if counted > 0 {
             self.queue().held_bytes -= counted;
         }
@@ -379,9 +384,31 @@ pub(in crate::io) mod tests {
         assert!(outbound.take(&mut batch).is_none());
         assert_eq!(batch.frames.len(), 1);
         assert_eq!(outbound.push(frame(60), Mark::Unmeasured), full);
+        batch.frames.clear();
         outbound.written(&mut batch);
-        assert!(batch.frames.is_empty() && batch.frames.capacity() <= KEPT_MAX);
+        assert!(batch.frames.capacity() <= KEPT_MAX);
         assert_eq!(outbound.push(frame(60), Mark::Unmeasured), Ok(()));
+    }
+
+    #[test]
+    fn what_is_written_is_given_back_while_later_frames_still_wait_in_the_batch() {
+        let outbound = outbound(100);
+        let mut batch = Batch::default();
+        for _ in 0..10 {
+            outbound.push(frame(60), Mark::Unmeasured).unwrap();
+            outbound.take(&mut batch);
+            batch.frames.clear();
+            outbound.push(frame(40), Mark::Unmeasured).unwrap();
+            outbound.take(&mut batch);
+            outbound.written(&mut batch);
+            let full = outbound.push(frame(61), Mark::Unmeasured);
+            assert_eq!(full, Err(Unsent::Full(Mark::Unmeasured)), "the second still counts");
+            outbound.push(frame(60), Mark::Unmeasured).unwrap();
+            batch.frames.clear();
+            outbound.take(&mut batch);
+            batch.frames.clear();
+            outbound.written(&mut batch);
+        }
     }
 
     #[test]

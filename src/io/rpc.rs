@@ -27,7 +27,7 @@ use tonic::{
 
 use super::{
     gateway::{ConnectionInfo, Gateway, Inbound, Knock, leave_push},
-    outbound::{Batch, Mark, Outbound, Outgoing, Sent},
+    outbound::{Batch, Outbound, Outgoing, Sent},
     workers,
 };
 use crate::{
@@ -130,7 +130,6 @@ impl StreamingService<Bytes> for Connect {
                 asked,
                 batch: Batch::default(),
                 sent: Sent::default(),
-                next: 0,
                 closing: None,
                 said_leave: false,
                 _gone: gone.clone().drop_guard(),
@@ -199,8 +198,6 @@ struct Pushes {
     batch: Batch,
     /// What was given and, as far as is known, not yet taken by HTTP/2.
     sent: Sent,
-    /// Of the batch's frames.
-    next: usize,
     closing: Option<Box<Refusal>>,
     said_leave: bool,
     /// Tells the reader when the client has hung up and the stream is dropped.
@@ -214,13 +211,10 @@ impl Stream for Pushes {
         let this = &mut *self;
         this.tell_taken();
         loop {
-            if let Some(Outgoing { frame, mark }) = this.batch.frames.get_mut(this.next) {
-                this.next += 1;
-                this.sent.add(std::mem::replace(mark, Mark::Unmeasured));
-                return Poll::Ready(Some(Ok(std::mem::take(frame))));
+            if let Some(Outgoing { frame, mark }) = this.batch.frames.pop() {
+                this.sent.add(mark);
+                return Poll::Ready(Some(Ok(frame)));
             }
-            this.next = 0;
-            this.batch.frames.clear();
             if let Some(refusal) = &this.closing {
                 if !this.said_leave {
                     this.said_leave = true;
@@ -235,6 +229,8 @@ impl Stream for Pushes {
             }
             ready!(this.outbound.poll_waiting(cx));
             this.closing = this.outbound.take(&mut this.batch);
+            // they are given one by one, from the end
+            this.batch.frames.reverse();
         }
     }
 }
@@ -244,10 +240,7 @@ impl Pushes {
     fn tell_taken(&mut self) {
         if self.asked.swap(false, Ordering::Relaxed) {
             self.gateway.flushed(&mut self.sent, &self.outbound);
-            if self.next >= self.batch.frames.len() {
-                self.next = 0;
-                self.outbound.written(&mut self.batch);
-            }
+            self.outbound.written(&mut self.batch);
         }
     }
 }
@@ -256,7 +249,7 @@ impl Drop for Pushes {
     /// The stream is over: what HTTP/2 did not ask beyond is not known to have left.
     fn drop(&mut self) {
         self.tell_taken();
-        for Outgoing { mark, .. } in self.batch.frames.drain(..).skip(self.next) {
+        for Outgoing { mark, .. } in self.batch.frames.drain(..).rev() {
             self.sent.add(mark);
         }
         self.gateway.abandoned(std::mem::take(&mut self.sent), &self.outbound);
