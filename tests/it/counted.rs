@@ -126,7 +126,11 @@ async fn a_push_to_its_own_sender_and_an_answer_are_no_deliveries() {
     alice.ask(json!({ "send": { "data": 1 } })).await;
     bob.push_of("data").await;
     counted(&router, 3).await;
-    let metrics = get(router.ops, "/metrics").await.body;
+    let metrics = answered("the delivery's count", async || {
+        let metrics = get(router.ops, "/metrics").await.body;
+        metrics.contains("signalbox_delivery_latency_seconds_count{op=\"send\"").then_some(metrics)
+    })
+    .await;
     let of_sends = metrics
         .lines()
         .find(|line| line.starts_with("signalbox_delivery_latency_seconds_count{") && line.contains(r#"op="send""#));

@@ -46,6 +46,7 @@ async fn what_is_logged_can_be_changed_while_the_router_runs() {
     assert_eq!(level("info").await.status, 200);
     assert_eq!(metric(&router, "signalbox_log_level_changes_total").await, 3.0);
 
+    eventually("the line of the last change", || router.stderr().matches("log level changed").count() >= 3).await;
     let log = router.stderr();
     assert!(!log.contains("\"quiet\"") && !log.contains("\"unheard\""), "{log}");
     assert!(log.lines().all(|line| !line.starts_with('{') || line.contains("\"target\":\"signalbox")), "{log}");

@@ -8,6 +8,7 @@ use std::{
     process::{Child, Command, ExitStatus, Stdio},
     sync::mpsc,
     thread,
+    time::{Duration, Instant},
 };
 
 use tempfile::TempDir;
@@ -83,10 +84,27 @@ impl Router {
     }
 }
 
-impl Drop for Router {
-    fn drop(&mut self) {
+impl Router {
+    /// Ends it: at once, but so that it writes the lines that still wait; by force when it does not.
+    fn hurry(&mut self) {
+        let pid = self.child.id().to_string();
+        let since = Instant::now();
+        // the second signal cuts the drain short
+        while since.elapsed() < Duration::from_secs(5) {
+            if self.child.try_wait().ok().flatten().is_some() {
+                return;
+            }
+            Command::new("kill").args(["-TERM", &pid]).stderr(Stdio::null()).status().ok();
+            thread::sleep(Duration::from_millis(20));
+        }
         self.child.kill().ok();
         self.child.wait().ok();
+    }
+}
+
+impl Drop for Router {
+    fn drop(&mut self) {
+        self.hurry();
         let log = self.stderr();
         if thread::panicking() {
             let lines: Vec<_> = log.lines().collect();
