@@ -274,6 +274,7 @@ impl Shard {
                     {
                         batch.push(arrival);
                     }
+                    // once a batch, not an arrival: a batch that takes too long is a worker that does not come back
                     workers::step();
                     let mut waiting = arrivals.len() + batch.len();
                     for arrival in batch.drain(..) {

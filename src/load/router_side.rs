@@ -44,7 +44,8 @@ pub(super) enum OpsError {
 /// The router's own view of a run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct RouterView {
-    /// How far back it reaches from the run's end, seconds; whole ones up to a minute, beyond whole minutes.
+    /// How far back it reaches from the run's end, seconds: to its beginning; of a run of more than a minute up to two
+    /// minutes further, because the router tells the past by the minute.
     pub window_seconds: u64,
     /// By what was measured.
     pub measures: Vec<RouterSide>,
@@ -65,7 +66,7 @@ pub struct RouterSide {
 
 #[derive(Debug, Deserialize)]
 struct Told {
-    window_seconds: u64,
+    covered_seconds: u64,
     until_unix_ms: u64,
     overall: Vec<Overall>,
 }
@@ -80,8 +81,8 @@ struct Overall {
 }
 
 impl OpsTarget {
-    /// All since that moment, once the router has drained what ended until now. The window is as short as whole
-    /// seconds allow, so that what was there before the run stays out of it.
+    /// All since that moment, once the router has drained what ended until now. Up to a minute the window is as short as
+    /// whole seconds allow, so that what was there before the run stays out of it.
     pub(super) async fn since(&self, begun: Instant) -> Result<RouterView, OpsError> {
         let url = format!("{}/debug/latency", self.url.trim_end_matches('/'));
         let before = self.ask(&url, window_since(begun)).await?.until_unix_ms;
@@ -120,7 +121,7 @@ fn window_since(begun: Instant) -> u64 {
 impl Told {
     fn view(&self) -> RouterView {
         let measures = Measure::ALL.into_iter().filter_map(|measure| self.of(measure)).collect();
-        RouterView { window_seconds: self.window_seconds, measures }
+        RouterView { window_seconds: self.covered_seconds, measures }
     }
 
     /// What the router measures of what the client measures: of a join the frame, not the handshake before it.
@@ -142,7 +143,7 @@ mod tests {
     #[test]
     fn a_measure_of_the_client_is_found_among_the_routers() {
         let told: Told = serde_json::from_value(serde_json::json!({
-            "window_seconds": 12,
+            "covered_seconds": 12,
             "until_unix_ms": 1,
             "overall": [
                 { "kind": "signal", "op": "send", "count": 2, "p50_ms": 0.1, "p99_ms": 0.2 },

@@ -335,7 +335,7 @@ catalog! {
     LOG_LINES_HELD_BACK "signalbox_log_lines_held_back_total" Counter Count Observers []
         "Repeated log lines that were not written; the next one of their kind says how many.";
     LOG_LINES_DROPPED "signalbox_log_lines_dropped_total" Counter Count Observers []
-        "Log lines that were not written because too many waited for whoever reads standard error.";
+        "Log lines that were not written because too many waited for whoever reads standard error; a line whose writing fails is not counted.";
     WORKER_STALLS "signalbox_worker_stalls_total" Counter Count Runtime []
         "Times that a worker thread did not come back from a task for telemetry.stall_ms.";
     WORKER_STALLED "signalbox_worker_stalled_seconds_total" Counter Seconds Runtime []

@@ -55,6 +55,8 @@ impl Telemetry {
         let changed = self.elect(drained);
         for thread in 0..self.recorder_of_latency.threads() {
             let interval = &mut drained.spare;
+            // it is empty, unless the drain before panicked over it: what it then held is lost, and not counted twice
+            interval.reset();
             self.recorder_of_latency.exchange(thread, interval);
             drained.latency.take(interval, tick);
             self.count(interval);

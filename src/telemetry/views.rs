@@ -134,8 +134,10 @@ pub struct BoundRow {
 /// The latencies of a window.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct LatencyReport {
-    /// The window asked for, seconds; beyond a minute whole minutes are shown, and the present one as far as it is.
+    /// The window asked for, seconds.
     pub window_seconds: u64,
+    /// The seconds that are shown: the window; beyond a minute whole minutes, and the present one as far as it is.
+    pub covered_seconds: u64,
     /// When it was drained last, Unix milliseconds.
     pub until_unix_ms: u64,
     /// Signals and deliveries, all regions together.
@@ -194,6 +196,7 @@ impl Telemetry {
         let curves = self.curves(&drained, seconds, op);
         let report = LatencyReport {
             window_seconds: seconds,
+            covered_seconds: covered(seconds, drained.tick.second),
             until_unix_ms: drained.tick.unix_ms,
             overall: curves.iter().map(OverallRow::of).collect(),
             rows,
@@ -298,6 +301,11 @@ impl Telemetry {
 /// Milliseconds, to the nanosecond: as few digits as say it.
 pub fn millis(duration: Duration) -> f64 {
     duration.as_nanos() as f64 / 1e6
+}
+
+/// How far back [`window_of`] goes.
+fn covered(seconds: u64, now: u64) -> u64 {
+    if seconds <= SECONDS_MAX { seconds } else { (seconds.div_ceil(60) * 60 + now % 60 + 1).min(now + 1) }
 }
 
 fn window_of(aggregate: &Aggregate, seconds: u64, drained: &Drained) -> Counts {

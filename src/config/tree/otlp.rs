@@ -25,8 +25,8 @@ section! {
             /// Nobody waits for it but the batches behind, and those have a bound.
             timeout_ms: Millis = Millis(10_000), 100..=60_000;
             /// Traces that may wait; past them, what comes is lost and counted. About a kilobyte each.
-            /// An outage of the collector of some seconds, in which a burst of slow signals falls.
-            traces_waiting: usize = 2048, 1..=65_536;
+            /// Slow signals may take all places; errors, slow deliveries, the client's samples and ours a fifth each.
+            traces_waiting: usize = 2048, 5..=65_536;
             /// Of a million signals that nothing is special about, how many are traced all the same.
             /// One in ten thousand shows what is usual beside what stands out.
             head_per_million: u32 = 100, 0..=1_000_000;

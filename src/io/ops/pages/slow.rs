@@ -102,9 +102,9 @@ impl<'a> Told<'a> {
     }
 }
 
-/// Colours of the stages, told apart by people who see no red or green as well (Okabe and Ito).
+/// Colours of the stages, told apart by people who see no red or green as well (Okabe and Ito; the second of Tol).
 const COLOURS: [&str; Stage::ALL.len()] =
-    ["#56B4E9", "#000000", "#E69F00", "#009E73", "#F0E442", "#CC79A7", "#D55E00", "#0072B2", "#999999"];
+    ["#56B4E9", "#882255", "#E69F00", "#009E73", "#F0E442", "#CC79A7", "#D55E00", "#0072B2", "#999999"];
 
 /// What a person does about a stage that stands out.
 const fn meaning(stage: Stage) -> &'static str {

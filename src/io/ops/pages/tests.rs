@@ -45,6 +45,7 @@ async fn the_latency_page_shows_what_its_json_says_and_its_plot() {
     let (status, json) = get("/debug/latency?window=5m&op=join", "*/*").await;
     let report: Value = serde_json::from_str(&json).unwrap();
     assert_eq!((status, &report["window_seconds"]), (200, &300.into()));
+    assert_eq!(report["covered_seconds"], 1, "it has run no longer");
     let row = &report["rows"][0];
     assert_eq!(
         (&row["op"], &row["region"], &row["outcome"], &row["count"]),
