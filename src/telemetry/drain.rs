@@ -21,8 +21,8 @@ pub(super) struct Drained {
     pub(super) tick: Tick,
     /// Of traces that the collector took since the last drain; no more than may be kept in that time.
     pub(super) exemplars: Vec<(Series, Exemplar)>,
-    /// An empty set, to be exchanged for the one that a thread fills.
-    spare: Interval,
+    /// A set to be emptied, and exchanged for the one that a thread fills.
+    pub(super) spare: Interval,
     /// Signals since the last election, by the place of their client's SDK version, and of its scenario.
     seen: Box<[[u64; CANDIDATES]; 2]>,
     elected: u64,
@@ -55,13 +55,13 @@ impl Telemetry {
         let changed = self.elect(drained);
         for thread in 0..self.recorder_of_latency.threads() {
             let interval = &mut drained.spare;
-            // it is empty, unless the drain before panicked over it: what it then held is lost, and not counted twice
+            // here and not when it was taken: what a drain panicked over is lost, and not counted twice. Once only: a
+            // set that is emptied again gives its histograms back, and the thread would make them anew
             interval.reset();
             self.recorder_of_latency.exchange(thread, interval);
             drained.latency.take(interval, tick);
             self.count(interval);
             see(&mut drained.seen, interval);
-            interval.reset();
         }
         for (series, exemplar) in drained.exemplars.drain(..) {
             drained.latency.exemplify(series, exemplar, tick.unix_ms);

@@ -225,9 +225,9 @@ impl Telemetry {
 
     fn connection_closed(&self, transport: &str, reason: Code, origin: &Origin<'_>) {
         self.metrics.connections_closed.of(transport, reason as usize).increment(1);
-        let (reason, peer_ip) = (reason.name(), origin.peer_ip.map(display));
-        let (room, session) = (origin.room.map(RoomId::as_str), origin.session.map(SessionId::as_str));
-        trace!(target: "signalbox", transport, reason, room, session, peer_ip, trace_id = trace_id(origin), "connection closed");
+        let (reason, session) = (reason.name(), origin.session.map(SessionId::as_str));
+        let (peer_ip, room, trace_id, _) = known(origin);
+        trace!(target: "signalbox", transport, reason, room, session, peer_ip, trace_id, "connection closed");
     }
 
     fn shed(&self, code: Code, peer_ip: Option<IpAddr>, origin: &Origin<'_>, at: Instant) {

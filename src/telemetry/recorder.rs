@@ -181,6 +181,12 @@ impl Interval {
         (self.pushes, self.outliers, self.folded) = (0, 0, [0; 2]);
     }
 
+    /// Histograms that it has, used or not.
+    #[cfg(test)]
+    pub(super) fn histograms(&self) -> usize {
+        self.slots.len()
+    }
+
     fn record(&mut self, place: usize, latency_ns: u64) {
         let slot = &mut self.slots[place];
         slot.histogram.saturating_record(micros(latency_ns));
@@ -369,6 +375,7 @@ fn thread() -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
     #[test]
     fn what_is_said_of_memory_is_what_it_comes_to() {
         let histogram = histogram::<u32>().distinct_values() * size_of::<u32>();

@@ -286,6 +286,23 @@ fn counts_of_many_threads_add_up_also_while_they_are_drained() {
 }
 
 #[test]
+fn histograms_that_were_used_are_used_again() {
+    let telemetry = telemetry(Instant::now());
+    for _ in 0..3 {
+        telemetry.observe(&ended(OpKind::Send, Outcome::Ok), telemetry.started);
+        telemetry.drain(telemetry.started, UNIX);
+    }
+    let threads = 0..telemetry.recorder_of_latency.threads();
+    let kept = threads.map(|thread| {
+        let mut set = recorder::Interval::default();
+        telemetry.recorder_of_latency.exchange(thread, &mut set);
+        set.histograms()
+    });
+    let kept = kept.sum::<usize>() + telemetry.drained().spare.histograms();
+    assert!(kept >= 2, "{kept} are left for what is recorded next");
+}
+
+#[test]
 fn a_scrape_between_drains_finds_counters_and_latencies_of_the_same_moment() {
     let telemetry = telemetry(Instant::now());
     let event = ended(OpKind::Send, Outcome::Ok);

@@ -180,6 +180,7 @@ mod tests {
         total.exemplify(exemplar(5, 83, 21), 30);
         assert_eq!(exemplars(&total)[0].1, exemplar(5, 83, 21));
     }
+
     #[test]
     fn when_the_clock_was_set_back_those_from_before_do_not_stay_for_ever() {
         let mut total = total(&[Duration::from_millis(81)]);
