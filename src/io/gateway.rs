@@ -29,7 +29,7 @@ use tokio_util::task::TaskTracker;
 use super::{
     identity::Authenticator,
     listener::Limits as AddressLimits,
-    outbound::{Outbound, Peer, Sent},
+    outbound::{Mark, Outbound, Peer, Sent},
     shard::Shards,
 };
 use crate::{
@@ -140,6 +140,13 @@ impl Gateway {
     pub(crate) fn flushed(&self, sent: &mut Sent, outbound: &Outbound) {
         let at = Instant::now();
         sent.flushed(at, |event| self.telemetry.observe_from(event, &outbound.origin(), at));
+    }
+
+    /// A frame cannot reach its client any more.
+    fn gone(&self, mark: Mark, outbound: &Outbound) {
+        if let Some(event) = mark.gone() {
+            self.observe_from(&event, outbound);
+        }
     }
 
     /// Nothing more is written to the connection's socket: neither what was sent nor what waits.

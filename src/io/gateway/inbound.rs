@@ -213,9 +213,7 @@ impl Inbound {
             Err(Unsent::Closed(mark)) => (mark, false),
             Err(Unsent::Full(mark)) => (mark, true),
         };
-        if let Some(event) = unsent.gone() {
-            self.gateway.observe_from(&event, &self.outbound);
-        }
+        self.gateway.gone(unsent, &self.outbound);
         if full { Err(Code::SlowReader.refuse()) } else { Ok(()) }
     }
 

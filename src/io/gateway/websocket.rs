@@ -163,8 +163,8 @@ impl Socket {
             // fails only when the stream is closing already, which its reading side reports
             if self.stream.start_send_unpin(message).is_ok() {
                 self.sent.add(mark);
-            } else if let Some(event) = mark.gone() {
-                gateway.observe_from(&event, inbound.outbound());
+            } else {
+                gateway.gone(mark, inbound.outbound());
             }
         }
         match close {

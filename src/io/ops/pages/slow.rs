@@ -128,7 +128,7 @@ fn time_of(since_epoch: Duration) -> String {
 
 fn body(signals: &[SlowSignal]) -> Markup {
     html! {
-        p.hint { "The slowest of the last hour by op, slowest first, with where the time went. A delivery is a push's way to one recipient: its " code { "handle" } " is all until the router had handled the signal." }
+        p.hint { "The slowest of the last hour by op, slowest first, with where the time went. A delivery is a push's way to one recipient: all until the router had handled the signal, then its flush." }
         p.key { @for stage in Stage::ALL {
             span { i style=(format!("background:{}", COLOURS[stage as usize])) {} b { (stage.name()) } " " (meaning(stage)) } " "
         } }
