@@ -31,6 +31,28 @@ fn a_room_is_made_once_with_its_own_limits() {
 }
 
 #[test]
+fn a_room_has_the_variant_of_the_member_who_came_first_as_long_as_it_lives() {
+    let mut world = World::new();
+    let variant = |world: &mut World, room: &str| {
+        let call = AdminCall::GetRoom(v1::GetRoomRequest { room: room.to_owned() });
+        let Ok(AdminReply::Room(info)) = world.admin(call) else { panic!("no room {room}") };
+        info.variant
+    };
+    world.admin(AdminCall::CreateRoom(create("r"))).unwrap();
+    assert_eq!(variant(&mut world, "r"), "default", "nobody has come");
+    world.variant = "canary".into();
+    world.join(1, "ann");
+    world.variant = Variant::default();
+    world.join(2, "bob");
+    assert_eq!(variant(&mut world, "r"), "canary");
+    world.done(1, Op::Leave(v1::Leave {}));
+    assert_eq!(variant(&mut world, "r"), "canary", "also when they have left");
+    world.refused_join(3, Grant { room_join: false, ..grant("eve") }, join_room("s"));
+    world.open(4, grant("eve"), Opening::Join(Box::new(join_room("s"))));
+    assert_eq!(variant(&mut world, "s"), "default");
+}
+
+#[test]
 fn a_room_that_nobody_enters_ends() {
     let mut world = World::new();
     world.admin(AdminCall::CreateRoom(create("r"))).unwrap();

@@ -42,7 +42,14 @@ fn joined_comes_before_any_push() {
     let (connection, labels) = (ConnectionId(1), Labels::default());
     let opening = Opening::Join(Box::new(join_room("r")));
     let mut out = Vec::new();
-    let input = Input::Open { connection, grant: Box::new(grant("ann")), id: None, opening, labels };
+    let input = Input::Open {
+        connection,
+        grant: Box::new(grant("ann")),
+        id: None,
+        opening,
+        labels,
+        variant: Variant::default(),
+    };
     world.router.handle(input, world.now(), &mut out);
     assert!(matches!(out[0], Output::Attach { .. }));
     let Output::Send { frame, exempt: true, .. } = &out[1] else { panic!("{:?}", out[1]) };

@@ -157,7 +157,8 @@ impl Call {
         self.clients[who].connection = Some((connection.0, false));
         let grant = Box::new(grant(&self.clients[who].identity));
         let opening = Opening::Resume { claims, resume: place };
-        self.world.handle(Input::Open { connection, grant, id: Some(1), opening, labels });
+        let variant = Variant::default();
+        self.world.handle(Input::Open { connection, grant, id: Some(1), opening, labels, variant });
     }
 
     fn read(&mut self, who: usize, frames: usize) {
