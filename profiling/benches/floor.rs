@@ -8,6 +8,7 @@ mod floor {
     pub(crate) mod instructions;
     pub(crate) mod parts;
     pub(crate) mod runner;
+    pub(crate) mod sampling;
     pub(crate) mod scraper;
     pub(crate) mod server;
     pub(crate) mod table;
@@ -19,7 +20,7 @@ use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-use self::floor::{parts::Part, runner, server, workload::Workload};
+use self::floor::{parts::Part, runner, sampling, server, workload::Workload};
 
 /// signalbox beside the floor: CPU, latency and memory, medians of alternating runs.
 #[derive(Debug, Parser)]
@@ -49,6 +50,8 @@ enum Command {
         /// How often.
         calls: usize,
     },
+    /// Nanoseconds of one sample of the CPU profiler; wants DIAL9_FORCE_CTIMER in its environment.
+    Sampling,
 }
 
 /// Options of the runner.
@@ -79,6 +82,7 @@ fn main() -> Result<ExitCode> {
             part.repeat(calls);
             Ok(ExitCode::SUCCESS)
         }
+        Some(Command::Sampling) => sampling::measure().map(|()| ExitCode::SUCCESS),
         None if cli.runner.bench => runner::run(&cli.runner),
         None => Ok(ExitCode::SUCCESS),
     }

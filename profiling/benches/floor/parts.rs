@@ -132,6 +132,7 @@ fn telemetry() -> Telemetry {
         measures: true,
         traces_waiting_max: 4_096,
         head_rate: 0.0,
+        config_hash: 0,
         started: Instant::now(),
         started_unix: Duration::from_secs(1_800_000_000),
     })

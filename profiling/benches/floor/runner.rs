@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     child::Server,
-    instructions, parts,
+    instructions, parts, sampling,
     scraper::Scraper,
     table::{Row, draw, median},
     workload::{Side, Workload},
@@ -23,23 +23,28 @@ pub(crate) fn run(args: &Runner) -> Result<ExitCode> {
     let mut wrong = Vec::new();
     for workload in workloads {
         let [reference, router] = both(args, workload)?;
-        let failures = router.iter().flat_map(|report| report.failures(None));
+        let failures = router.iter().flat_map(|report| report.failures(None, None));
         wrong.extend(failures.map(|failure| format!("{}: {failure}", workload.name())));
         for (figure, target) in workload.figures() {
             let middle = |reports: &[Report]| median(reports.iter().filter_map(|report| figure.of(report)).collect());
             let (reference, router) = (middle(&reference), middle(&router));
             rows.push(Row::new(workload.name(), figure.name(), *target, reference, router));
         }
-        if workload == Workload::Telemetry {
-            let cpu_us = rows.iter().rev().find(|row| row.figure == "CPU each, us").map_or(f64::NAN, |row| row.router);
-            rows.extend(parts::rows(cpu_us));
-            rows.extend(instructions::rows(args)?);
+        let cpu_us = rows.iter().rev().find(|row| row.figure == "CPU each, us").map_or(f64::NAN, |row| row.router);
+        match workload {
+            Workload::Telemetry => {
+                rows.extend(parts::rows(cpu_us));
+                rows.extend(instructions::rows(args)?);
+            }
+            Workload::Profiled => rows.extend(sampling::rows(cpu_us)?),
+            _ => {}
         }
     }
     say(&format!("\n{}\n", draw(&rows)));
     say(
         "reference: the floor, a bare WebSocket fan-out without tokens, state or telemetry, but for `measured` (the same \
-         router not measured) and `scraped` (the same, not scraped); both driven alike, medians of alternating runs",
+         router not measured), `scraped` (the same, not scraped) and `profiled` (the same, not profiled); \
+         both driven alike, medians of alternating runs",
     );
     for failure in &wrong {
         complain(failure);
@@ -87,9 +92,14 @@ fn start(args: &Runner, side: Side) -> Result<Server> {
         let own = std::env::current_exe().context("cannot find this program")?;
         return Server::start(&own, &["server", "--listen", "127.0.0.1:0"], &[]);
     }
-    let measure = if side == Side::Unmeasured { "false" } else { "true" };
-    Server::start(&args.bin, &SERVE, &[("SIGNALBOX_TELEMETRY__MEASURE", measure)])
+    let environment: &[_] = match side {
+        Side::Unmeasured => &[("SIGNALBOX_TELEMETRY__MEASURE", "false")],
+        Side::Unprofiled => &[("SIGNALBOX_PROFILER__ENABLED", "false")],
+        _ => &[],
+    };
+    Server::start(&args.bin, &SERVE, environment)
 }
 
 /// The router on free ports of loopback.
-pub(crate) const SERVE: [&str; 6] = ["serve", "--dev", "--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0"];
+pub(crate) const SERVE: [&str; 8] =
+    ["serve", "--dev", "--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0", "--media-listen", "127.0.0.1:0"];

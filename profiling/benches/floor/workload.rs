@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
-use signalbox::load::{
-    OpsTarget, Options, Report, Scenario, TokenSource,
-    client::{Dialect, TargetSettings},
+use signalbox::{
+    load::{
+        Options, Report, Scenario, TokenSource,
+        client::{Dialect, TargetSettings},
+    },
+    ops_client::OpsTarget,
 };
 
 use super::child::Server;
@@ -26,6 +29,8 @@ pub(crate) enum Workload {
     Telemetry,
     /// `fanout60` scraped four times a second, beside the same not scraped.
     Scraped,
+    /// `fanout60` with the CPU profiler on, as it is by default, beside the same with it off.
+    Profiled,
 }
 
 /// Which server.
@@ -37,6 +42,8 @@ pub(crate) enum Side {
     Unmeasured,
     /// The router, scraped while it runs.
     Scraped,
+    /// The router with `profiler.enabled = false`.
+    Unprofiled,
 }
 
 impl Side {
@@ -46,6 +53,7 @@ impl Side {
             Self::Signalbox => "signalbox",
             Self::Unmeasured => "not measured",
             Self::Scraped => "scraped",
+            Self::Unprofiled => "not profiled",
         }
     }
 }
@@ -62,6 +70,8 @@ pub(crate) enum Figure {
     BetweenMillis,
     /// Resident memory for one session.
     SessionKib,
+    /// Resident memory at the end.
+    ResidentMib,
 }
 
 /// What signalbox shall keep to.
@@ -78,14 +88,23 @@ pub(crate) enum Target {
 }
 
 impl Workload {
-    pub(crate) const ALL: [Self; 7] =
-        [Self::Fanout20, Self::Fanout60, Self::Join, Self::Idle, Self::Rush, Self::Telemetry, Self::Scraped];
+    pub(crate) const ALL: [Self; 8] = [
+        Self::Fanout20,
+        Self::Fanout60,
+        Self::Join,
+        Self::Idle,
+        Self::Rush,
+        Self::Telemetry,
+        Self::Scraped,
+        Self::Profiled,
+    ];
 
     /// What is measured beside what.
     pub(crate) const fn sides(self) -> [Side; 2] {
         match self {
             Self::Telemetry => [Side::Unmeasured, Side::Signalbox],
             Self::Scraped => [Side::Signalbox, Side::Scraped],
+            Self::Profiled => [Side::Unprofiled, Side::Signalbox],
             _ => [Side::Floor, Side::Signalbox],
         }
     }
@@ -99,6 +118,7 @@ impl Workload {
             Self::Rush => "join, 1,200/s",
             Self::Telemetry => "fanout 60, measured",
             Self::Scraped => "fanout 60, scraped",
+            Self::Profiled => "fanout 60, profiled",
         }
     }
 
@@ -118,6 +138,12 @@ impl Workload {
             // instructions, which have the targets
             Self::Telemetry => &[(Figure::CpuMicros, Target::Shown), (Figure::P99Millis, Target::Shown)],
             Self::Scraped => &[(Figure::CpuMicros, Target::Shown), (Figure::P99Millis, Target::Ratio(1.2))],
+            // 1 % of CPU is not seen through the noise either: see the cost of a sample, which has the target
+            Self::Profiled => &[
+                (Figure::CpuMicros, Target::Shown),
+                (Figure::P99Millis, Target::Ratio(1.2)),
+                (Figure::ResidentMib, Target::Shown),
+            ],
         }
     }
 
@@ -125,7 +151,7 @@ impl Workload {
     pub(crate) fn options(self, side: Side, server: &Server) -> Options {
         let (scenario, rate, seconds) = match self {
             Self::Fanout20 => (Scenario::Fanout, 20.0, 10),
-            Self::Fanout60 | Self::Telemetry | Self::Scraped => (Scenario::Fanout, 60.0, 10),
+            Self::Fanout60 | Self::Telemetry | Self::Scraped | Self::Profiled => (Scenario::Fanout, 60.0, 10),
             Self::Join => (Scenario::Join, 500.0, 8),
             Self::Idle => (Scenario::Idle, 0.0, 4),
             Self::Rush => (Scenario::Join, 1_200.0, 15),
@@ -154,6 +180,7 @@ impl Figure {
             Self::P99Millis => "P99, ms",
             Self::BetweenMillis => "P99 not the router's, ms",
             Self::SessionKib => "memory each, KiB",
+            Self::ResidentMib => "memory in all, MiB",
         }
     }
 
@@ -172,6 +199,7 @@ impl Figure {
                 latency().map(|quantiles| quantiles.p99_ms - own)
             }
             Self::SessionKib => report.server.as_ref().map(|server| server.resident_kib_each),
+            Self::ResidentMib => report.server.as_ref().map(|server| server.resident_after_kib as f64 / 1024.0),
         }
     }
 }

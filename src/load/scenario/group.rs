@@ -5,7 +5,7 @@ use std::sync::atomic::{
     Ordering::{AcqRel, Acquire},
 };
 
-use crate::load::stamp::Stamp;
+use crate::load::{media::RoomMoves, stamp::Stamp};
 
 /// One room's participants, by index. Flow `2 x sender` is what a sender says to the room, the next what it
 /// says to the receiver alone.
@@ -19,6 +19,7 @@ pub(super) struct Group {
     ready: AtomicUsize,
     done: AtomicUsize,
     settled: AtomicUsize,
+    pub(super) moves: RoomMoves,
 }
 
 impl Group {
@@ -32,6 +33,7 @@ impl Group {
             ready: AtomicUsize::new(0),
             done: AtomicUsize::new(0),
             settled: AtomicUsize::new(0),
+            moves: RoomMoves::default(),
         }
     }
 

@@ -12,13 +12,14 @@ use crate::{
         client::{Client, ClientError, PATIENCE},
         ledger::Ledger,
         measure::Measure,
+        media::Told,
         run::{Present, Run},
         stamp::Stamp,
         tokens::Pass,
     },
     protocol::{
         Code,
-        v1::{self, ClientFrame, ServerFrame, client_frame::Op, server_frame::Body},
+        v1::{self, ClientFrame, ServerFrame, client_frame::Op, event::Kind, server_frame::Body},
     },
 };
 
@@ -59,6 +60,7 @@ pub(super) struct Participant {
     offers: VecDeque<String>,
     pub(super) tracks: Vec<String>,
     acknowledged: u64,
+    told: Told,
 }
 
 /// From the join to the end of the books: what is special about a scenario is what its participants `play`.
@@ -101,7 +103,10 @@ impl Participant {
         pass: Pass,
         due: Instant,
     ) -> Result<Self, ClientError> {
-        let (client, _) = run.join(number, &pass).await?;
+        let (client, joined) = run.join(number, &pass).await?;
+        run.media.joined(&joined);
+        let mut told = Told::default();
+        told.joined(&joined);
         run.record(number, Measure::Join, run.nanos(due), Instant::now());
         let mut participant = Self {
             run: run.clone(),
@@ -115,6 +120,7 @@ impl Participant {
             offers: VecDeque::new(),
             tracks: Vec::new(),
             acknowledged: 0,
+            told,
         };
         participant.take_kept();
         Ok(participant)
@@ -191,6 +197,11 @@ impl Participant {
                 self.note(Measure::Delivery, stamp);
             }
             Some(Body::Signal(push)) => self.take_signal(push),
+            Some(Body::Event(event)) => {
+                if let Some(Kind::MediaMoved(moved)) = &event.kind {
+                    self.told.moved(&event, moved, &self.group.moves, &self.run.media);
+                }
+            }
             _ => {}
         }
     }
@@ -261,6 +272,9 @@ impl Participant {
         self.group.was_away(self.me, self.run.nanos(now));
         let outcome = if resumed.recovered { &self.run.counts.resumed } else { &self.run.counts.snapshots };
         outcome.fetch_add(1, Relaxed);
+        if let Some(snapshot) = &resumed.snapshot {
+            self.told.joined(snapshot);
+        }
         self.client = Some(client);
         self.take_kept();
         let again: Vec<_> = self.pending.iter().map(|(id, pending)| (*id, pending.op.clone())).collect();
@@ -301,6 +315,7 @@ impl Participant {
         counts.expected.fetch_add(self.group.expected(self.me), Relaxed);
         counts.lost.fetch_add(self.missing(), Relaxed);
         counts.unanswered.fetch_add(self.pending.len() as u64, Relaxed);
+        self.told.close(&self.group.moves, &self.run.media);
     }
 
     /// Leaves; a close with `left` is as good as the reply.

@@ -1,0 +1,214 @@
+//! The guard at the door: who asks, what each scope has used, and how a refusal reads.
+//!
+//! The rules are `crate::guard`'s; here are the cells that they count in, the tables that these are found by, and the
+//! moment. A decision is a few atomic operations on the way of a signal: no lock, no allocation.
+
+mod cell;
+mod pressure;
+mod table;
+#[cfg(test)]
+mod tests;
+mod under_way;
+
+use std::{net::IpAddr, sync::Arc, time::Instant};
+
+use arc_swap::ArcSwap;
+
+pub(crate) use self::pressure::{Bounds, Gauge, limit_of};
+use self::{
+    cell::{Cell, Full},
+    table::Table,
+};
+pub use self::{
+    pressure::QueueSettings,
+    under_way::{Scopes, UnderWay},
+};
+use super::listener::origin_of;
+use crate::{
+    event::{Limit, Scope, nanos},
+    guard::{
+        limits::{Check, Rules, Slot},
+        overload::Class,
+    },
+    protocol::{Code, OpKind, Refusal},
+};
+
+/// When whoever found no place may try again: connections end in their own time.
+const CONNECTION_AGAIN_MS: u64 = 1_000;
+/// The same for a signal: others have ended by then, or been refused for being late.
+const SIGNAL_AGAIN_MS: u64 = 150;
+/// When a join that a queue turned away may come again, at the earliest: some intervals of the queue's delay.
+const JOIN_AGAIN_MS: u64 = 1_000;
+
+/// What may come, and how much of it is remembered.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GuardSettings {
+    /// Limits by op and scope.
+    pub rules: Rules,
+    /// Cells to remember of addresses, and of users, beside those of connections that are there.
+    pub cells: usize,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Guard {
+    rules: ArcSwap<Rules>,
+    begun: Instant,
+    router: Arc<Cell>,
+    keys: Table,
+    addresses: Table,
+    users: Table,
+}
+
+/// A refusal before it has words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shed {
+    /// Which limit was reached.
+    pub limit: Limit,
+    check: Check,
+    after_ms: u64,
+}
+
+impl Shed {
+    fn of(check: &Check, full: Full) -> Self {
+        let (limit, after_ms) = match (full, check.slot) {
+            (Full::Rate(after_ns), _) => (Limit::Rate(check.scope), after_ns.div_ceil(1_000_000)),
+            (Full::Places, Slot::Connect) => (Limit::AtOnce(check.scope), CONNECTION_AGAIN_MS),
+            (Full::Places, _) => (Limit::AtOnce(check.scope), SIGNAL_AGAIN_MS),
+        };
+        Self { limit, check: *check, after_ms }
+    }
+
+    /// Which limit it was, what it allows, and when to come again.
+    pub fn refusal(&self) -> Refusal {
+        let Check { scope, slot, bound } = self.check;
+        let at = format!("guard.ops.{}.{}", slot.name(), scope.name());
+        let (code, why) = match (self.limit, bound.rate, bound.at_once) {
+            (Limit::Rate(_), Some(rate), _) => (Code::RateLimited, format!("{at}: more than {rate}")),
+            (_, _, most) => {
+                let code = if slot == Slot::Connect { Code::TooManyConnections } else { Code::TooManyAtOnce };
+                (code, format!("{at}: more than {} at once", most.unwrap_or_default()))
+            }
+        };
+        // what all together are too many of is nobody's own doing
+        let code = if scope == Scope::Router { Code::Overloaded } else { code };
+        code.because(why).retry_after_ms(self.after_ms)
+    }
+}
+
+/// The refusal of what a queue turns away; not all come back at once.
+pub(crate) fn queue_refusal(class: Class) -> Refusal {
+    let (why, again) = match class {
+        Class::Join => ("guard.queue_joins_ms: the room's shard is behind, and takes no new joins", JOIN_AGAIN_MS),
+        _ => ("guard.queue_signals_ms: the room's shard is behind, and would be too late with this", SIGNAL_AGAIN_MS),
+    };
+    Code::Overloaded.because(why).retry_after_ms(again + fastrand::u64(0..=again))
+}
+
+/// A connection whose address is known and nothing else: what it has taken of what it may.
+#[derive(Debug)]
+pub struct AtTheDoor {
+    address: Arc<Cell>,
+    taken: Option<UnderWay>,
+}
+
+/// A connection that was let in: its scopes, and its own places until it ends.
+#[derive(Debug)]
+pub struct Entered {
+    /// Whose limits hold for what it does.
+    pub scopes: Arc<Scopes>,
+    _taken: [Option<UnderWay>; 2],
+}
+
+/// How many cells there are, and how many were forgotten since this was asked last.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Remembered {
+    /// Cells now.
+    pub cells: usize,
+    /// Let go of while they still counted.
+    pub forgotten: u64,
+}
+
+impl Guard {
+    /// Nobody is known yet.
+    pub fn new(settings: GuardSettings) -> Self {
+        let GuardSettings { rules, cells } = settings;
+        let table = || Table::new(cells);
+        Self {
+            rules: ArcSwap::from_pointee(rules),
+            begun: Instant::now(),
+            router: Arc::default(),
+            keys: table(),
+            addresses: table(),
+            users: table(),
+        }
+    }
+
+    /// Other limits, from now on; what was used up stays so.
+    pub fn configure(&self, settings: GuardSettings) {
+        self.rules.store(Arc::new(settings.rules));
+        for table in [&self.keys, &self.addresses, &self.users] {
+            table.configure(settings.cells);
+        }
+    }
+
+    /// Asks for a connection of that address, before anything else is known of it.
+    ///
+    /// # Errors
+    /// Which limit refuses it.
+    pub fn knock(&self, address: IpAddr, at: Instant) -> Result<AtTheDoor, Shed> {
+        let now_ns = self.nanos(at);
+        let cell = self.addresses.cell(origin_of(address), now_ns);
+        let scopes = Scopes::new([Some(self.router.clone()), None, Some(cell.clone()), None]);
+        Ok(AtTheDoor { address: cell, taken: self.connect(&Arc::new(scopes), now_ns)? })
+    }
+
+    /// Asks for it once its token has been verified: of that API key and identity.
+    ///
+    /// # Errors
+    /// Which limit refuses it.
+    pub fn enter(&self, door: AtTheDoor, (key, identity): (&str, &str), at: Instant) -> Result<Entered, Shed> {
+        let now_ns = self.nanos(at);
+        let AtTheDoor { address, taken } = door;
+        let (of_key, of_user) = (self.keys.cell(key, now_ns), self.users.cell((key, identity), now_ns));
+        let own = Scopes::new([None, Some(of_key.clone()), None, Some(of_user.clone())]);
+        let taken = [taken, self.connect(&Arc::new(own), now_ns)?];
+        let cells = [Some(self.router.clone()), Some(of_key), Some(address), Some(of_user)];
+        Ok(Entered { scopes: Arc::new(Scopes::new(cells)), _taken: taken })
+    }
+
+    fn connect(&self, scopes: &Arc<Scopes>, now_ns: u64) -> Result<Option<UnderWay>, Shed> {
+        let rules = self.rules.load();
+        UnderWay::take(scopes, rules.connect(), now_ns).map_err(|(check, full)| Shed::of(check, full))
+    }
+
+    /// Asks for one signal of a connection; what it answers is held until the signal has been handled.
+    ///
+    /// # Errors
+    /// Which limit refuses it.
+    #[inline]
+    pub fn signal(&self, scopes: &Arc<Scopes>, op: OpKind, at: Instant) -> Result<Option<UnderWay>, Shed> {
+        let rules = self.rules.load();
+        let checks = rules.signal(op);
+        if checks.is_empty() {
+            return Ok(None);
+        }
+        UnderWay::take(scopes, checks, self.nanos(at)).map_err(|(check, full)| Shed::of(check, full))
+    }
+
+    /// Forgets what tells nothing any more, and says what is left, by scope. For a thread that has the time.
+    pub fn tidy(&self, at: Instant) -> [(Scope, Remembered); 3] {
+        let now_ns = self.nanos(at);
+        [(Scope::Key, &self.keys), (Scope::Address, &self.addresses), (Scope::User, &self.users)].map(
+            |(scope, table)| {
+                table.tidy(now_ns);
+                (scope, Remembered { cells: table.len(), forgotten: table.take_forgotten() })
+            },
+        )
+    }
+
+    /// Of a moment; never 0, which is no state's time.
+    fn nanos(&self, at: Instant) -> u64 {
+        nanos(at.saturating_duration_since(self.begun)).saturating_add(1)
+    }
+}
