@@ -1,10 +1,13 @@
 //! The typed configuration: a tree of sections, each key declared once with its default, bounds and reason.
 //!
 //! Layers (`--dev`, file, environment, flags) come in as [`Sources`]; what goes out is one [`Config`] with where
-//! each value came from, or all mistakes at once. Must not know sockets or rooms; `app` hands its values on.
+//! each value came from, or all mistakes at once. [`InForce`] is the one that runs, and judges what is to replace it.
+//! Must not know sockets or rooms; `app` hands its values on.
 
 mod check;
 mod dev;
+mod difference;
+mod in_force;
 mod layers;
 mod mistake;
 mod read;
@@ -19,14 +22,17 @@ mod tests;
 
 use std::collections::BTreeMap;
 
+pub use in_force::{Edition, InForce, Verdict};
+use layers::Reading;
 pub use layers::{ENV_PREFIX, Sources};
 pub(crate) use mistake::columns;
 pub use mistake::{ConfigError, Mistake, Source};
 pub use settings::Slice;
 pub use show::{Row, example};
 pub use tree::{
-    ApiKey, Auth, Client, Config, Drain, Expiry, Ice, IceServer, Introspection, Jwks, Limits, Log, Oidc, Ops, Otlp,
-    Resume, Role, Rooms, Server, Signal, Telemetry, Tls,
+    ApiKey, Auth, Client, Config, Drain, Expiry, Ice, IceServer, Introspection, Jwks, Limits, Log, Media, MediaBreaker,
+    MediaNode, NodeTls, Oidc, Ops, Otlp, RegistryTls, Resume, Role, Rooms, Server, Signal, Telemetry, Tls, VariantRule,
+    Variants,
 };
 pub use values::{Millis, Seconds, Url};
 
@@ -46,10 +52,22 @@ pub struct Loaded {
 /// # Errors
 /// All mistakes together, when there is at least one.
 pub fn load(sources: &Sources) -> Result<Loaded, ConfigError> {
-    let (merged, unreadable) = layers::Merged::of(sources);
+    load_by(sources, &Reading::AtStart)
+}
+
+/// The same, with that text in the place of the file's.
+///
+/// # Errors
+/// All mistakes together, when there is at least one.
+pub fn load_text(sources: &Sources, text: &str) -> Result<Loaded, ConfigError> {
+    load_by(sources, &Reading::Proposed(text))
+}
+
+fn load_by(sources: &Sources, reading: &Reading<'_>) -> Result<Loaded, ConfigError> {
+    let (merged, unreadable) = layers::Merged::of(sources, reading);
     let mut read = read::read(&merged);
     if unreadable.is_empty() {
-        check::check(&mut read, sources.dev);
+        check::check(&mut read, sources.dev, reading.files());
     }
     // without the file, what it may say cannot be missed
     let mut mistakes = unreadable;

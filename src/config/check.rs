@@ -1,6 +1,8 @@
 //! What one key alone cannot tell: pairs, needs, and files that hold secrets.
 
+mod media;
 mod otlp;
+mod variants;
 
 use std::{
     collections::BTreeMap,
@@ -9,7 +11,7 @@ use std::{
 };
 
 use super::{
-    layers::read_bounded,
+    layers::{Files, read_bounded},
     mistake::{Mistake, Source},
     read::Read,
     schema::join,
@@ -27,21 +29,25 @@ const NO_KEY: &str = "no token could be accepted: set [auth.keys.NAME] secret_fi
     auth.jwks.url, auth.oidc.issuer or auth.introspection.url; to try things out, `serve --dev`";
 
 /// Checks a tree and reads the files it names; adds to the mistakes.
-pub(super) fn check(read: &mut Read, dev: bool) {
+pub(super) fn check(read: &mut Read, dev: bool, files: Files) {
     let Read { config, provenance, mistakes } = read;
-    let mut check = Check { provenance, mistakes };
+    let mut check = Check { provenance, mistakes, files };
     check.secret_files(config);
     check.ports(config, dev);
     check.auth(config);
     check.ice(config);
     check.client(config);
+    check.variants(config);
     check.otlp(config);
     check.telemetry(config);
+    check.media(config, dev);
+    check.guard(config);
 }
 
 struct Check<'a> {
     provenance: &'a mut BTreeMap<String, Source>,
     mistakes: &'a mut Vec<Mistake>,
+    files: Files,
 }
 
 impl Check<'_> {
@@ -85,7 +91,7 @@ impl Check<'_> {
 
     /// What is in a file, without its last line break.
     fn file(&mut self, key: &str, path: &Path) -> Option<String> {
-        match read_bounded(path, SECRET_FILE_BYTES_MAX) {
+        match read_bounded(path, SECRET_FILE_BYTES_MAX, self.files) {
             Ok(text) => {
                 let text = text.strip_suffix('\n').map_or(text.as_str(), |t| t.strip_suffix('\r').unwrap_or(t));
                 if text.is_empty() {
@@ -207,6 +213,14 @@ impl Check<'_> {
         if (1..STALL_MS_MIN).contains(&stall.0) {
             let problem = format!("allowed: 0 (nobody looks) or {STALL_MS_MIN} to 60000 milliseconds");
             self.mistake("telemetry.stall_ms", stall.0.to_string(), problem);
+        }
+    }
+
+    fn guard(&mut self, config: &Config) {
+        let (joins, signals) = (config.guard.queue_joins_ms, config.guard.queue_signals_ms);
+        if signals.0 != 0 && signals < joins {
+            let problem = format!("allowed: 0 (never), or at least guard.queue_joins_ms = {}: joins go first", joins.0);
+            self.mistake("guard.queue_signals_ms", signals.0.to_string(), problem);
         }
     }
 

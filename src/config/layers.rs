@@ -14,7 +14,7 @@ pub const ENV_PREFIX: &str = "SIGNALBOX_";
 /// Names that the command line reads itself.
 const COMMAND_LINE: [&str; 5] = ["CONFIG", "KEY", "SECRET", "TOKEN", "URL"];
 /// No file of this kind is larger; it would be another one.
-const FILE_BYTES_MAX: u64 = 4 << 20;
+pub(super) const FILE_BYTES_MAX: u64 = 4 << 20;
 
 /// Where configuration comes from; later ones win: `--dev`, file, environment, flags.
 #[derive(Clone, Default)]
@@ -52,6 +52,36 @@ impl fmt::Debug for Sources {
     }
 }
 
+/// When the layers are read.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Reading<'a> {
+    /// When the router starts, or a command is given.
+    AtStart,
+    /// Again, while the router runs.
+    Again,
+    /// As if this text were in the file.
+    Proposed(&'a str),
+}
+
+impl Reading<'_> {
+    /// Which files may be read.
+    pub(super) const fn files(&self) -> Files {
+        match self {
+            Self::AtStart => Files::Any,
+            Self::Again | Self::Proposed(_) => Files::Regular,
+        }
+    }
+}
+
+/// Which files may be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Files {
+    /// Whatever can be opened: a shell's `<(…)` is a pipe.
+    Any,
+    /// Regular ones: a pipe could be waited for without end, and a router that runs must not.
+    Regular,
+}
+
 /// All layers as one tree.
 pub(super) struct Merged {
     pub(super) root: Value,
@@ -61,17 +91,25 @@ pub(super) struct Merged {
 
 impl Merged {
     /// Merges the layers that can be read; those that cannot are mistakes.
-    pub(super) fn of(sources: &Sources) -> (Self, Vec<Mistake>) {
+    pub(super) fn of(sources: &Sources, reading: &Reading<'_>) -> (Self, Vec<Mistake>) {
         let mut merged = Self { root: Value::from(Dict::new()), figment: Figment::new(), layers: Vec::new() };
         let mut mistakes = Vec::new();
         if sources.dev {
             merged.add(Source::Flag("--dev".to_owned()), dev::preset());
         }
-        if let Some(path) = &sources.file {
-            match read_file(path) {
-                Ok(dict) => merged.add(Source::File(path.clone()), dict),
-                Err(mistake) => mistakes.push(mistake),
+        let proposed = || Path::new("(proposed)").to_owned();
+        let file = match (reading, &sources.file) {
+            (Reading::Proposed(text), path) => {
+                let path = path.clone().unwrap_or_else(proposed);
+                Some((parse(text, &path), path))
             }
+            (_, Some(path)) => Some((read_file(path, reading.files()), path.clone())),
+            (_, None) => None,
+        };
+        match file {
+            Some((Ok(dict), path)) => merged.add(Source::File(path), dict),
+            Some((Err(mistake), _)) => mistakes.push(mistake),
+            None => {}
         }
         let mut env: Vec<_> =
             sources.env.iter().filter_map(|(name, value)| Some((name, path_of(name, value)?, value))).collect();
@@ -130,16 +168,19 @@ impl Provider for Layer {
     }
 }
 
-fn read_file(path: &Path) -> Result<Dict, Mistake> {
-    let mistake = |problem: String| Mistake {
-        key: "(file)".to_owned(),
-        value: String::new(),
-        source: Source::File(path.to_owned()),
-        problem,
-    };
-    let text = read_bounded(path, FILE_BYTES_MAX).map_err(|cause| mistake(format!("cannot read it: {cause}")))?;
+fn read_file(path: &Path, files: Files) -> Result<Dict, Mistake> {
+    let text = read_bounded(path, FILE_BYTES_MAX, files);
+    parse(&text.map_err(|cause| of_file(path, format!("cannot read it: {cause}")))?, path)
+}
+
+fn of_file(path: &Path, problem: String) -> Mistake {
+    Mistake { key: "(file)".to_owned(), value: String::new(), source: Source::File(path.to_owned()), problem }
+}
+
+fn parse(text: &str, path: &Path) -> Result<Dict, Mistake> {
+    let mistake = |problem: String| of_file(path, problem);
     // the library's own message would quote the line, and the line may hold a secret
-    let table: toml::Table = toml::from_str(&text).map_err(|e| {
+    let table: toml::Table = toml::from_str(text).map_err(|e| {
         let line = e.span().map_or(1, |span| text[..span.start.min(text.len())].matches('\n').count() + 1);
         mistake(format!("line {line} is not TOML: {}", e.message().lines().next().unwrap_or("cannot be parsed")))
     })?;
@@ -150,8 +191,12 @@ fn read_file(path: &Path) -> Result<Dict, Mistake> {
 }
 
 /// A file's text, when it is not longer than that.
-pub(super) fn read_bounded(path: &Path, bytes_max: u64) -> std::io::Result<String> {
+pub(super) fn read_bounded(path: &Path, bytes_max: u64, files: Files) -> std::io::Result<String> {
     use std::io::Read as _;
+    // asked before it is opened: opening a pipe waits for its other end
+    if files == Files::Regular && !std::fs::metadata(path)?.is_file() {
+        return Err(std::io::Error::other("not a regular file, and only those are read while the router runs"));
+    }
     let mut text = String::new();
     std::fs::File::open(path)?.take(bytes_max + 1).read_to_string(&mut text)?;
     if text.len() as u64 > bytes_max {

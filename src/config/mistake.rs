@@ -49,6 +49,14 @@ pub struct Mistake {
     pub problem: String,
 }
 
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { key, value, source, problem } = self;
+        let is = if value.is_empty() { "" } else { " = " };
+        write!(f, "{key}{is}{value} ({source}): {problem}")
+    }
+}
+
 /// A configuration that cannot be used: every mistake in it.
 #[derive(Clone, PartialEq, Eq, thiserror::Error)]
 pub struct ConfigError {

@@ -14,6 +14,10 @@ pub(super) trait Setting: Sized {
     fn decode(given: Given<'_>, rule: &Self::Rule) -> Option<Self>;
     /// The value for people and programs; its JSON text is TOML as well. Secrets hide themselves.
     fn shown(&self) -> serde_json::Value;
+    /// The whole value, secrets as well: to be hashed and compared, never to be shown.
+    fn whole(&self) -> serde_json::Value {
+        self.shown()
+    }
     /// What is allowed, for errors and the example file.
     fn allowed(rule: &Self::Rule) -> String;
 }
@@ -33,6 +37,26 @@ pub(super) struct Key<'a> {
     pub(super) path: &'a str,
     /// What it is, and why its default is what it is; one line each.
     pub(super) why: &'static [&'static str],
+    /// When a new value counts.
+    pub(super) nature: Nature,
+}
+
+/// When a new value of a key counts, and for whom. This is the one place that says what can change live.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Nature {
+    /// Read once, when the router starts.
+    Start,
+    /// Taken up while the router runs, for what begins from then on.
+    Live,
+    /// As [`Nature::Start`], and of this router alone: others of its fleet have another value.
+    Own,
+}
+
+impl Nature {
+    /// Whether a new value is taken up while the router runs.
+    pub(super) const fn is_live(self) -> bool {
+        matches!(self, Self::Live)
+    }
 }
 
 /// Walks the tree: reads it, lists it, writes it down.
@@ -41,6 +65,8 @@ pub(super) trait Visitor {
     fn section(&mut self, at: &str, why: &'static [&'static str]);
     /// A key.
     fn key<T: Setting>(&mut self, key: Key<'_>, slot: &mut T, rule: &T::Rule);
+    /// What is in the file that a key names, once it has been read.
+    fn contents<T: Setting>(&mut self, _key: &str, _contents: &T) {}
     /// The names under which a map has (or is to have) entries.
     fn names(&mut self, at: &str, present: Vec<String>, example: &str) -> Vec<String>;
     /// The paths of the items that a list of sections has (or is to have).
@@ -90,13 +116,28 @@ pub(super) fn join(at: &str, key: &str) -> String {
     }
 }
 
-/// Declares a section: `keys` with type, default and rule, `sections` inside it, `derived` fields that are not keys.
+/// The word for it in a declaration.
+macro_rules! nature {
+    () => {
+        $crate::config::schema::Nature::Start
+    };
+    (live) => {
+        $crate::config::schema::Nature::Live
+    };
+    (own) => {
+        $crate::config::schema::Nature::Own
+    };
+}
+pub(super) use nature;
+
+/// Declares a section: `keys` with type, default, rule and, where it is not read at start only, `live` or `own`;
+/// `sections` inside it; `derived` fields that are not keys: what is in the file of the key `NAME_file`.
 macro_rules! section {
     (
         $(#[doc = $why:literal])+
         pub struct $name:ident {
             $(example_name $example:literal;)?
-            keys { $( $(#[doc = $key_why:literal])+ $key:ident: $type:ty = $default:expr, $rule:expr; )* }
+            keys { $( $(#[doc = $key_why:literal])+ $key:ident: $type:ty = $default:expr, $rule:expr $(, $nature:ident)?; )* }
             $(sections { $( $(#[doc = $part_why:literal])+ $part:ident: $part_type:ty; )* })?
             $(derived { $( $(#[doc = $derived_why:literal])+ $derived:ident: $derived_type:ty; )* })?
         }
@@ -127,8 +168,12 @@ macro_rules! section {
                 visitor.section(at, &[$($why),+]);
                 $(
                     let path = schema::join(at, stringify!($key));
-                    visitor.key(schema::Key { path: &path, why: &[$($key_why),+] }, &mut self.$key, &$rule);
+                    let nature = schema::nature!($($nature)?);
+                    visitor.key(schema::Key { path: &path, why: &[$($key_why),+], nature }, &mut self.$key, &$rule);
                 )*
+                $($(
+                    visitor.contents(&schema::join(at, concat!(stringify!($derived), "_file")), &self.$derived);
+                )*)?
                 $($( self.$part.visit(&schema::join(at, stringify!($part)), visitor); )*)?
             }
         }

@@ -2,14 +2,26 @@
 
 use super::{
     check::settings_of,
-    tree::{Auth, Config, Expiry, Ice, Role},
+    tree::{Auth, Config, Expiry, Ice, MediaBreaker, MediaNode, RegionWeight, Role, VariantRule},
 };
 use crate::{
     auth::{
         self,
         settings::{IntrospectionSettings, JwksSettings, OidcSettings, RoleSettings, Secret},
     },
-    io::otlp,
+    gray,
+    guard::{
+        breaker::BreakerSettings,
+        limits::{Bound, Rules},
+        overload::OverloadSettings,
+    },
+    ids::{Region, Variant},
+    io::{
+        guard::{GuardSettings, QueueSettings},
+        media, otlp,
+    },
+    placement::{self, NodeInfo},
+    profiler::{self, captures},
     protocol::{self, v1},
     router,
 };
@@ -63,6 +75,9 @@ impl Config {
             held_bytes: rooms.held_bytes,
             replies: rooms.replies,
             snapshot_part: rooms.snapshot_part,
+            placement: self.placement_settings(),
+            tells_of_nodes: false,
+            signal_timeout: self.signal.timeout_ms.duration(),
             ping: self.client.ping_seconds.duration(),
             enforce_expiry: self.auth.expiry == Expiry::Close,
             expiry_notice: self.auth.expiry_notice_seconds.duration(),
@@ -72,6 +87,38 @@ impl Config {
             seed: slice.seed,
             reconnect_url: self.drain.reconnect_url.clone(),
         }
+    }
+
+    /// How a room's media node is chosen.
+    fn placement_settings(&self) -> placement::Settings {
+        let own = &self.placement;
+        let weight = |share: &RegionWeight| (Region::from(share.region.as_str()), share.weight);
+        placement::Settings {
+            policy: own.policy.policy(),
+            region_weights: own.region_weights.iter().map(weight).collect(),
+            missed_reports: own.missed_reports,
+            failed_calls: own.failed_calls,
+            ramp_up: own.ramp_up_seconds.duration(),
+            base_weight: own.base_weight,
+            report_every: self.media.report_ms.duration(),
+        }
+    }
+
+    /// Who may do how much.
+    pub fn guard_settings(&self) -> GuardSettings {
+        let guard = &self.guard;
+        let bound = |slot, scope| if guard.enabled { guard.ops.of(slot, scope).bound() } else { Bound::default() };
+        GuardSettings { rules: Rules::new(bound), cells: guard.cells }
+    }
+
+    /// When queues are too long, and whether deadlines hold.
+    pub fn queue_settings(&self) -> QueueSettings {
+        let guard = &self.guard;
+        if !guard.enabled {
+            return QueueSettings::default();
+        }
+        let (joins, signals) = (guard.queue_joins_ms.duration(), guard.queue_signals_ms.duration());
+        QueueSettings { overload: OverloadSettings { joins, signals }, deadlines: true }
     }
 
     /// Where traces and logs go; absent: nowhere. The process is named as in metrics.
@@ -92,6 +139,70 @@ impl Config {
         })
     }
 
+    /// How media nodes are known and called. The process is named as in metrics.
+    pub fn media_settings(&self, instance_id: &str) -> media::MediaSettings {
+        let own = &self.media;
+        let server = &self.server;
+        let others = server.regions.iter().filter(|region| **region != server.region);
+        media::MediaSettings {
+            router: instance_id.to_owned(),
+            region: server.region.clone(),
+            regions: std::iter::once(&server.region).chain(others).cloned().collect(),
+            ttl: own.ttl_ms.duration(),
+            report: own.report_ms.duration(),
+            probe: own.probe_ms.duration(),
+            nodes_max: own.nodes_max,
+            connect_timeout: own.connect_timeout_ms.duration(),
+            calls_in_flight: own.calls_in_flight,
+            calls_waiting: own.calls_waiting,
+            message_bytes: own.message_bytes,
+            limits: self.protocol_limits(),
+            tls: own.node_tls.ca_file.clone().map(|ca| media::NodeTlsFiles {
+                ca,
+                own: own.node_tls.cert_file.clone().zip(own.node_tls.key_file.clone()),
+            }),
+            breaker: breaker_settings(&own.breaker),
+            nodes: own.nodes.iter().filter_map(|node| fixed_node(node, &server.region)).collect(),
+        }
+    }
+
+    /// What samples, and how much of it is kept.
+    pub fn profiler_settings(&self) -> profiler::Settings {
+        let own = &self.profiler;
+        profiler::Settings {
+            enabled: own.enabled,
+            heap: own.heap,
+            sampler: own.sampler.kind(),
+            hz: own.hz,
+            fallback_hz: own.fallback_hz,
+            bytes: own.ring_bytes,
+            names_outside: true,
+        }
+    }
+
+    /// How captures are made, and where they are kept. The process is named as in metrics.
+    pub fn capture_settings(&self, instance_id: &str) -> captures::CaptureSettings {
+        let own = &self.profiler.captures;
+        let none = own.count == 0;
+        let pace = captures::PaceSettings::default();
+        captures::CaptureSettings {
+            router: captures::Router { id: instance_id.to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() },
+            folder: self.server.data_dir.as_ref().map(|folder| folder.join("captures")),
+            bounds: captures::Bounds { captures: own.count, bytes: own.bytes as u64 },
+            pace: captures::PaceSettings {
+                per_hour: if none { 0 } else { own.an_hour as usize },
+                asked_per_hour: if none { 0 } else { pace.asked_per_hour },
+                ..pace
+            },
+        }
+    }
+
+    /// Who gets which variant.
+    pub fn variant_rules(&self) -> gray::Rules {
+        let names = self.variants.names.iter().map(|name| Variant::from(name.as_str()));
+        gray::Rules::new(names, self.variants.rules.iter().filter_map(variant_rule).collect())
+    }
+
     /// Whose tokens are accepted.
     pub fn auth_settings(&self) -> auth::Settings {
         let auth = &self.auth;
@@ -106,6 +217,48 @@ impl Config {
             roles_claim: auth.roles_claim.clone(),
         }
     }
+}
+
+/// Absent: it lacks something, which has been reported.
+fn variant_rule(rule: &VariantRule) -> Option<gray::Rule> {
+    let test = if let Some(tag) = &rule.ab_tag {
+        gray::Test::Tag(tag.clone())
+    } else if let Some(percent) = rule.percent {
+        gray::Test::Share { percent, previous: rule.previous_percent }
+    } else if let Some(device) = &rule.device_type {
+        gray::Test::Device(gray::Device::new(device).ok()?)
+    } else {
+        gray::Test::Users(rule.users.iter().cloned().collect())
+    };
+    let (name, variant) = (rule.name.as_deref()?, rule.variant.as_deref()?);
+    Some(gray::Rule { name: name.into(), variant: variant.into(), test })
+}
+
+fn breaker_settings(breaker: &MediaBreaker) -> BreakerSettings {
+    BreakerSettings {
+        window: breaker.window_ms.duration(),
+        calls_min: breaker.calls_min,
+        failure_percent: breaker.failed_percent,
+        slow_after: breaker.slow_ms.duration(),
+        slow_percent: breaker.slow_percent,
+        open_for: breaker.open_ms.duration(),
+        open_for_max: breaker.open_max_ms.duration(),
+        probes: breaker.probes,
+    }
+}
+
+/// One without an address was reported.
+fn fixed_node(node: &MediaNode, region: &str) -> Option<media::FixedNode> {
+    let or = |given: &str, otherwise: &str| if given.is_empty() { otherwise.to_owned() } else { given.to_owned() };
+    let control_url = node.control_url.as_ref()?.as_str().to_owned();
+    let info = NodeInfo {
+        id: node.id.as_str().into(),
+        region: or(&node.region, region).into(),
+        variant: or(&node.variant, "default").into(),
+        public_url: node.public_url.clone(),
+        base_weight: node.base_weight,
+    };
+    Some(media::FixedNode { info, control_url })
 }
 
 fn ice_settings(ice: &Ice) -> router::IceSettings {

@@ -1,6 +1,6 @@
 //! The tree written down: as it is in force, and as an example with every key.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use serde_json::Value as Json;
 
@@ -21,6 +21,8 @@ pub struct Row {
     pub value: Json,
     /// Where it came from.
     pub source: Source,
+    /// Whether another value is taken up while the router runs.
+    pub live: bool,
 }
 
 impl Loaded {
@@ -29,6 +31,14 @@ impl Loaded {
         let mut listing = Listing { provenance: &self.provenance, rows: Vec::new() };
         self.config.clone().visit("", &mut listing);
         listing.rows
+    }
+
+    /// Files that are named and whose contents count as values. Certificates do not: listeners follow those.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let is_value =
+            |key: &str| key.ends_with("_file") && !key.ends_with(".tls.cert_file") && !key.ends_with(".tls.key_file");
+        let named = self.rows().into_iter().filter(|row| is_value(&row.key));
+        named.filter_map(|row| row.value.as_str().filter(|path| !path.is_empty()).map(PathBuf::from)).collect()
     }
 }
 
@@ -42,7 +52,7 @@ impl Visitor for Listing<'_> {
 
     fn key<T: Setting>(&mut self, key: Key<'_>, slot: &mut T, _rule: &T::Rule) {
         let source = self.provenance.get(key.path).cloned().unwrap_or_default();
-        self.rows.push(Row { key: key.path.to_owned(), value: slot.shown(), source });
+        self.rows.push(Row { key: key.path.to_owned(), value: slot.shown(), source, live: key.nature.is_live() });
     }
 
     fn names(&mut self, _at: &str, present: Vec<String>, _example: &str) -> Vec<String> {
@@ -71,6 +81,8 @@ const PREFACE: &str = "\
 # signalbox: every key of the configuration, each commented out and at its default.
 #
 # Defaults < this file < environment < flags. Lists in the environment are separated by commas.
+# Keys marked (live) are taken up while the router runs, for what begins from then on: when this file changes, and at
+# SIGHUP. A file that changes any other key, or has a mistake, is refused as a whole until the router is started anew.
 # `signalbox config check --config FILE` finds all mistakes at once; `signalbox config show` tells where each
 # value came from. This file is what `signalbox config example` prints.
 ";
@@ -103,7 +115,7 @@ impl Visitor for Example {
         self.because(why);
         match (self.open, at) {
             (0, _) => self.line(&format!("[{at}]")),
-            (_, "ice.servers") => self.line("#[[ice.servers]]"),
+            (_, "ice.servers" | "media.nodes" | "variants.rules") => self.line(&format!("#[[{at}]]")),
             _ => self.line(&format!("#[{at}]")),
         }
         self.open = 0;
@@ -113,7 +125,8 @@ impl Visitor for Example {
         let name = key.path.rsplit('.').next().unwrap_or(key.path);
         self.line("");
         self.because(key.why);
-        self.line(&format!("# Allowed: {}", T::allowed(rule)));
+        let live = if key.nature.is_live() { "  (live)" } else { "" };
+        self.line(&format!("# Allowed: {}{live}", T::allowed(rule)));
         self.line(&format!("# Default: {}  ({})", slot.shown(), env_name(key.path)));
         self.line(&format!("#{name} = {}", slot.shown()));
     }

@@ -2,6 +2,7 @@
 
 mod example;
 mod layering;
+mod live;
 mod mistakes;
 mod otlp;
 mod secrets;

@@ -1,14 +1,25 @@
 //! The tree: every section and key, with its type, default, bounds and reason.
 
 mod auth;
+mod guard;
+mod media;
 mod otlp;
+mod placement;
 mod ports;
+mod profiler;
 mod rooms;
+mod variants;
 
 pub use auth::{ApiKey, Auth, Expiry, Introspection, Jwks, Oidc, Role};
+use guard::Guard;
+pub use media::{Media, MediaBreaker, MediaNode, NodeTls, RegistryTls};
 pub use otlp::Otlp;
+use placement::Placement;
+pub(super) use placement::RegionWeight;
 pub use ports::{Client, Ops, Tls};
+use profiler::Profiler;
 pub use rooms::{Ice, IceServer, Limits, Rooms};
+pub use variants::{VariantRule, Variants};
 
 use super::{
     schema::section,
@@ -37,20 +48,30 @@ section! {
             auth: Auth;
             /// Rooms and what they remember.
             rooms: Rooms;
+            /// The choice of the media node for a room.
+            placement: Placement;
             /// Bounds.
             limits: Limits;
             /// Servers that clients find a path with.
             ice: Ice;
+            /// Media nodes: where they register, which are known anyway, and how they are called.
+            media: Media;
             /// Coming back after a lost connection.
             resume: Resume;
             /// The way out.
             drain: Drain;
             /// One signal.
             signal: Signal;
+            /// Gray release.
+            variants: Variants;
+            /// What the router refuses to protect itself.
+            guard: Guard;
             /// Logs.
             log: Log;
             /// What is measured.
             telemetry: Telemetry;
+            /// The profiler: where the process spends its CPU time, all the time.
+            profiler: Profiler;
         }
     }
 }
@@ -61,15 +82,18 @@ section! {
         keys {
             /// Where this router runs; told to clients.
             /// One word is right for a router that runs alone.
-            region: String = "default".to_owned(), REGION;
+            region: String = "default".to_owned(), REGION, own;
             /// Other regions that clients may say they are in; metrics tell these apart, and call all others `other`.
             /// None: a router that runs alone has clients of its own region. More would multiply every series.
             regions: Vec<String> = Vec::new(), List { count: 0..=REGIONS_MAX - 1, each: REGION };
             /// Names this process among all routers, in metrics, traces and logs; empty: drawn at start.
-            id: Option<String> = None, LABEL;
+            id: Option<String> = None, LABEL, own;
+            /// A folder for what is to outlive the process: captures of bad minutes, the baseline. Empty: they are kept in memory.
+            /// Nothing that calls need is in it, so a router without one is whole.
+            data_dir: Option<std::path::PathBuf> = None, (), own;
             /// Worker threads, each with a slice of the rooms; 0: as many as cores.
             /// More than cores only adds switching.
-            workers: usize = 0, 0..=1024;
+            workers: usize = 0, 0..=1024, own;
         }
     }
 }
@@ -93,10 +117,10 @@ section! {
         keys {
             /// Length of the window.
             /// Thirty seconds fit inside the grace that orchestrators give before they kill.
-            seconds: Seconds = Seconds(30), 0..=3600;
+            seconds: Seconds = Seconds(30), 0..=3600, live;
             /// Where drained clients are sent; empty: to where they came from.
             /// A balancer in front finds another router by itself.
-            reconnect_url: String = String::new(), RECONNECT_URL;
+            reconnect_url: String = String::new(), RECONNECT_URL, live;
         }
     }
 }
@@ -105,9 +129,11 @@ section! {
     /// One signal, from its arrival to its answer.
     pub struct Signal {
         keys {
-            /// How long a signal may wait for its shard before it is shed as `overloaded`.
+            /// How old a signal may be when it is carried out, from the arrival of its frame; past it, it is refused as
+            /// `deadline_exceeded`, calls to media nodes included. Also how long it may wait for a full inbox before it is shed as
+            /// `overloaded`.
             /// The deadline that the router promises for any one signal.
-            timeout_ms: Millis = Millis(150), 10..=10_000;
+            timeout_ms: Millis = Millis(150), 10..=10_000, live;
         }
     }
 }
@@ -118,7 +144,7 @@ section! {
         keys {
             /// What is logged: off, error, warn, info, debug, trace, or a list as `warn,signalbox=debug`.
             /// `info` tells what an operator acts on and stays quiet under load.
-            level: String = "info".to_owned(), LEVEL;
+            level: String = "info".to_owned(), LEVEL, live;
             /// `pretty` for people, `json` for collectors, `auto`: pretty on a terminal and JSON elsewhere.
             format: Format = Format::Auto, ();
         }

@@ -180,6 +180,10 @@ impl<T: Setting> Setting for Option<T> {
         self.as_ref().map_or_else(|| json!(""), T::shown)
     }
 
+    fn whole(&self) -> Json {
+        self.as_ref().map_or_else(|| json!(""), T::whole)
+    }
+
     fn allowed(rule: &T::Rule) -> String {
         format!("{}, or empty", T::allowed(rule))
     }
@@ -208,6 +212,10 @@ impl<T: Setting> Setting for Vec<T> {
         Json::Array(self.iter().map(T::shown).collect())
     }
 
+    fn whole(&self) -> Json {
+        Json::Array(self.iter().map(T::whole).collect())
+    }
+
     fn allowed(rule: &Self::Rule) -> String {
         let (least, most, each) = (rule.count.start(), rule.count.end(), T::allowed(&rule.each));
         match least {
@@ -229,6 +237,10 @@ impl Setting for Secret {
         json!(HIDDEN)
     }
 
+    fn whole(&self) -> Json {
+        json!(self.expose())
+    }
+
     fn allowed(rule: &Self::Rule) -> String {
         format!("{} to {} bytes", rule.start(), rule.end())
     }
@@ -246,6 +258,10 @@ impl Setting for Url {
 
     fn shown(&self) -> Json {
         json!(redacted(&self.0))
+    }
+
+    fn whole(&self) -> Json {
+        json!(self.0)
     }
 
     fn allowed((): &()) -> String {

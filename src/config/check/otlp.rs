@@ -18,7 +18,7 @@ impl Check<'_> {
         self.otlp_endpoint(otlp);
         if let Some(path) = otlp.ca_file.clone() {
             let shown = path.display().to_string();
-            match read_bounded(&path, CA_FILE_BYTES_MAX) {
+            match read_bounded(&path, CA_FILE_BYTES_MAX, self.files) {
                 Ok(pem) if holds_certificates(&pem) => otlp.ca = Some(pem),
                 Ok(_) => self.mistake("telemetry.otlp.ca_file", shown, "holds no certificate in PEM that can be read"),
                 Err(cause) => self.mistake("telemetry.otlp.ca_file", shown, format!("cannot read it: {cause}")),
@@ -62,7 +62,7 @@ impl Check<'_> {
     }
 }
 
-fn holds_certificates(pem: &str) -> bool {
+pub(super) fn holds_certificates(pem: &str) -> bool {
     let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
     all.is_ok_and(|all| !all.is_empty())
 }

@@ -30,7 +30,8 @@ fn as_it_stands_the_example_changes_nothing() {
 #[test]
 fn with_every_line_set_the_example_sets_every_key_to_its_default() {
     let (_dir, path) = super::file(&all_set());
-    let (merged, unreadable) = layers::Merged::of(&Sources { file: Some(path), ..Sources::default() });
+    let (merged, unreadable) =
+        layers::Merged::of(&Sources { file: Some(path), ..Sources::default() }, &Reading::AtStart);
     assert_eq!(unreadable, []);
     let read = read::read(&merged);
     assert_eq!(read.mistakes, []);
@@ -39,6 +40,8 @@ fn with_every_line_set_the_example_sets_every_key_to_its_default() {
     expected.auth.keys.insert("app".to_owned(), vec![ApiKey::default()]);
     expected.auth.roles.insert("host".to_owned(), Role::default());
     expected.ice.servers.push(IceServer::default());
+    expected.variants.rules.push(VariantRule::default());
+    expected.media.nodes.push(MediaNode::default());
     assert_eq!(read.config, expected);
 }
 

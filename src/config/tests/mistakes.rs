@@ -164,3 +164,55 @@ fn dev_refuses_to_be_seen_beyond_loopback() {
     assert!(mistake(&error, "client.listen").problem.contains("loopback only"));
     assert!(mistake(&error, "ops.listen").problem.contains("loopback only"));
 }
+
+#[test]
+fn what_is_wrong_about_a_media_node_is_named() {
+    let node = |change: &str| {
+        let base = "[server]\nregion = \"sh\"\nregions = [\"sz\"]\n";
+        of_file(&format!("{base}[[media.nodes]]\nid = \"n1\"\ncontrol_url = \"http://n1:1\"\n{change}"))
+    };
+    let cases = [
+        ("base_weight = 0", "media.nodes.0.base_weight", "allowed: 1 to 1000"),
+        ("base_weight = 1001", "media.nodes.0.base_weight", "allowed: 1 to 1000"),
+        ("region = \"mars\"", "media.nodes.0.region", "allowed: server.region or one of server.regions (sh, sz)"),
+        ("variant = \"a b\"", "media.nodes.0.variant", "1 to 64"),
+        ("public_url = \"ftp://n1\"", "media.nodes.0.public_url", "a URL, http://"),
+        ("[[media.nodes]]\ncontrol_url = \"http://n2:1\"", "media.nodes.1.id", "a node needs an id"),
+        ("[[media.nodes]]\nid = \"n2\"", "media.nodes.1.control_url", "a node needs an address"),
+        ("[[media.nodes]]\nid = \"n1\"\ncontrol_url = \"http://n2:1\"", "media.nodes.1.id", "the same id"),
+        ("[[media.nodes]]\nid = \"n2\"\ncontrol_url = \"http://n2\"", "media.nodes.1.control_url", "http://host:port"),
+        (
+            "[[media.nodes]]\nid = \"n2\"\ncontrol_url = \"https://n2:1\"",
+            "media.nodes.1.control_url",
+            "media.node_tls.ca_file",
+        ),
+        (
+            "[[media.nodes]]\nid = \"n2\"\ncontrol_url = \"http://me:pw@n2:1\"",
+            "media.nodes.1.control_url",
+            "http://host:port",
+        ),
+    ];
+    for (change, key, problem) in cases {
+        let mistake = node(change);
+        assert_eq!(mistake.key, key, "{change}");
+        assert!(mistake.problem.contains(problem), "{}", mistake.problem);
+        assert!(!mistake.value.contains("pw"), "{}", mistake.value);
+    }
+    let one_too_many = node("[[media.nodes]]\nid = \"n2\"\ncontrol_url = \"http://n2:1\"\n[media]\nnodes_max = 1\n");
+    assert_eq!((one_too_many.key.as_str(), one_too_many.value.as_str()), ("media.nodes", "2"));
+}
+
+#[test]
+fn a_port_for_media_nodes_is_open_to_others_only_with_certificates_or_on_purpose() {
+    let open = "[media]\nlisten = \"0.0.0.0:7802\"\n";
+    let mistake = of_file(open);
+    assert_eq!(mistake.key, "media.tls.client_ca_file");
+    assert!(mistake.problem.contains("not loopback") && mistake.problem.contains("media.plain"), "{}", mistake.problem);
+    assert!(with_file(&format!("{open}plain = true\n")).is_ok());
+    assert!(with_file("[media]\nlisten = \"127.0.0.1:7802\"\n").is_ok());
+    let readable = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
+    let half = of_file(&format!("[media.tls]\ncert_file = {readable:?}\n"));
+    assert_eq!(half.key, "media.tls.key_file");
+    assert_eq!(of_file("[media]\nttl_ms = 1000\nreport_ms = 2000\n").key, "media.ttl_ms");
+    assert_eq!(of_file("[media.breaker]\nopen_ms = 5000\nopen_max_ms = 1000\n").key, "media.breaker.open_max_ms");
+}

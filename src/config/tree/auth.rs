@@ -29,15 +29,15 @@ section! {
         keys {
             /// How far the clocks of token servers may be off.
             /// Machines with NTP are within one second.
-            leeway_seconds: Seconds = Seconds(5), 0..=300;
+            leeway_seconds: Seconds = Seconds(5), 0..=300, live;
             /// `close`: a session ends when its token does, unless `update` brought a fresh one; `connect`: checked at the door only.
             /// Close, because a token that was taken back should stop working.
-            expiry: Expiry = Expiry::Close, ();
+            expiry: Expiry = Expiry::Close, (), live;
             /// How long before expiry a session is told.
             /// Time for an application to fetch a fresh token, twice.
-            expiry_notice_seconds: Seconds = Seconds(60), 0..=3600;
+            expiry_notice_seconds: Seconds = Seconds(60), 0..=3600, live;
             /// The claim of a provider's token that names roles; dots go into objects (`realm_access.roles`).
-            roles_claim: String = "roles".to_owned(), WORDS;
+            roles_claim: String = "roles".to_owned(), WORDS, live;
         }
         sections {
             /// Static keys by API key, several under one name for rotation.
@@ -61,15 +61,15 @@ section! {
         example_name "app";
         keys {
             /// Shared secret, for HS256, HS384 and HS512.
-            secret: Option<Secret> = None, SECRET_BYTES;
+            secret: Option<Secret> = None, SECRET_BYTES, live;
             /// The same, read from a file; its last line break does not count.
-            secret_file: Option<PathBuf> = None, ();
+            secret_file: Option<PathBuf> = None, (), live;
             /// Public key in PEM, for RS*, ES* and EdDSA.
-            public_key_file: Option<PathBuf> = None, ();
+            public_key_file: Option<PathBuf> = None, (), live;
             /// Signature algorithms that are accepted; none: all that suit the key.
-            algorithms: Vec<Algorithm> = Vec::new(), List { count: 0..=9, each: EVERY };
+            algorithms: Vec<Algorithm> = Vec::new(), List { count: 0..=9, each: EVERY }, live;
             /// Which of several keys under this name, as a token's `kid` says it; empty: any.
-            kid: Option<String> = None, WORDS;
+            kid: Option<String> = None, WORDS, live;
         }
         derived {
             /// What is in `public_key_file`.
@@ -142,25 +142,25 @@ section! {
         example_name "host";
         keys {
             /// Join rooms.
-            room_join: bool = false, ();
+            room_join: bool = false, (), live;
             /// Create rooms.
-            room_create: bool = false, ();
+            room_create: bool = false, (), live;
             /// List rooms.
-            room_list: bool = false, ();
+            room_list: bool = false, (), live;
             /// Administer rooms.
-            room_admin: bool = false, ();
+            room_admin: bool = false, (), live;
             /// Publish tracks.
-            can_publish: bool = false, ();
+            can_publish: bool = false, (), live;
             /// Subscribe to tracks.
-            can_subscribe: bool = false, ();
+            can_subscribe: bool = false, (), live;
             /// Send data.
-            can_publish_data: bool = false, ();
+            can_publish_data: bool = false, (), live;
             /// Change the own name, metadata and attributes.
-            can_update_own_metadata: bool = false, ();
+            can_update_own_metadata: bool = false, (), live;
             /// Be seen by admins only.
-            hidden: bool = false, ();
+            hidden: bool = false, (), live;
             /// Sources that may be published; none: every source.
-            can_publish_sources: Vec<TrackSource> = Vec::new(), List { count: 0..=5, each: () };
+            can_publish_sources: Vec<TrackSource> = Vec::new(), List { count: 0..=5, each: () }, live;
         }
     }
 }

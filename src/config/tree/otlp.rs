@@ -29,7 +29,7 @@ section! {
             traces_waiting: usize = 2048, 5..=65_536;
             /// Of a million signals that nothing is special about, how many are traced all the same.
             /// One in ten thousand shows what is usual beside what stands out.
-            head_per_million: u32 = 100, 0..=1_000_000;
+            head_per_million: u32 = 100, 0..=1_000_000, live;
             /// Whether log lines are exported as well; standard error has them anyway.
             /// Off, because most platforms collect standard error.
             logs: bool = false, ();

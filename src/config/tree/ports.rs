@@ -19,10 +19,10 @@ section! {
         keys {
             /// Addresses to listen on; port 0 takes a free one.
             /// Loopback, so that nothing is public before someone says so.
-            listen: Vec<SocketAddr> = vec![SocketAddr::from(([127, 0, 0, 1], 7800))], List { count: 1..=16, each: () };
+            listen: Vec<SocketAddr> = vec![SocketAddr::from(([127, 0, 0, 1], 7800))], List { count: 1..=16, each: () }, own;
             /// Origins of web pages that may connect, as `https://app.example.com` or `https://*.example.com`; `*`: any.
             /// None: pages of the router's own host, and programs (which send no Origin).
-            origins: Vec<String> = Vec::new(), List { count: 0..=256, each: ORIGIN };
+            origins: Vec<String> = Vec::new(), List { count: 0..=256, each: ORIGIN }, live;
             /// Proxies and balancers whose X-Forwarded-For and PROXY header are believed.
             /// None: anybody could invent an address.
             trusted_proxies: Vec<IpNet> = Vec::new(), List { count: 0..=256, each: () };
@@ -36,16 +36,16 @@ section! {
             tls_handshake_timeout_ms: Millis = Millis(5000), 100..=60_000;
             /// For `join` or `resume` after the upgrade; a client sends it at once.
             /// Long enough for a slow token callback in the application.
-            first_frame_timeout_ms: Millis = Millis(10_000), 100..=120_000;
+            first_frame_timeout_ms: Millis = Millis(10_000), 100..=120_000, live;
             /// Silence after which the server pings a connection.
             /// Below the 30 s after which mobile networks and balancers forget idle connections.
-            ping_seconds: Seconds = Seconds(15), 1..=300;
+            ping_seconds: Seconds = Seconds(15), 1..=300, live;
             /// Silence after which a connection counts as dead; more than client.ping_seconds.
             /// Two pings and some seconds: one lost ping is no reason to drop a call.
-            idle_timeout_seconds: Seconds = Seconds(40), 2..=3600;
+            idle_timeout_seconds: Seconds = Seconds(40), 2..=3600, live;
             /// How long a closing connection may take to read what waits for it.
             /// A round trip and some; a dead one should not hold up a drain.
-            close_timeout_ms: Millis = Millis(2000), 10..=60_000;
+            close_timeout_ms: Millis = Millis(2000), 10..=60_000, live;
         }
         sections {
             /// TLS for clients; without it, TLS ends at a proxy in front.
@@ -60,8 +60,9 @@ section! {
         keys {
             /// Address to listen on; port 0 takes a free one.
             /// Loopback: what it shows is for operators.
-            listen: SocketAddr = SocketAddr::from(([127, 0, 0, 1], 9600)), ();
+            listen: SocketAddr = SocketAddr::from(([127, 0, 0, 1], 9600)), (), own;
             /// File with the bearer token for /debug and /api; needed when ops.listen is not loopback.
+            /// Read when the router starts: another token needs a restart.
             token_file: Option<PathBuf> = None, ();
         }
         sections {
