@@ -6,7 +6,7 @@ export CACHE
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench build fuzz fmt clean
+.PHONY: help demo watch test backtest bench paths build fuzz fmt clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -18,6 +18,10 @@ build: ## target/release/signalbox
 demo: ## a router and calls against it, with a live table (SECONDS=20 ends by itself)
 	@.ci/setup build
 	$(CARGO) run --release --locked -- demo $(if $(filter-out 0,$(SECONDS)),--seconds $(SECONDS))
+
+watch: ## faults on purpose, and whom the shipped rules tell of them: a real Prometheus and Alertmanager, three minutes
+	@.ci/setup test
+	$(CARGO) test --locked --test watch each_fault -- --nocapture
 
 test: ## format, lints, docs, every test, dependencies
 	@.ci/setup test
@@ -39,6 +43,14 @@ fuzz: ## fuzz both decoders for SECONDS=60 each, on nightly Rust
 bench: ## signalbox beside the floor on this machine: CPU, latency, memory; and what measuring costs
 	@.ci/setup bench
 	$(CARGO) bench --locked --bench floor $(if $(BENCH),-- $(BENCH))
+
+backtest: ## the baseline beside the plain rule on 28 days of made-up P99s: false tickets, delays (SEED=1)
+	@.ci/setup build
+	$(CARGO) run --release --locked --example backtest -- $(or $(SEED),1)
+
+paths: ## what each step of a signal's way costs by itself: criterion, half a minute (PATHS=decode picks)
+	@.ci/setup build
+	$(CARGO) bench --locked --bench paths -- $(PATHS)
 
 fmt: ## format the sources
 	$(CARGO) fmt

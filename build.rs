@@ -10,7 +10,7 @@ const WITH_ONEOF: [&str; 3] = ["ClientFrame", "ServerFrame", "Event"];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed={DIR}");
-    let descriptors = protox::compile(["signaling.proto", "rooms.proto"], [DIR])?;
+    let descriptors = protox::compile(["signaling.proto", "rooms.proto", "media.proto"], [DIR])?;
     let mut config = tonic_prost_build::configure()
         .build_transport(false)
         .bytes(".")

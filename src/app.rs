@@ -1,4 +1,8 @@
-//! Wiring, start and drain: the only file that knows every module.
+//! Wiring, start, drain and live configuration: the only module that knows every other.
+
+mod live;
+mod observers;
+mod settings;
 
 use std::{
     net::SocketAddr,
@@ -8,28 +12,43 @@ use std::{
 
 use anyhow::{Context, Result};
 use axum::Router;
-use tokio::runtime::{Handle, Runtime};
+use tokio::runtime::Runtime;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+pub use self::live::Configured;
+use self::{
+    live::Parts,
+    observers::Observers,
+    settings::{
+        gateway_settings, limit_settings, listener_settings, media_listener, ops_settings, random_seed, resume_secret,
+        telemetry_settings,
+    },
+};
 use crate::{
-    config::{Config, Slice, Tls},
+    config::{Config, InForce, Slice},
     event::{DrainPhase, Event},
     io::{
         admin::{self, AdminState},
         clock,
-        gateway::{self, Gateway, GatewayParts, GatewaySettings},
+        faults::Faults,
+        gateway::{self, Gateway, GatewayParts},
+        guard::Guard,
         identity::Authenticator,
-        listener::{self, LimitSettings, Listener, ListenerSettings, ProxyProtocol, TlsSettings},
-        metronome::Metronome,
-        ops::{Latch, Ops, OpsHandle, OpsSettings, State},
+        listener::{self, Listener},
+        media::Media,
+        ops::{Latch, Ops, OpsHandle, Shown, State},
         otlp::{Exporter, LogQueue},
+        profiling,
+        reloading::Reloading,
         rpc,
-        shard::Shards,
-        workers::{Watchdog, Workers},
+        shard::{ShardSettings, Shards, Surroundings},
+        workers::Workers,
     },
+    placement::NodeView,
+    profiler::{Profiler, captures::Captures},
     protocol::Code,
     session::ResumeTokens,
-    telemetry::{self, Telemetry},
+    telemetry::Telemetry,
 };
 
 /// The runtime of the workers, as many threads as shards, and who they are.
@@ -52,6 +71,26 @@ fn workers(config: &Config) -> usize {
     }
 }
 
+/// What is known of the process that a router runs in: who its workers are, and where its CPU time goes.
+#[derive(Debug)]
+pub struct Watched {
+    /// The worker threads.
+    pub workers: Workers,
+    /// Started before all threads.
+    pub profiler: Profiler,
+    /// What the process is there for.
+    pub purpose: Purpose,
+}
+
+/// What a router is there for. The command line says so; no configuration can.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// People.
+    Serving,
+    /// To be tried out (`--dev`): faults can be injected.
+    Trying,
+}
+
 /// A router that runs.
 #[derive(Debug)]
 pub struct Running {
@@ -60,15 +99,18 @@ pub struct Running {
     state: Arc<State>,
     shards: Shards,
     telemetry: Arc<Telemetry>,
-    _metronome: Metronome,
+    faults: Option<Faults>,
+    observers: Observers,
     exporter: Option<Exporter>,
-    _watchdog: Option<Watchdog>,
+    media: Media,
+    media_addr: Option<SocketAddr>,
     connections: TaskTracker,
     /// Ends the accept loop: no new connections.
     accepting: CancellationToken,
     /// Ends everything.
     shutdown: CancellationToken,
-    drain_window: Duration,
+    in_force: Arc<InForce>,
+    reloading: Reloading,
 }
 
 impl Running {
@@ -77,38 +119,40 @@ impl Running {
     ///
     /// # Errors
     /// Names what could not be had: a port, a key, a certificate.
-    pub fn start(config: &Config, watched: &Workers, lines: Option<LogQueue>) -> Result<Self> {
-        let files = listener::raise_file_limit();
-        if let Ok(limit) = files {
-            tracing::debug!(target: "signalbox", soft = limit.soft, "open files");
-        }
-        let workers = workers(config);
-        let settings = telemetry_settings(config);
-        let collector = config.otlp_settings(&settings.instance_id);
+    pub fn start(configured: Configured, watched: &Watched, lines: Option<LogQueue>) -> Result<Self> {
+        let edition = configured.edition();
+        let config = &edition.loaded.config;
+        raise_file_limit();
+        let settings = telemetry_settings(&edition);
+        let instance_id = settings.instance_id.clone();
         let telemetry = Arc::new(Telemetry::new(settings));
-        let observed = telemetry.clone();
-        let observe: listener::Observe = Arc::new(move |event| observed.observe(&event, Instant::now()));
+        let observe = observer(&telemetry);
         let authenticator = Authenticator::new(&config.auth_settings(), Arc::new(clock::unix_ms), observe.clone())?;
-        let limits = listener::Limits::new(LimitSettings {
-            connections_max: config.limits.connections,
-            connections_per_address_max: config.limits.connections_per_address,
-            handshakes_max: config.limits.handshakes,
-        });
+        let limits = listener::Limits::new(limit_settings(config));
         let listener = Listener::bind(listener_settings(config, limits.clone(), observe.clone()))?;
-        let client_addrs = listener.local_addrs();
         let state = Arc::new(State::new(Instant::now()));
-        let ops = Ops::start(ops_settings(config, observe.clone()), telemetry.clone(), state.clone())?;
+        let captures = open_captures(config, &instance_id, &telemetry);
+        let faults = faults(config, watched, &observe);
         let resume_secret = resume_secret(config);
-        let settings = (0..workers)
-            .map(|_| config.router_settings(Slice { seed: random_seed(), count: workers }, &resume_secret))
-            .collect();
-        let patience = config.signal.timeout_ms.duration();
-        let shards = Shards::start(settings, config.limits.shard_inbox, patience, &telemetry);
-        let exporter = collector.map(|c| Exporter::start(&c, telemetry.clone(), lines)).transpose()?;
-        let measured = Handle::current().metrics();
-        let metronome =
-            Metronome::start(telemetry.clone(), shards.clone(), measured).context("cannot start the metronome")?;
-        let watchdog = watchdog(config, watched, observe.clone())?;
+        let (registry, media_addr) = media_listener(config, &observe)?;
+        let media = Media::new(config.media_settings(&instance_id), observe.clone(), faults.clone());
+        let around = Surroundings { telemetry: telemetry.clone(), faults: faults.clone(), media: Some(media.calls()) };
+        let shards = start_shards(config, &resume_secret, &around);
+        let shown = Shown {
+            telemetry: telemetry.clone(),
+            state: state.clone(),
+            profiler: watched.profiler.clone(),
+            captures: captures.clone(),
+            faults: faults.clone(),
+            shards: shards.clone(),
+            config: configured.in_force.clone(),
+        };
+        let ops = Ops::start(ops_settings(config, observe.clone()), shown)?;
+        media.start(shards.clone(), registry);
+        let exporter =
+            config.otlp_settings(&instance_id).map(|c| Exporter::start(&c, telemetry.clone(), lines)).transpose()?;
+        let guard = Arc::new(Guard::new(config.guard_settings()));
+        let observers = Observers::start(config, watched, (&telemetry, &shards, &guard), captures)?;
         let connections = TaskTracker::new();
         let gateway = Gateway::new(
             gateway_settings(config),
@@ -119,36 +163,39 @@ impl Running {
                 resume_tokens: ResumeTokens::new(&resume_secret),
                 state: state.clone(),
                 addresses: limits,
+                guard,
                 connections: connections.clone(),
+                faults: faults.clone(),
             },
         );
         let running = Self {
-            client_addrs,
+            client_addrs: listener.local_addrs(),
             ops,
             state,
             shards,
             telemetry,
-            _metronome: metronome,
+            faults,
+            observers,
             exporter,
-            _watchdog: watchdog,
             connections,
             accepting: CancellationToken::new(),
             shutdown: CancellationToken::new(),
-            drain_window: config.drain.seconds.duration(),
+            in_force: configured.in_force.clone(),
+            reloading: live::follow(configured, &gateway, Parts { watched, media: &media, instance_id }, observe)?,
+            media,
+            media_addr,
         };
-        let admin =
-            AdminState::over(&gateway, config.limits.admin_page_max, config.client.header_timeout_ms.duration());
-        running.spawn(listener, gateway, &admin);
-        running.state.latch(Latch::Listener);
-        running.state.latch(Latch::Keys);
+        running.spawn(config, listener, gateway);
         tokio::spawn(authenticator.run_refresh(running.shutdown.clone()));
         Ok(running)
     }
 
-    fn spawn(&self, listener: Listener, gateway: Arc<Gateway>, admin: &AdminState) {
+    fn spawn(&self, config: &Config, listener: Listener, gateway: Arc<Gateway>) {
+        let header_timeout = config.client.header_timeout_ms.duration();
+        let admin = AdminState::over(&gateway, header_timeout);
         let routes = Router::new()
             .route_service(rpc::PATH, rpc::Signaling::new(gateway.clone()))
-            .merge(admin::routes(admin))
+            .merge(admin::routes(&admin))
             .fallback(|| async { admin::error_response(&Code::PathNotFound.refuse()) });
         let (connections, shutdown) = (self.connections.clone(), self.shutdown.clone());
         let handle = move |accepted| {
@@ -156,6 +203,8 @@ impl Running {
             connections.track_future(served)
         };
         tokio::spawn(listener.run(self.accepting.clone(), handle));
+        self.state.latch(Latch::Listener);
+        self.state.latch(Latch::Keys);
     }
 
     /// Where clients connect.
@@ -168,12 +217,33 @@ impl Running {
         self.ops.local_addr()
     }
 
-    /// Not ready, no new sessions, advice over the window, then the reconnect code for who is left; last, what waits
-    /// for the collector.
+    /// Where media nodes register; absent: nowhere.
+    pub fn media_addr(&self) -> Option<SocketAddr> {
+        self.media_addr
+    }
+
+    /// The media nodes as the router sees them.
+    pub fn media_nodes(&self) -> Vec<NodeView> {
+        self.shards.nodes()
+    }
+
+    /// The faults that can be injected; absent: none can.
+    pub fn faults(&self) -> Option<&Faults> {
+        self.faults.as_ref()
+    }
+
+    /// Reads the configuration again within a moment, on another thread.
+    pub fn read_config_again(&self) {
+        self.reloading.ask();
+    }
+
+    /// Not ready, no new sessions, advice over the window, then the reconnect code for who is left; last, captures that
+    /// are being recorded, the baseline and what waits for the collector.
     pub async fn drain(&self) {
         self.advance(DrainPhase::Advising);
-        self.shards.drain(self.drain_window).await;
-        let over = tokio::time::Instant::now() + self.drain_window;
+        let window = self.in_force.edition().loaded.config.drain.seconds.duration();
+        let over = tokio::time::Instant::now() + window;
+        self.shards.drain(window).await;
         let mut every = tokio::time::interval(Duration::from_millis(50));
         while tokio::time::Instant::now() < over && self.shards.counts().sessions > 0 {
             every.tick().await;
@@ -184,6 +254,9 @@ impl Running {
         self.connections.close();
         // closed sessions still say goodbye to their clients
         tokio::time::timeout(CLOSING_MAX, self.connections.wait()).await.ok();
+        // what the ends of sessions and rooms mean for their nodes
+        self.media.finish().await;
+        self.observers.finish().await;
         self.advance(DrainPhase::Drained);
         if let Some(exporter) = &self.exporter {
             exporter.finish().await;
@@ -206,112 +279,49 @@ impl Drop for Running {
 /// How long closed connections may take to go.
 const CLOSING_MAX: Duration = Duration::from_secs(2);
 
-/// How often certificate files are looked at.
-const TLS_POLL: Duration = Duration::from_secs(5);
-
 /// Where log lines wait for the collector, when they are to go there.
 pub fn log_queue(config: &Config) -> Option<LogQueue> {
     let otlp = &config.telemetry.otlp;
     (otlp.endpoint.is_some() && otlp.logs).then(|| LogQueue::new(otlp.logs_waiting))
 }
 
-/// Unless it is switched off.
-fn watchdog(config: &Config, watched: &Workers, observe: listener::Observe) -> Result<Option<Watchdog>> {
-    let bound = config.telemetry.stall_ms.duration();
-    if bound.is_zero() {
-        return Ok(None);
-    }
-    let started = Watchdog::start(watched.clone(), Handle::current().metrics(), bound, observe);
-    started.map(Some).context("cannot start the watchdog")
+/// Takes note of what happens, at the moment that it is told.
+fn observer(telemetry: &Arc<Telemetry>) -> listener::Observe {
+    let telemetry = telemetry.clone();
+    Arc::new(move |event| telemetry.observe(&event, Instant::now()))
 }
 
-fn telemetry_settings(config: &Config) -> telemetry::Settings {
-    let otlp = &config.telemetry.otlp;
-    telemetry::Settings {
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        instance_id: config
-            .server
-            .id
-            .clone()
-            .unwrap_or_else(|| format!("{:032x}", u128::from(random_seed()) << 64 | u128::from(random_seed()))),
-        shards: workers(config),
+/// None in a router that serves people.
+fn faults(config: &Config, watched: &Watched, observe: &listener::Observe) -> Option<Faults> {
+    let allowed = watched.purpose == Purpose::Trying;
+    allowed.then(|| Faults::new(config.telemetry.stall_ms.duration(), observe.clone()))
+}
+
+/// As many as workers.
+fn start_shards(config: &Config, resume_secret: &[u8], around: &Surroundings) -> Shards {
+    let count = workers(config);
+    let router = |_| config.router_settings(Slice { seed: random_seed(), count }, resume_secret);
+    let mut settings: Vec<_> = (0..count).map(router).collect();
+    // all of them see the same nodes
+    settings.iter_mut().take(1).for_each(|first| first.tells_of_nodes = true);
+    let shared = ShardSettings {
         inbox_bound: config.limits.shard_inbox,
-        region: config.server.region.clone(),
-        regions: config.server.regions.clone(),
-        measures: config.telemetry.measure,
-        traces_waiting_max: if otlp.endpoint.is_some() { otlp.traces_waiting } else { 0 },
-        head_rate: f64::from(otlp.head_per_million) / 1e6,
-        started: Instant::now(),
-        started_unix: clock::since_epoch(),
-    }
-}
-
-fn tls_settings(tls: &Tls) -> Option<TlsSettings> {
-    tls.files().map(|(certificates, key)| TlsSettings { certificates: certificates.clone(), key: key.clone() })
-}
-
-fn listener_settings(config: &Config, limits: Arc<listener::Limits>, observe: listener::Observe) -> ListenerSettings {
-    let client = &config.client;
-    ListenerSettings {
-        addresses: client.listen.clone(),
-        tls: tls_settings(&client.tls),
-        tls_poll: TLS_POLL,
-        proxy_protocol: if client.proxy_protocol { ProxyProtocol::V2 } else { ProxyProtocol::Off },
-        trusted_proxies: client.trusted_proxies.clone(),
-        handshake_timeout: client.tls_handshake_timeout_ms.duration(),
-        limits,
-        observe,
-    }
-}
-
-fn ops_settings(config: &Config, observe: listener::Observe) -> OpsSettings {
-    let limits = LimitSettings { connections_max: 256, connections_per_address_max: 256, handshakes_max: 64 };
-    let listener = ListenerSettings {
-        addresses: vec![config.ops.listen],
-        tls: tls_settings(&config.ops.tls),
-        tls_poll: TLS_POLL,
-        proxy_protocol: ProxyProtocol::Off,
-        trusted_proxies: Vec::new(),
-        handshake_timeout: config.client.tls_handshake_timeout_ms.duration(),
-        limits: listener::Limits::new(limits),
-        observe,
+        timeout: config.signal.timeout_ms.duration(),
+        queues: config.queue_settings(),
     };
-    let header_timeout = config.client.header_timeout_ms.duration();
-    OpsSettings { listener, token_file: config.ops.token_file.clone(), header_timeout }
+    Shards::start(settings, shared, around)
 }
 
-/// Configured, or made for this process: resume tokens then do not survive a restart.
-fn resume_secret(config: &Config) -> Vec<u8> {
-    match &config.resume.secret {
-        Some(secret) => secret.expose().as_bytes().to_vec(),
-        None => random_bytes(32),
+/// As far as the system lets us.
+fn raise_file_limit() {
+    if let Ok(limit) = listener::raise_file_limit() {
+        tracing::debug!(target: "signalbox", soft = limit.soft, "open files");
     }
 }
 
-/// From the system's own source.
-fn random_bytes(count: usize) -> Vec<u8> {
-    let mut bytes = vec![0; count];
-    let filled = rustls::crypto::ring::default_provider().secure_random.fill(&mut bytes);
-    assert!(filled.is_ok(), "the system gives no randomness; nothing here could be kept secret");
-    bytes
-}
-
-fn random_seed() -> u64 {
-    random_bytes(8).iter().fold(0, |seed, byte| seed << 8 | u64::from(*byte))
-}
-
-fn gateway_settings(config: &Config) -> GatewaySettings {
-    let client = &config.client;
-    GatewaySettings {
-        limits: config.protocol_limits(),
-        outbound_bytes: config.limits.outbound_bytes,
-        connections_per_key: config.limits.sessions_per_key,
-        origins: client.origins.clone(),
-        trusted_proxies: client.trusted_proxies.clone(),
-        header_timeout: client.header_timeout_ms.duration(),
-        first_frame_timeout: client.first_frame_timeout_ms.duration(),
-        ping: client.ping_seconds.duration(),
-        idle_timeout: client.idle_timeout_seconds.duration(),
-        close_timeout: client.close_timeout_ms.duration(),
-    }
+/// Where captures of bad minutes are kept, and what is there already.
+fn open_captures(config: &Config, instance_id: &str, telemetry: &Telemetry) -> Arc<Captures> {
+    let (captures, told) = Captures::open(config.capture_settings(instance_id));
+    told.iter().for_each(|told| profiling::tell(telemetry, told));
+    Arc::new(captures)
 }

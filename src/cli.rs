@@ -7,13 +7,22 @@ use std::{
 
 use clap::{Parser, Subcommand};
 
+use crate::profiler::{NAMES_COMMAND, answer_names};
+
 mod config;
 mod demo;
+mod in_place;
 mod load;
+mod media_check;
+mod media_node;
 mod metrics;
+mod nodes;
+mod placement;
+mod profile;
 mod rooms;
 mod serve;
 mod token;
+mod variant;
 
 /// Exit code of a command line or configuration that cannot be used (sysexits' `EX_USAGE`).
 pub const EXIT_USAGE: u8 = 64;
@@ -40,6 +49,21 @@ enum Command {
     Config(config::Args),
     /// Every metric: what it says, its labels and their bounds, what shows it, what it may cost.
     Metrics(metrics::Args),
+    /// Gray release: who gets which variant and why, a larger share for one, and back.
+    Variant(variant::Args),
+    /// Where a router spends its CPU time: live, as a file, beside another time, pinned.
+    Profile(profile::Args),
+    /// The media nodes of a router: how they stand, and whether they take rooms.
+    Nodes(nodes::Args),
+    /// Why a room is on its media node.
+    Placement(placement::Args),
+    /// Finds names for the profiler of a router, which starts this by itself.
+    #[command(name = NAMES_COMMAND, hide = true)]
+    Names,
+    /// Carry rooms' media: a small SFU that registers with routers.
+    MediaNode(media_node::Args),
+    /// Check whether a media node keeps to the contract with routers, by calling it as one and sending media through it.
+    MediaCheck(media_check::Args),
     /// Look at rooms and participants, and change them, through the admin API.
     Rooms(rooms::Args),
 }
@@ -61,6 +85,13 @@ pub fn run() -> ExitCode {
         Command::Token(args) => token::run(args),
         Command::Config(args) => config::run(args),
         Command::Metrics(args) => metrics::run(args),
+        Command::Variant(args) => variant::run(args),
+        Command::Profile(args) => profile::run(args),
+        Command::Nodes(args) => nodes::run(args),
+        Command::Placement(args) => placement::run(args),
+        Command::Names => answer_names().map(|()| ExitCode::SUCCESS).map_err(Into::into),
+        Command::MediaNode(args) => media_node::run(args),
+        Command::MediaCheck(args) => media_check::run(args),
         Command::Rooms(args) => rooms::run(args),
     };
     done.unwrap_or_else(|e| {

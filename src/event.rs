@@ -2,8 +2,13 @@
 //!
 //! Built by the core and by `io`; knows nothing of metrics, logs or spans.
 
+mod fault;
+mod guard;
+mod media;
+mod placement;
 mod timeline;
 mod trace;
+mod variant;
 
 use std::{
     net::IpAddr,
@@ -11,8 +16,13 @@ use std::{
 };
 
 pub use self::{
+    fault::Fault,
+    guard::{Asked, BreakerReason, BreakerState, Guarded, Limit, Pressure, Scope},
+    media::{Called, MediaFact, MediaOp, NodeRefusal},
+    placement::{NodeSeen, Placing},
     timeline::{Stage, Timeline, nanos},
     trace::{SpanId, SpanRef, TraceId},
+    variant::{AssignedBy, RuleInForce, Varied},
 };
 use crate::{
     ids::{ConnectionId, Identity, RoomId, SessionId},
@@ -71,11 +81,13 @@ pub struct Labels {
     pub sdk_version: u32,
     /// Its scenario, as telemetry numbered it; 0: none.
     pub scenario: u32,
+    /// Its variant, as telemetry numbered it; 0: the default.
+    pub variant: u8,
 }
 
 impl Default for Labels {
     fn default() -> Self {
-        Self { region: u8::MAX, sdk_version: 0, scenario: 0 }
+        Self { region: u8::MAX, sdk_version: 0, scenario: 0, variant: 0 }
     }
 }
 
@@ -167,6 +179,80 @@ pub enum DrainPhase {
     Drained,
 }
 
+/// A key of the configuration whose value differs. Secrets are hidden.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Changed {
+    /// The key.
+    pub key: String,
+    /// What runs, or ran.
+    pub from: String,
+    /// What is asked for, or runs now.
+    pub to: String,
+    /// Whether it is taken up while the router runs.
+    pub live: bool,
+}
+
+impl std::fmt::Display for Changed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { key, from, to, live: _ } = self;
+        write!(f, "{key}: {from} -> {to}")
+    }
+}
+
+/// What happens to captures of bad minutes.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Captured {
+    /// A capture of a bad minute was begun.
+    Made {
+        /// Its name.
+        id: String,
+        /// `latency`, `stall`, `operator`.
+        cause: &'static str,
+    },
+    /// Another P99 left its band while a capture is being recorded: it is in that one.
+    Joined {
+        /// The capture.
+        id: String,
+        /// The kind of the signal.
+        op: String,
+        /// The client's region.
+        region: String,
+    },
+    /// No capture was made, because there have been enough.
+    Refused {
+        /// `latency`, `stall`, `operator`.
+        cause: &'static str,
+        /// `pace`, `recording`.
+        reason: &'static str,
+    },
+    /// A capture has all its parts.
+    Ready {
+        /// Its name.
+        id: String,
+        /// What it weighs.
+        bytes: u64,
+    },
+    /// A capture was let go of for a newer one.
+    MadeWay {
+        /// Its name.
+        id: String,
+    },
+    /// A capture that was begun will not be there.
+    Lost {
+        /// Its name.
+        id: String,
+        /// Why.
+        why: String,
+    },
+    /// Something in the folder of captures cannot be used, or the folder itself.
+    FolderFailed {
+        /// What.
+        what: String,
+        /// Why.
+        why: String,
+    },
+}
+
 /// A fact about this router.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
@@ -195,6 +281,8 @@ pub enum Event {
         room: RoomId,
         /// On which connection.
         connection: ConnectionId,
+        /// What its join said of the client.
+        labels: Labels,
     },
     /// A dropped session came back.
     SessionResumed {
@@ -216,6 +304,8 @@ pub enum Event {
         session: SessionId,
         /// Why.
         reason: Code,
+        /// What its join said of the client.
+        labels: Labels,
     },
     /// A room came to be.
     RoomCreated {
@@ -305,6 +395,13 @@ pub enum Event {
         /// Whether the new ones are in force.
         ok: bool,
     },
+    /// A listener shows a certificate, from now on.
+    CertificateShown {
+        /// `client` or `ops`.
+        listener: &'static str,
+        /// When it ends being valid, since the Unix epoch.
+        expires: Duration,
+    },
     /// A worker thread has not come back from a task for longer than is allowed. Told once a stall.
     WorkerStalled {
         /// Its number in the runtime.
@@ -316,6 +413,17 @@ pub enum Event {
         /// Where it is.
         place: Box<Whereabouts>,
     },
+    /// Where a stalled worker was when its thread was asked: told after [`Event::WorkerStalled`], once there are names.
+    StallPlaced {
+        /// Its number in the runtime.
+        worker: usize,
+        /// Its thread, as the system numbers it.
+        tid: Option<u32>,
+        /// Whether it waited for something; else it ran, or could have.
+        blocked: bool,
+        /// Its functions, the innermost first.
+        stack: Vec<String>,
+    },
     /// A worker thread that was stalled has come back, or has ended.
     WorkerReturned {
         /// Its number in the runtime.
@@ -325,12 +433,63 @@ pub enum Event {
         /// How long it was away in all.
         stalled_for: Duration,
     },
+    /// The profiler began to sample, with another sampler than before, or ended; by configuration, by an operator, or
+    /// because a sampler refused.
+    ProfilerChanged {
+        /// The sampler that runs now; absent: none.
+        sampler: Option<&'static str>,
+        /// Why none runs, or why not the default.
+        why: Option<String>,
+    },
+    /// Something happened to a capture of a bad minute.
+    Captured(Captured),
+    /// Something happened to variants.
+    Variant(Varied),
+    /// Something happened in the choice of media nodes.
+    Placement(Placing),
+    /// The baseline could not be read back, or could not be kept.
+    BaselineFailed {
+        /// `read`, `write`.
+        doing: &'static str,
+        /// What was in the way, and what became of the file.
+        why: String,
+    },
     /// What a thread beside the workers does at an interval panicked, once; it goes on at its next one. The panic's
     /// own words are not part of this: they may hold anything.
     TickPanicked {
-        /// `metronome` (drains latencies), `watchdog`.
+        /// `metronome` (drains latencies), `watchdog`, `profiler`, `captures`, `baseline` (keeps it).
         thread: &'static str,
     },
+    /// The guard did something.
+    Guard(Guarded),
+    /// A fault was injected on purpose, which only a router that runs with `--dev` allows.
+    FaultInjected {
+        /// Which.
+        fault: Fault,
+    },
+    /// A fault that was injected on purpose is over.
+    FaultEnded {
+        /// Which.
+        fault: Fault,
+        /// How long it was there.
+        lasted: Duration,
+    },
+    /// The configuration was read again and is what runs; all that it changes is in force for what begins from now on.
+    ConfigReloaded {
+        /// 1 at start, one more each time that something changed.
+        generation: u64,
+        /// Of all values that routers of a fleet have in common.
+        hash: u64,
+        /// What changed; nothing: it says what ran already.
+        changes: Vec<Changed>,
+    },
+    /// The configuration was read again and refused as a whole; what ran runs on.
+    ConfigRefused {
+        /// Each mistake, or each change that needs a restart; values of secrets are hidden.
+        why: Vec<String>,
+    },
+    /// Something happened between this router and a media node.
+    Media(MediaFact),
     /// What is logged was changed while running.
     LogLevelChanged {
         /// What was logged before.

@@ -74,6 +74,26 @@ text_id! {
     Region
 }
 
+text_id! {
+    /// A media node, as it registered; 1 to 64 letters, digits, `.`, `_`, `-`.
+    NodeId
+}
+text_id! {
+    /// The version pool that gray-release rules send a client to; `default` is always one.
+    Variant
+}
+
+impl Variant {
+    /// The one that always is, and that clients get whom no rule sends elsewhere.
+    pub const DEFAULT: &str = "default";
+}
+
+impl Default for Variant {
+    fn default() -> Self {
+        Self::from(Self::DEFAULT)
+    }
+}
+
 /// One transport connection of this process. A session has at most one at a time; numbers are never used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ConnectionId(pub u64);

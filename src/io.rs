@@ -1,15 +1,25 @@
 //! All that touches the world for the router: listeners, sockets, shard tasks, key fetching, the ops port.
 
 pub mod admin;
+pub mod baseline;
 pub mod clock;
+pub mod faults;
+mod file_version;
 pub mod gateway;
+pub mod guard;
 pub mod identity;
 pub mod listener;
+pub mod media;
 pub mod metronome;
 pub mod ops;
 pub mod otlp;
 pub mod outbound;
+pub(crate) mod process;
+pub mod profiling;
+pub mod reloading;
 pub mod rpc;
 pub mod shard;
+#[cfg(test)]
+pub(crate) mod test_authority;
 mod ticking;
 pub mod workers;

@@ -7,28 +7,36 @@ pub mod client;
 mod interval_log;
 mod ledger;
 mod measure;
+mod media;
 mod options;
+pub mod overload;
 mod process;
 mod progress;
 mod report;
 mod router_side;
 mod run;
 mod scenario;
+mod seconds;
 mod stamp;
 #[cfg(test)]
 mod tests;
 mod tokens;
 
-use std::time::{Duration, SystemTime};
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, SystemTime},
+};
 
 use tokio_util::sync::CancellationToken;
 
 pub use measure::{Measure, Quantiles};
+pub use media::MediaUse;
 pub use options::{Options, PAYLOAD_BYTES_MAX, RATE_MAX, SECONDS_MAX, SESSIONS_MAX, Scenario};
 pub use process::Usage;
 pub use progress::{Progress, Snapshot};
 pub use report::{Report, ServerUse, latency_table};
-pub use router_side::{OpsTarget, RouterSide, RouterView};
+pub use router_side::{RouterSide, RouterView};
+pub use seconds::SecondOfRun;
 pub use tokens::TokenSource;
 
 use self::{client::ClientError, interval_log::IntervalLog, progress::Ticker, run::Run};
@@ -63,16 +71,21 @@ pub async fn run(options: Options, progress: Progress, stop: CancellationToken) 
     let ticking = tokio::spawn(ticker.run(Duration::from_secs(1), ended.clone()));
     let outcome = scenario::play(&run).await;
     ended.cancel();
-    let latencies = ticking.await.map_err(|e| LoadError::Options(format!("the recorder broke: {e}")))??;
+    let (latencies, seconds) = ticking.await.map_err(|e| LoadError::Options(format!("the recorder broke: {e}")))??;
     outcome?;
-    let mut report = Report::of(&run, latencies);
+    let mut report = Report::of(&run, latencies, seconds);
     if let Some(ops) = &run.options.ops {
-        match ops.since(run.measured_from()).await {
+        match router_side::since(run.measured_from(), ops).await {
             Ok(router) => report.router = Some(router),
             Err(error) => report.router_silent = Some(error.to_string()),
         }
     }
     Ok(report)
+}
+
+/// What a panicking task left half written is still only counts.
+fn locked<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Takes the soft limit to the hard one; a run that still does not fit is refused before it begins.

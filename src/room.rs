@@ -103,6 +103,11 @@ impl Room {
         }
     }
 
+    /// Other bounds, for what is said from now on, and for what is kept of before.
+    pub(crate) fn set_bounds(&mut self, bounds: Arc<Bounds>) {
+        self.bounds = bounds;
+    }
+
     pub(crate) fn id(&self) -> &RoomId {
         &self.founding.id
     }
@@ -174,6 +179,11 @@ impl Room {
         self.founding.metadata = metadata.into();
         let info = Box::new(self.info());
         self.emit(Audience::All, Kind::RoomUpdated(info), turn)
+    }
+
+    /// Tells everybody which media node carries the room from now on.
+    pub(crate) fn move_media(&mut self, moved: v1::MediaMoved, turn: &mut Turn<'_>) -> Offset {
+        self.emit(Audience::All, Kind::MediaMoved(moved), turn)
     }
 
     /// Tells everybody that the room ends.

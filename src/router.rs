@@ -4,17 +4,22 @@
 //! connections come in as values, everything that must happen outside leaves as an [`Output`].
 
 mod admin;
+mod asking;
+mod carriage;
 mod contract;
 mod directed;
 mod drain;
 mod ending;
+mod explain;
 mod frame;
 mod halls;
 mod ice;
 mod join;
+mod media;
 mod ops;
 mod resume;
 mod settings;
+mod telling;
 #[cfg(test)]
 mod tests;
 mod timers;
@@ -26,19 +31,24 @@ use std::{collections::BTreeMap, fmt, sync::Arc, time::Instant};
 use ahash::AHashMap;
 use slab::Slab;
 
-pub use self::{
-    contract::{AdminCall, AdminReply, Input, Now, Opening, Output},
-    settings::{IceSettings, Settings},
-};
 use self::{
+    asking::{Asked, Asks},
+    carriage::Carried,
     drain::Drain,
     halls::{Hall, HallKey},
     timers::{Timer, Timers},
 };
+pub use self::{
+    contract::{AdminCall, AdminReply, Input, Now, Opening, Output},
+    explain::{Decided, Explanation, Skipped},
+    media::{MediaCall, MediaOutcome, MediaTicket},
+    settings::{IceSettings, Settings},
+};
 use crate::{
     auth::Grant,
     event::{Event, Labels, Outcome},
-    ids::{ConnectionId, RoomId, SessionId},
+    ids::{ConnectionId, RoomId, SessionId, Variant},
+    placement::{Change, Placement},
     protocol::{
         Code, Refusal,
         v1::{ServerFrame, server_frame::Body},
@@ -61,6 +71,10 @@ pub struct Router {
     connections: AHashMap<ConnectionId, Seat>,
     timers: Timers,
     drain: Option<Drain>,
+    placement: Placement,
+    carried: Carried,
+    /// Calls to media nodes that are under way.
+    asked: Asks,
     seats_given: u64,
     /// Of the latest join.
     latest_key: Arc<str>,
@@ -68,6 +82,8 @@ pub struct Router {
     pushes: Vec<Push>,
     /// and what follows after that. The reply goes before both.
     closing: Vec<Output>,
+    /// What the fact at hand changes.
+    changes: Vec<Change>,
 }
 
 /// A session and where it sits.
@@ -85,17 +101,10 @@ struct Seated {
 impl Router {
     /// An empty router.
     pub fn new(settings: Settings) -> Self {
-        let bounds = Bounds {
-            limits: settings.limits,
-            history_events: settings.history_events,
-            history_age: settings.history_age,
-            history_bytes: settings.history_bytes,
-        };
         Self {
-            bounds: Arc::new(bounds),
+            bounds: Arc::new(bounds_of(&settings)),
             tokens: ResumeTokens::new(&settings.resume_secret),
             rng: fastrand::Rng::with_seed(settings.seed),
-            settings,
             halls: Slab::new(),
             names: BTreeMap::new(),
             sessions: AHashMap::new(),
@@ -103,10 +112,15 @@ impl Router {
             connections: AHashMap::new(),
             timers: Timers::default(),
             drain: None,
+            placement: Placement::new(settings.placement.clone(), settings.seed),
+            carried: Carried::default(),
+            asked: Asks::default(),
             seats_given: 0,
             latest_key: "".into(),
             pushes: Vec::new(),
             closing: Vec::new(),
+            changes: Vec::new(),
+            settings,
         }
     }
 
@@ -134,8 +148,8 @@ impl Router {
     pub fn handle(&mut self, input: Input, now: Now, out: &mut Vec<Output>) {
         match input {
             Input::Frame { connection, frame, grant } => self.frame(connection, (frame, grant), now, out),
-            Input::Open { connection, grant, id, opening, labels } => {
-                self.open(Opened { connection, grant, id, labels }, opening, now, out);
+            Input::Open { connection, grant, id, opening, labels, variant } => {
+                self.open(Opened { connection, grant, id, labels, variant }, opening, now, out);
             }
             Input::Lost { connection, reason } => self.lost(connection, reason, now),
             Input::Admin { request, by, call } => {
@@ -143,12 +157,28 @@ impl Router {
                 out.push(Output::AdminReply { request, reply });
             }
             Input::Drain { window } => self.start_drain(window, now),
+            Input::Configure(settings) => self.configure(*settings, now),
+            Input::Node(fact) => self.node(fact, now),
+            Input::MediaReply(outcome) => self.media_reply(outcome, now, out),
+            Input::MediaPush { node, push } => self.media_push(&node, *push),
             Input::Tick => self.run_timers(now),
         }
         self.flush(out);
         if let Some(at) = self.timers.wake() {
             out.push(Output::Wake(at));
         }
+    }
+
+    /// Rooms that exist take the new bounds of what is said in them and of their history; how many they hold and how long
+    /// they stay empty was said when they were made. Timers that run are not set anew.
+    fn configure(&mut self, settings: Settings, now: Now) {
+        self.bounds = Arc::new(bounds_of(&settings));
+        for (_, hall) in &mut self.halls {
+            hall.room.set_bounds(self.bounds.clone());
+        }
+        self.placement.configure(settings.placement.clone(), now.at);
+        let (seed, resume_secret) = (self.settings.seed, std::mem::take(&mut self.settings.resume_secret));
+        self.settings = Settings { seed, resume_secret, tells_of_nodes: self.settings.tells_of_nodes, ..settings };
     }
 
     fn open(&mut self, opened: Opened, opening: Opening, now: Now, out: &mut Vec<Output>) {
@@ -161,9 +191,7 @@ impl Router {
             Opening::Resume { claims, resume } => self.resume(opened, (&claims, &resume), now, out),
         };
         if let Err(refusal) = result {
-            // before the answer: a client that has read it may open anew at once
-            out.push(Output::Detach { connection });
-            send_error(connection, id, &refusal, out);
+            refuse_opening(connection, id, &refusal, out);
         }
     }
 
@@ -212,6 +240,15 @@ impl Router {
     }
 }
 
+fn bounds_of(settings: &Settings) -> Bounds {
+    Bounds {
+        limits: settings.limits,
+        history_events: settings.history_events,
+        history_age: settings.history_age,
+        history_bytes: settings.history_bytes,
+    }
+}
+
 /// Letters of an id after its prefix: 71 bits.
 const ID_LETTERS: usize = 12;
 
@@ -222,6 +259,7 @@ struct Opened {
     grant: Box<Grant>,
     id: Option<u64>,
     labels: Labels,
+    variant: Variant,
 }
 
 impl fmt::Debug for Router {
@@ -236,6 +274,31 @@ impl fmt::Debug for Router {
 fn send_error(to: ConnectionId, id: Option<u64>, refusal: &Refusal, out: &mut Vec<Output>) {
     let frame = Box::new(ServerFrame { id, body: Some(Body::Error(refusal.to_wire())) });
     out.push(Output::Send { to, frame, exempt: false, ends: Some(Outcome::Refused(refusal.code)) });
+}
+
+fn refuse_opening(connection: ConnectionId, id: Option<u64>, refusal: &Refusal, out: &mut Vec<Output>) {
+    // before the answer: a client that has read it may open anew at once
+    out.push(Output::Detach { connection });
+    send_error(connection, id, refusal, out);
+}
+
+/// Answers a signal that is not carried out, in its router's place; nobody waits for what is no signal.
+pub fn refuse(input: &Input, refusal: &Refusal, out: &mut Vec<Output>) {
+    match input {
+        Input::Open { connection, id, .. } => refuse_opening(*connection, *id, refusal, out),
+        Input::Frame { connection, frame, .. } if frame.id.is_some() => {
+            send_error(*connection, frame.id, refusal, out);
+        }
+        Input::Frame { .. } => out.push(Output::Ended(Outcome::Refused(refusal.code))),
+        Input::Lost { .. }
+        | Input::Admin { .. }
+        | Input::Drain { .. }
+        | Input::Configure(_)
+        | Input::Node(_)
+        | Input::MediaReply(_)
+        | Input::MediaPush { .. }
+        | Input::Tick => {}
+    }
 }
 
 /// Which of `slices` routers a room belongs to (stable within a process).

@@ -7,7 +7,7 @@
 use std::{
     fmt,
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     time::{Duration, Instant},
@@ -15,33 +15,50 @@ use std::{
 
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder};
 
+pub mod baseline;
+pub mod captured;
+pub mod captures;
 pub mod case;
 pub mod catalog;
 mod clients;
+mod config;
 mod counts;
 mod drain;
 mod exports;
 pub mod exposition;
+mod faults;
+mod guard;
 mod handles;
 pub mod interval_log;
 mod latency;
 pub mod logs;
+mod media;
 pub mod observe;
+mod placement;
 mod process;
+mod profiler;
 mod quiet;
 mod recorder;
 pub mod runtime;
 mod signals;
 pub mod slow;
 mod stalls;
+pub mod tap;
 pub mod trace;
+mod usual;
+mod variants;
 pub mod views;
 
-use self::{clients::Busiest, drain::Drained, recorder::Recorder};
 pub use self::{
+    captured::Totals,
+    captures::CaptureFigures,
     counts::{Counts, LATENCY_MAX},
     process::Process,
+    profiler::ProfilerFigures,
+    usual::{Usual, UsualRow},
+    variants::{RuleRow, VariantRow, VariantsReport},
 };
+use self::{clients::Busiest, drain::Drained, recorder::Recorder};
 use crate::{
     event::{Labels, nanos},
     protocol::v1,
@@ -73,6 +90,8 @@ pub struct Settings {
     pub traces_waiting_max: usize,
     /// The share of signals whose traces are kept although nothing is special about them, 0 to 1.
     pub head_rate: f64,
+    /// Of the configuration at start.
+    pub config_hash: u64,
     /// The start: of intervals between repeated log lines, of seconds and minutes,
     pub started: Instant,
     /// and the same moment since the Unix epoch.
@@ -102,7 +121,12 @@ pub struct Telemetry {
     regions: Vec<String>,
     keeper: trace::Keeper,
     slow: slow::Slow,
+    variants: variants::Variants,
+    taps: Arc<tap::Taps>,
     drained: Mutex<Drained>,
+    learned: Mutex<usual::Learned>,
+    /// As told last.
+    runtime: Mutex<runtime::Runtime>,
     measures: bool,
     started: Instant,
     /// What the wall clock said at `started`, by the latest drain; nanoseconds since the Unix epoch.
@@ -145,7 +169,11 @@ impl Telemetry {
             regions: told_apart(settings.region, settings.regions),
             keeper: trace::Keeper::new(settings.traces_waiting_max, settings.head_rate),
             slow: slow::Slow::default(),
+            variants: variants::Variants::default(),
+            taps: Arc::default(),
             drained: Mutex::default(),
+            learned: Mutex::default(),
+            runtime: Mutex::default(),
             measures: settings.measures,
             started: settings.started,
             started_unix_ns: AtomicU64::new(nanos(settings.started_unix)),
@@ -176,11 +204,11 @@ impl Telemetry {
         }
     }
 
-    /// What a join says of its client, as telemetry will want it.
+    /// What a join says of its client, as telemetry will want it; its variant is decided elsewhere.
     pub fn labels(&self, join: &v1::Join) -> Labels {
         let region = match join.region.as_str() {
             "" => 0,
-            named => self.regions.iter().position(|known| known == named).map_or(recorder::OTHER_REGION, |at| at as u8),
+            named => self.place_of(named),
         };
         let client = join.client.as_ref();
         let sdk_version = client.map_or(0, |client| match (client.sdk.as_str(), client.version.as_str()) {
@@ -188,7 +216,12 @@ impl Telemetry {
             ("", version) => self.sdk_versions.number(version),
             (sdk, version) => self.sdk_versions.number(&format!("{sdk}/{version}")),
         });
-        Labels { region, sdk_version, scenario: self.scenarios.number(&join.scenario) }
+        Labels { region, sdk_version, scenario: self.scenarios.number(&join.scenario), ..Labels::default() }
+    }
+
+    /// The place of a region by its name; of one that is not told apart, `other`'s.
+    fn place_of(&self, region: &str) -> u8 {
+        self.regions.iter().position(|known| known == region).map_or(recorder::OTHER_REGION, |at| at as u8)
     }
 
     /// The name of a region by its place.

@@ -87,7 +87,7 @@ fn walk(folder: &Path, into: &mut Vec<PathBuf>) {
     for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         match path.is_dir() {
-            true if ["target", "corpus", "corpus-run"].contains(&name) => {}
+            true if ["target", "corpus", "corpus-run", "node_modules"].contains(&name) => {}
             true => walk(&path, into),
             false => into.push(path),
         }

@@ -247,6 +247,12 @@ impl KeySet {
         next
     }
 
+    /// The same providers and what they have, with the static keys and the rules of the other.
+    #[must_use]
+    pub fn with_static(&self, other: &Self) -> Self {
+        Self { providers: self.providers.clone(), ..other.clone() }
+    }
+
     /// Whether a provider's keys were fetched at least once.
     pub fn has_provider_keys(&self, provider: &str) -> bool {
         self.providers.iter().any(|p| p.name == provider && p.keys.is_some())

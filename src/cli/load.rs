@@ -2,7 +2,7 @@
 
 use std::{io::IsTerminal, path::PathBuf, process::ExitCode, time::Duration};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio_util::sync::CancellationToken;
 
@@ -10,9 +10,10 @@ use super::{complain, say};
 use crate::{
     auth::{DEV_KEY, DEV_SECRET},
     load::{
-        self, OpsTarget, Options, Progress, Report, SECONDS_MAX, Scenario, Snapshot, TokenSource,
+        self, Options, Progress, Report, SECONDS_MAX, Scenario, Snapshot, TokenSource,
         client::{Dialect, TargetSettings, Transport},
     },
+    ops_client::{OpsTarget, token_in},
     protocol::Encoding,
 };
 
@@ -24,6 +25,8 @@ Examples:
   signalbox load join --rate 500 --seconds 8
   signalbox load resume --encoding protobuf --max-p99 80
   signalbox load call --transport grpc --json
+  signalbox load call --seconds 60 --by-second
+  signalbox load overload --seconds 10 --max-p99 80 --min-goodput 90 --svg overload.svg
 
 Exit code 1 when anything was lost, doubled, out of order, unanswered, refused, or past --max-p99.")]
 pub(super) struct Args {
@@ -89,15 +92,41 @@ pub(super) struct Args {
     /// Interval log to write (HdrHistogram V2, compressed), a line a second and measure.
     #[arg(long, value_name = "FILE")]
     hlog: Option<PathBuf>,
+    /// Show the run second by second: joins, P99, errors, moves to another media node.
+    #[arg(long)]
+    by_second: bool,
     /// The router's ops port, to show its own P99 and counts beside the client's [default: http://127.0.0.1:9600 with the default --url]
     #[arg(long, value_name = "URL")]
     ops: Option<String>,
     /// Holds the bearer token that the ops port asks for beyond loopback.
     #[arg(long, value_name = "FILE", requires = "ops")]
     ops_token_file: Option<PathBuf>,
-    /// P99 that no measure may pass.
+    /// P99 that no measure may pass; of `overload`, that of what is admitted at any step.
     #[arg(long, value_name = "MILLISECONDS")]
     max_p99: Option<f64>,
+    #[command(flatten)]
+    overload: OverloadArgs,
+}
+
+/// What only `overload` takes.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Of overload, whose --seconds are those of each step")]
+struct OverloadArgs {
+    /// Requests a second that the router can serve; else that is measured first.
+    #[arg(long, value_name = "PER_SECOND")]
+    peak: Option<f64>,
+    /// Times the peak that are offered, one after the other.
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "1,2,3,4,5")]
+    factors: Vec<f64>,
+    /// Share of the peak that the goodput of each step must reach.
+    #[arg(long, value_name = "PERCENT")]
+    min_goodput: Option<f64>,
+    /// Where to draw the curves.
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
+    /// What stands above them.
+    #[arg(long, value_name = "TEXT", default_value = "signalbox under more load than it can serve", requires = "svg")]
+    title: String,
 }
 
 /// How WebSocket frames are written.
@@ -123,12 +152,19 @@ pub(super) fn run(args: Args) -> Result<ExitCode> {
     } else {
         say(&report.to_text());
     }
-    Ok(verdict(&report, args.max_p99))
+    if let (Some(path), Some(overload)) = (&args.overload.svg, &report.overload) {
+        let svg = overload.curves(&args.overload.title).map_err(|why| anyhow!("--svg: {why}"))?;
+        std::fs::write(path, svg).with_context(|| format!("--svg: cannot write {}", path.display()))?;
+    }
+    Ok(told(&report.failures(args.max_p99, args.overload.min_goodput)))
 }
 
 /// Says what did not hold; the exit code follows.
 pub(super) fn verdict(report: &Report, p99_max_ms: Option<f64>) -> ExitCode {
-    let failures = report.failures(p99_max_ms);
+    told(&report.failures(p99_max_ms, None))
+}
+
+fn told(failures: &[String]) -> ExitCode {
     if failures.is_empty() {
         return ExitCode::SUCCESS;
     }
@@ -145,7 +181,7 @@ pub(super) async fn stop_on_interrupt(stop: CancellationToken) {
 
 fn options(args: &Args) -> Result<Options> {
     let Some(scenario) = args.scenario.or(args.named) else {
-        bail!("say what the participants shall do: fanout, join, churn, resume, call or idle");
+        bail!("say what the participants shall do: fanout, join, churn, resume, call, idle or overload");
     };
     let target = TargetSettings {
         url: args.url.clone(),
@@ -168,9 +204,12 @@ fn options(args: &Args) -> Result<Options> {
     options.size = args.size.unwrap_or(options.size);
     options.rate = args.rate.unwrap_or(options.rate);
     options.payload_bytes = args.payload_bytes;
+    options.by_second = args.by_second;
     if let Some(stay) = args.stay {
         options.stay = seconds("--stay", stay)?;
     }
+    options.peak = args.overload.peak;
+    options.factors.clone_from(&args.overload.factors);
     options.pids.clone_from(&args.pid);
     options.interval_log.clone_from(&args.hlog);
     options.ops = ops(args)?;
@@ -182,10 +221,11 @@ fn options(args: &Args) -> Result<Options> {
 fn ops(args: &Args) -> Result<Option<OpsTarget>> {
     let usual = ["ws://127.0.0.1:7800/v1/signal", "http://127.0.0.1:7800"].contains(&args.url.as_str());
     let url = args.ops.clone().or_else(|| usual.then(|| "http://127.0.0.1:9600".to_owned()));
-    let token = args.ops_token_file.as_ref().map(|path| {
-        std::fs::read_to_string(path).with_context(|| format!("--ops-token-file: cannot read {}", path.display()))
-    });
-    let token = token.transpose()?.map(|token| token.trim().to_owned());
+    let token = args
+        .ops_token_file
+        .as_ref()
+        .map(|path| token_in(path).with_context(|| format!("--ops-token-file: cannot read {}", path.display())));
+    let token = token.transpose()?;
     Ok(url.map(|url| OpsTarget { url, token }))
 }
 

@@ -105,6 +105,7 @@ fn label_json(label: &Label) -> Value {
         Values::Closed(set) => ("closed", Some(set)),
         Values::Numbered { .. } => ("numbered", None),
         Values::Configured { .. } => ("configured", None),
+        Values::Nodes { .. } => ("nodes", None),
         Values::Busiest { .. } => ("busiest", None),
         Values::Fixed => ("fixed", None),
     };
@@ -117,6 +118,7 @@ fn bound(values: Values) -> String {
         Values::Closed(set) => format!("{} values", set.len()),
         Values::Numbered { max } => format!("0 to {}", max - 1),
         Values::Configured { max } => format!("{max} configured, other"),
+        Values::Nodes { max } => format!("{max} nodes, other"),
         Values::Busiest { max } => format!("{max} busiest, other"),
         Values::Fixed => "1 value".to_owned(),
     }

@@ -73,19 +73,25 @@ pub struct AdminParts {
     pub origin: OriginCheck,
     /// Proxies whose `X-Forwarded-For` counts.
     pub trusted_proxies: Vec<IpNet>,
+    /// What bounds a call, now.
+    pub bounds: Arc<dyn Fn() -> AdminBounds + Send + Sync>,
+    /// For a request's body, and for a gRPC call as a whole.
+    pub request_timeout: Duration,
+}
+
+/// What bounds a call.
+#[derive(Clone, Copy, Debug)]
+pub struct AdminBounds {
     /// Limits of the protocol.
     pub limits: Limits,
     /// Most items on a page.
     pub page_max: usize,
-    /// For a request's body, and for a gRPC call as a whole.
-    pub request_timeout: Duration,
 }
 
 impl fmt::Debug for AdminParts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AdminParts")
-            .field("limits", &self.limits)
-            .field("page_max", &self.page_max)
+            .field("bounds", &(self.bounds)())
             .field("request_timeout", &self.request_timeout)
             .finish_non_exhaustive()
     }
@@ -104,16 +110,19 @@ impl AdminState {
     }
 
     /// Over the rooms, the keys and the limits of a gateway.
-    pub fn over(gateway: &Arc<Gateway>, page_max: usize, request_timeout: Duration) -> Self {
-        let (observing, door) = (gateway.clone(), gateway.clone());
+    pub fn over(gateway: &Arc<Gateway>, request_timeout: Duration) -> Self {
+        let (observing, door, bounding) = (gateway.clone(), gateway.clone(), gateway.clone());
+        let bounds = move || {
+            let settings = bounding.settings.load();
+            AdminBounds { limits: settings.limits, page_max: settings.admin_page_max }
+        };
         Self::new(AdminParts {
             rooms: Arc::new(gateway.shards.clone()),
             verify: Arc::new(gateway.authenticator.clone()),
             observe: Arc::new(move |event| observing.observe(&event)),
             origin: Arc::new(move |headers| door.check_origin(headers)),
-            trusted_proxies: gateway.settings.trusted_proxies.clone(),
-            limits: gateway.settings.limits,
-            page_max,
+            trusted_proxies: gateway.settings.load().trusted_proxies.clone(),
+            bounds: Arc::new(bounds),
             request_timeout,
         })
     }

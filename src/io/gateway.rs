@@ -4,6 +4,7 @@
 //! pushes come back through its [`Outbound`] queue.
 
 mod door;
+mod hints;
 mod inbound;
 mod serve;
 mod trace_id;
@@ -20,6 +21,7 @@ use std::{
 };
 
 use ahash::AHashMap;
+use arc_swap::ArcSwap;
 pub(crate) use door::{Admission, Knock, bearer};
 pub(crate) use inbound::{Inbound, leave_push};
 use ipnet::IpNet;
@@ -27,13 +29,16 @@ pub use serve::{ConnectionInfo, serve};
 use tokio_util::task::TaskTracker;
 
 use super::{
+    faults::Faults,
+    guard::Guard,
     identity::Authenticator,
     listener::Limits as AddressLimits,
     outbound::{Mark, Outbound, Peer, Sent},
     shard::Shards,
 };
 use crate::{
-    event::{DrainPhase, Event, Origin, TraceId},
+    event::{Asked, DrainPhase, Event, Guarded, Limit, Origin, TraceId, Varied},
+    gray,
     ids::ConnectionId,
     io::ops::State,
     protocol::{Code, Limits, Refusal},
@@ -50,6 +55,8 @@ pub struct GatewaySettings {
     pub outbound_bytes: usize,
     /// Connections that one API key may hold.
     pub connections_per_key: usize,
+    /// Most items on a page of the admin API.
+    pub admin_page_max: usize,
     /// Pages that may connect.
     pub origins: Vec<String>,
     /// Proxies whose `X-Forwarded-For` counts.
@@ -64,25 +71,30 @@ pub struct GatewaySettings {
     pub idle_timeout: Duration,
     /// How long a closing connection may take to read what waits for it.
     pub close_timeout: Duration,
+    /// Who gets which variant.
+    pub variants: gray::Rules,
 }
 
 /// What all connections of the client port share.
 pub struct Gateway {
-    pub(crate) settings: GatewaySettings,
+    /// As they are now: read where they are used.
+    pub(crate) settings: ArcSwap<GatewaySettings>,
     pub(crate) shards: Shards,
     pub(crate) telemetry: Arc<Telemetry>,
     pub(crate) authenticator: Authenticator,
     pub(crate) resume_tokens: ResumeTokens,
     pub(crate) state: Arc<State>,
-    addresses: Arc<AddressLimits>,
+    pub(crate) addresses: Arc<AddressLimits>,
+    pub(crate) guard: Arc<Guard>,
     pub(crate) connections: TaskTracker,
+    faults: Option<Faults>,
     next_connection: AtomicU64,
     per_key: Mutex<AHashMap<Arc<str>, usize>>,
 }
 
 impl std::fmt::Debug for Gateway {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Gateway").field("settings", &self.settings).finish_non_exhaustive()
+        f.debug_struct("Gateway").field("settings", &self.settings.load()).finish_non_exhaustive()
     }
 }
 
@@ -101,26 +113,57 @@ pub struct GatewayParts {
     pub state: Arc<State>,
     /// Counts connections by address.
     pub addresses: Arc<AddressLimits>,
+    /// Who may do how much.
+    pub guard: Arc<Guard>,
     /// Follows the tasks of connections, so that a drain can wait for them.
     pub connections: TaskTracker,
+    /// Faults that can be injected; absent: none can.
+    pub faults: Option<Faults>,
 }
 
 impl Gateway {
     /// A gateway over these parts.
     pub fn new(settings: GatewaySettings, parts: GatewayParts) -> Arc<Self> {
-        let GatewayParts { shards, telemetry, authenticator, resume_tokens, state, addresses, connections } = parts;
-        Arc::new(Self {
-            settings,
+        let GatewayParts {
             shards,
             telemetry,
             authenticator,
             resume_tokens,
             state,
             addresses,
+            guard,
             connections,
+            faults,
+        } = parts;
+        let gateway = Self {
+            settings: ArcSwap::from_pointee(settings),
+            shards,
+            telemetry,
+            authenticator,
+            resume_tokens,
+            state,
+            addresses,
+            guard,
+            connections,
+            faults,
             next_connection: AtomicU64::new(1),
             per_key: Mutex::default(),
-        })
+        };
+        gateway.tell_variants(&gateway.settings.load().variants);
+        Arc::new(gateway)
+    }
+
+    /// Other settings, for what begins from now on.
+    pub fn configure(&self, settings: GatewaySettings) {
+        if self.settings.load().variants != settings.variants {
+            // first, so that whoever is given one finds its name known
+            self.tell_variants(&settings.variants);
+        }
+        self.settings.store(Arc::new(settings));
+    }
+
+    fn tell_variants(&self, rules: &gray::Rules) {
+        self.observe(&Event::Variant(Varied::InForce { names: rules.names().to_vec(), rules: rules.told() }));
     }
 
     pub(crate) fn observe(&self, event: &Event) {
@@ -159,13 +202,13 @@ impl Gateway {
 
     fn connection(&self, peer: Peer) -> (ConnectionId, Arc<Outbound>) {
         let id = ConnectionId(self.next_connection.fetch_add(1, Ordering::Relaxed));
-        (id, Arc::new(Outbound::new(self.settings.outbound_bytes, peer)))
+        (id, Arc::new(Outbound::new(self.settings.load().outbound_bytes, peer)))
     }
 
     /// A place among its key's connections, given back on drop.
     fn place(self: &Arc<Self>, key: &str) -> Result<Place, Refusal> {
         let mut per_key = self.per_key.lock().unwrap_or_else(PoisonError::into_inner);
-        let allowed = self.settings.connections_per_key;
+        let allowed = self.settings.load().connections_per_key;
         if let Some((key, held)) = per_key.get_key_value(key).map(|(key, held)| (key.clone(), *held)) {
             if held >= allowed {
                 let why = format!("limits.sessions_per_key: the key holds {held} connections, at most {allowed}");
@@ -177,6 +220,13 @@ impl Gateway {
         let key: Arc<str> = key.into();
         per_key.insert(key.clone(), 1);
         Ok(Place { gateway: self.clone(), key })
+    }
+
+    /// Tells of a connection that the guard refuses.
+    fn refuse_connection(&self, limit: Limit, peer_ip: IpAddr, trace: TraceId) {
+        let origin = Origin { peer_ip: Some(peer_ip), trace: Some((trace, new_span())), ..Origin::default() };
+        let event = Event::Guard(Guarded::Refused { asked: Asked::Connection, limit });
+        self.telemetry.observe_from(&event, &origin, Instant::now());
     }
 
     fn shed(&self, refusal: &Refusal, peer_ip: IpAddr, trace: TraceId) {

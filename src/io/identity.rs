@@ -103,6 +103,16 @@ impl Authenticator {
         }
     }
 
+    /// Other static keys and rules, for every token that is shown from now on. Providers stay what they were at start.
+    pub fn configure(&self, keys: &KeySet) {
+        // a provider's keys may come in between: made anew then
+        self.shared.keys.rcu(|live| live.with_static(keys));
+        // what was remembered was granted by the old rules
+        if let Some(introspection) = &self.shared.introspection {
+            introspection.forget();
+        }
+    }
+
     /// Keeps the keys of providers fresh until shutdown; returns at once when there are none.
     pub async fn run_refresh(self, shutdown: CancellationToken) {
         let refreshes = self.shared.sources.iter().map(|source| self.keep_fresh(source));

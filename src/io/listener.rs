@@ -7,6 +7,7 @@
 mod accept;
 mod address;
 mod bind;
+mod clients;
 mod files;
 mod limits;
 mod origin;
@@ -24,6 +25,7 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use self::limits::origin_of;
 use self::{
     accept::{Door, accept_loop},
     refusal::Refusals,
@@ -56,6 +58,8 @@ pub enum ProxyProtocol {
 /// All that a listener needs to know.
 #[derive(Clone)]
 pub struct ListenerSettings {
+    /// `client`, `ops` or `media`.
+    pub name: &'static str,
     /// Where to listen; at least one.
     pub addresses: Vec<SocketAddr>,
     /// Certificate and key; absent: bare TCP.
@@ -154,7 +158,8 @@ impl Listener {
         let sockets = sockets.into_iter().map(tokio::net::TcpListener::from_std).collect::<io::Result<Vec<_>>>()?;
         let mut tasks = JoinSet::new();
         let tls = tls.map(|Tls { certificates, acceptor }| {
-            tasks.spawn(follow(certificates, settings.tls_poll, settings.observe.clone(), shutdown.clone()));
+            let shown = Shown { listener: settings.name, certificates, observe: settings.observe.clone() };
+            tasks.spawn(follow(shown, settings.tls_poll, shutdown.clone()));
             acceptor
         });
         let door = Arc::new(Door {
@@ -176,23 +181,41 @@ impl Listener {
     }
 }
 
+/// The certificates of one listener, and whom to tell of them.
+struct Shown {
+    listener: &'static str,
+    certificates: Arc<Certificates>,
+    observe: Observe,
+}
+
+impl Shown {
+    /// Until when the own certificate is valid; nothing when it does not tell.
+    fn tell(&self) {
+        if let Some(expires) = self.certificates.expire() {
+            (self.observe)(Event::CertificateShown { listener: self.listener, expires });
+        }
+    }
+}
+
 /// Takes the certificates up again whenever their files change.
-async fn follow(certificates: Arc<Certificates>, every: Duration, observe: Observe, shutdown: CancellationToken) {
+async fn follow(shown: Shown, every: Duration, shutdown: CancellationToken) {
+    shown.tell();
     loop {
         tokio::select! {
             () = shutdown.cancelled() => return,
             () = tokio::time::sleep(every) => {}
         }
-        let certificates = certificates.clone();
+        let certificates = shown.certificates.clone();
         // Files may lie on a slow volume: never on a worker.
         match tokio::task::spawn_blocking(move || certificates.refresh()).await {
             Ok(Some(Ok(()))) => {
                 tracing::info!("new certificates are in force");
-                observe(Event::CertificatesReloaded { ok: true });
+                (shown.observe)(Event::CertificatesReloaded { ok: true });
+                shown.tell();
             }
             Ok(Some(Err(error))) => {
                 tracing::error!(%error, "the new certificates cannot be used, the old ones stay in force");
-                observe(Event::CertificatesReloaded { ok: false });
+                (shown.observe)(Event::CertificatesReloaded { ok: false });
             }
             Ok(None) | Err(_) => {}
         }

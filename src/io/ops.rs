@@ -1,7 +1,7 @@
 //! The ops port: health, metrics, status. On a thread and a runtime of its own, so that it answers while the workers are pegged.
 //!
 //! Knows nothing of rooms and sessions beyond their number. What it shows is told to it through [`State`] and
-//! [`Telemetry`]; nothing here waits for a worker.
+//! [`Telemetry`]; nothing here waits for a worker, but what is asked of a room or told of a node, for seconds at most.
 
 use std::{
     convert::Infallible,
@@ -21,24 +21,64 @@ use hyper_util::{
 use tokio::{sync::mpsc, time::timeout};
 use tokio_util::sync::CancellationToken;
 
+mod captures;
+mod config;
+mod fault;
 mod guard;
+mod nodes;
 mod pages;
-mod process;
+mod pprof;
 mod rendering;
 mod routes;
 mod scrape;
 mod state;
+mod variants;
 
+pub use config::{Configuration, Proposed, ProposedMistake, ProposedVerdict, ShownConfig, ShownKey};
 pub use state::{Latch, State};
+pub use variants::{ShownRule, ShownVariants};
 
 use self::{guard::Guard, rendering::RENDERING_MAX, routes::Shared};
-use super::listener::{Accepted, BindError, ByteStream, Listener, ListenerSettings};
-use crate::telemetry::Telemetry;
+use super::{
+    faults::Faults,
+    listener::{Accepted, BindError, ByteStream, Listener, ListenerSettings},
+    shard::Shards,
+};
+use crate::{
+    profiler::{
+        Profiler,
+        captures::Captures,
+        threads::{self, Sampled},
+    },
+    telemetry::Telemetry,
+};
 
 /// A connection is asked to end at that age: whoever reads or writes without end does not keep its place.
 const CONNECTION_AGE_MAX: Duration = Duration::from_secs(600);
+/// How much less important than the workers what renders is: a third of a worker's share of a core that both want (the
+/// kernel's weights are 335 and 1024), so that a scrape still takes milliseconds on a machine that is full.
+const RENDERING_NICE: i32 = 5;
 /// What is under way at the end may take that long.
 const END_PATIENCE: Duration = Duration::from_millis(500);
+
+/// What the ops port shows.
+#[derive(Clone, Debug)]
+pub struct Shown {
+    /// What is measured.
+    pub telemetry: Arc<Telemetry>,
+    /// Whether the router is ready.
+    pub state: Arc<State>,
+    /// Where the CPU time goes.
+    pub profiler: Profiler,
+    /// What is kept of bad minutes.
+    pub captures: Arc<Captures>,
+    /// What can be injected on purpose; absent: nothing.
+    pub faults: Option<Faults>,
+    /// The media nodes, and why rooms are on them.
+    pub shards: Shards,
+    /// What the router runs with.
+    pub config: Arc<dyn Configuration>,
+}
 
 /// What the ops port needs to know.
 #[derive(Clone, Debug)]
@@ -87,29 +127,43 @@ impl Ops {
     ///
     /// # Errors
     /// Names the address or the file, and what is wrong with it. Nothing is left running then.
-    pub fn start(settings: OpsSettings, telemetry: Arc<Telemetry>, state: Arc<State>) -> Result<OpsHandle, OpsError> {
+    pub fn start(settings: OpsSettings, shown: Shown) -> Result<OpsHandle, OpsError> {
         let OpsSettings { listener, token_file, header_timeout } = settings;
         let guard = Guard::new(&listener.addresses, token_file.as_deref())?;
         let listener = Listener::bind(listener)?;
         let addresses = listener.local_addrs();
         let runtime = tokio::runtime::Builder::new_current_thread()
-            .max_blocking_threads(RENDERING_MAX)
+            // beside what is rendered, one for profiles
+            .max_blocking_threads(RENDERING_MAX + 1)
+            .thread_name("rendering")
+            .on_thread_start(begin_rendering)
+            .on_thread_stop(threads::leave)
+            .on_thread_park(threads::renew)
             .enable_all()
             .build()
             .map_err(OpsError::Thread)?;
-        let router = routes::router(Shared::new(telemetry, state), guard);
+        let router = routes::router(Shared::new(shown), guard);
         let shutdown = CancellationToken::new();
         let (alive, ended) = mpsc::channel(1);
         let port = Port { router, header_timeout, shutdown: shutdown.clone(), _alive: alive };
         let thread = thread::Builder::new()
             .name("ops".to_owned())
             .spawn(move || {
+                let _sampled = Sampled::enter("ops");
                 runtime.block_on(port.run(listener, ended));
                 runtime.shutdown_timeout(END_PATIENCE);
             })
             .map_err(OpsError::Thread)?;
         Ok(OpsHandle { addresses, shutdown, thread: Some(thread) })
     }
+}
+
+/// A thread that renders can wait where the router's workers cannot; the ops thread itself, whose answers are short, keeps
+/// its priority.
+fn begin_rendering() {
+    threads::enter("rendering");
+    // of this thread alone (nice(2), NOTES)
+    rustix::process::nice(RENDERING_NICE).ok();
 }
 
 /// An ops port that answers; dropped, it ends.
@@ -211,4 +265,4 @@ fn speaks_http2(stream: &ByteStream) -> bool {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -27,7 +27,7 @@ use self::{
     rejections::Rejections,
 };
 pub use self::{lines::LogQueue, resource::ResourceSettings};
-use crate::{auth::settings::Secret, telemetry::Telemetry};
+use crate::{auth::settings::Secret, profiler::threads::Sampled, telemetry::Telemetry};
 
 /// Where the collector is, and how long it is waited for.
 #[derive(Clone, Debug)]
@@ -96,6 +96,7 @@ impl Exporter {
         let (deadline, watched) = watch::channel(None);
         let (running, ended) = watch::channel(());
         thread::Builder::new().name("otlp".to_owned()).spawn(move || {
+            let _sampled = Sampled::enter("otlp");
             rejections::listening(rejections, || runtime.block_on(export(traces, lines, watched)));
             // a resolver that hangs holds up nobody
             runtime.shutdown_background();

@@ -67,7 +67,7 @@ impl tower::Service<http::Request<axum::body::Body>> for Signaling {
         let asked = Arc::new(AtomicBool::new(false));
         let connect = Connect { gateway: self.gateway.clone(), asked: asked.clone() };
         // a little above the limit, so that a frame just past it is answered by name
-        let largest = self.gateway.settings.limits.frame_bytes.saturating_mul(2);
+        let largest = self.gateway.settings.load().limits.frame_bytes.saturating_mul(2);
         Box::pin(async move {
             let mut grpc = Grpc::new(Frames).apply_max_message_size_config(Some(largest), None);
             let response = grpc.streaming(connect, request).await;
@@ -144,7 +144,7 @@ impl StreamingService<Bytes> for Connect {
 /// Takes the client's frames until either side ends.
 async fn read(gateway: Arc<Gateway>, mut inbound: Inbound, mut frames: Streaming<Bytes>, gone: CancellationToken) {
     let outbound = inbound.outbound().clone();
-    let opened = tokio::time::sleep(gateway.settings.first_frame_timeout);
+    let opened = tokio::time::sleep(gateway.settings.load().first_frame_timeout);
     tokio::pin!(opened);
     let mut waiting = true;
     loop {

@@ -2,6 +2,14 @@
 //!
 //! Its inbox is bounded; who finds it full waits for a moment and then sheds (`overloaded`).
 
+mod admin;
+mod admitting;
+mod arrival;
+mod configuring;
+mod media;
+mod nodes;
+mod run;
+
 use std::{
     collections::BTreeMap,
     sync::{
@@ -12,64 +20,67 @@ use std::{
 };
 
 use ahash::AHashMap;
+use arc_swap::ArcSwap;
 use bytes::Bytes;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
+pub(crate) use self::arrival::{Arrival, Brought};
+pub use self::media::{CallMedia, MediaAsk};
+use self::{
+    arrival::{AdminAnswer, Untaken, op_of},
+    configuring::Patience,
+    media::Calls,
+    nodes::is_told_to,
+};
 use super::{
     clock,
+    faults::{Afflicted, Faults},
+    guard::{Bounds, Gauge, QueueSettings},
     outbound::{Attachment, Mark, Outbound, Seat, Unsent},
-    workers,
 };
 use crate::{
     event::{Delivery, Event, Outcome, Signal, Stage},
+    guard::overload::Overload,
     ids::{ConnectionId, RoomId},
+    placement::NodeView,
     protocol::{Code, Encoding, Refusal, encode, v1::ServerFrame},
-    router::{AdminCall, AdminReply, Input, Output, Router, Settings, slice_of},
+    router::{Input, Now, Output, Router, Settings, slice_of},
     telemetry::{Population, Telemetry},
 };
-
-/// Inputs taken from the inbox in one turn.
-const BATCH: usize = 256;
-
-type AdminAnswer = oneshot::Sender<Result<AdminReply, Refusal>>;
-
-/// Why an arrival was not taken, and the signal that it was of.
-type Untaken = (Refusal, Option<Box<Signal>>);
-
-/// What arrives in a shard's inbox.
-#[derive(Debug)]
-pub(crate) enum Arrival {
-    /// For the router as it is.
-    Input(Input),
-    /// A frame of a connection, and its signal, when signals are measured.
-    Signal(ConnectionId, Input, Option<Box<Signal>>),
-    /// The opening of a connection, with the queue its frames go to.
-    Open(ConnectionId, Arc<Outbound>, Input, Option<Box<Signal>>),
-    /// An admin call and where its answer goes.
-    Admin(String, AdminCall, AdminAnswer),
-}
-
-impl Arrival {
-    /// The signal that it is of.
-    fn signal(self) -> Option<Box<Signal>> {
-        match self {
-            Self::Signal(_, _, signal) | Self::Open(_, _, _, signal) => signal,
-            Self::Input(_) | Self::Admin(..) => None,
-        }
-    }
-}
 
 #[derive(Debug, Default)]
 struct Tally {
     rooms: AtomicU64,
     sessions: AtomicU64,
     participants: AtomicU64,
+    /// The media nodes, as this shard saw them about a second ago.
+    nodes: ArcSwap<Vec<NodeView>>,
 }
 
 #[derive(Debug, Clone)]
 struct Handle {
     inbox: mpsc::Sender<Arrival>,
     population: Arc<Tally>,
+    gauge: Arc<Gauge>,
+}
+
+/// What all shards have in common.
+#[derive(Clone, Copy, Debug)]
+pub struct ShardSettings {
+    /// Arrivals that may wait for one.
+    pub inbox_bound: usize,
+    /// How long an arrival waits for a full inbox; and, where deadlines hold, how old a signal may be.
+    pub timeout: Duration,
+    /// When a queue is too long, and whether deadlines hold.
+    pub queues: QueueSettings,
+}
+
+impl ShardSettings {
+    /// With a small inbox, and no bound of time.
+    #[cfg(test)]
+    pub(crate) fn patient(timeout: Duration) -> Self {
+        Self { inbox_bound: 64, timeout, queues: QueueSettings::default() }
+    }
 }
 
 /// Handles to every shard of the process.
@@ -77,18 +88,38 @@ struct Handle {
 pub struct Shards {
     handles: Arc<[Handle]>,
     /// How long an arrival waits for a full inbox.
-    patience: Duration,
+    patience: Patience,
+    bounds: Bounds,
+}
+
+/// What the shards of a process have to do with.
+#[derive(Clone)]
+pub struct Surroundings {
+    /// Hears of all that happens.
+    pub telemetry: Arc<Telemetry>,
+    /// Absent: no fault can be injected.
+    pub faults: Option<Faults>,
+    /// Carries out calls to media nodes; absent: there are none.
+    pub media: Option<CallMedia>,
+}
+
+impl std::fmt::Debug for Surroundings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Surroundings").field("faults", &self.faults).finish_non_exhaustive()
+    }
 }
 
 impl Shards {
     /// Starts one shard a router setting, each a task of the current runtime. They end when the handles are gone.
-    pub fn start(settings: Vec<Settings>, inbox_bound: usize, patience: Duration, telemetry: &Arc<Telemetry>) -> Self {
+    pub fn start(settings: Vec<Settings>, shared: ShardSettings, around: &Surroundings) -> Self {
+        let ShardSettings { inbox_bound, timeout, queues } = shared;
+        let (patience, bounds) = (Patience::new(timeout), Bounds::new(queues));
         let handles = settings
             .into_iter()
             .enumerate()
             .map(|(number, settings)| {
                 let (inbox, arrivals) = mpsc::channel(inbox_bound);
-                let population = Arc::<Tally>::default();
+                let (population, gauge) = (Arc::<Tally>::default(), Arc::<Gauge>::default());
                 let shard = Shard {
                     number: u16::try_from(number).unwrap_or(u16::MAX),
                     router: Router::new(settings),
@@ -101,14 +132,21 @@ impl Shards {
                     hand: Hand::default(),
                     attached: None,
                     left: None,
+                    nodes_shown: None,
+                    media: Calls::through(around.media.clone()),
                     population: population.clone(),
-                    telemetry: telemetry.clone(),
+                    queue: Overload::default(),
+                    gauge: gauge.clone(),
+                    patience: patience.clone(),
+                    bounds: bounds.clone(),
+                    telemetry: around.telemetry.clone(),
+                    afflicted: around.faults.clone().map(Afflicted::by),
                 };
                 tokio::spawn(shard.run(arrivals));
-                Handle { inbox, population }
+                Handle { inbox, population, gauge }
             })
             .collect();
-        Self { handles, patience }
+        Self { handles, patience, bounds }
     }
 
     /// The shard of a room.
@@ -125,12 +163,12 @@ impl Shards {
             Ok(()) => Ok(()),
             // boxed: it is rare, and its future would otherwise be part of every connection's task
             Err(mpsc::error::TrySendError::Full(arrival)) => Box::pin(self.wait(shard, arrival)).await,
-            Err(mpsc::error::TrySendError::Closed(arrival)) => Err((Code::Draining.refuse(), arrival.signal())),
+            Err(mpsc::error::TrySendError::Closed(arrival)) => Err((gone(), arrival.signal())),
         }
     }
 
     async fn wait(&self, shard: usize, arrival: Arrival) -> Result<(), Untaken> {
-        self.handles[shard].inbox.send_timeout(arrival, self.patience).await.map_err(|unsent| {
+        self.handles[shard].inbox.send_timeout(arrival, self.patience.get()).await.map_err(|unsent| {
             let why = Code::Overloaded.because("the room's shard has a full inbox").retry_after_ms(1_000);
             (why, unsent.into_inner().signal())
         })
@@ -145,11 +183,14 @@ impl Shards {
         }
     }
 
-    /// Every shard begins to drain.
+    /// Every shard begins to drain. One whose inbox stays full for the whole window does not, and holds up no other: its
+    /// sessions are closed with what comes after.
     pub async fn drain(&self, window: Duration) {
-        for handle in self.handles.iter() {
-            handle.inbox.send(Arrival::Input(Input::Drain { window })).await.ok();
-        }
+        let begin = |handle: &Handle| {
+            let inbox = handle.inbox.clone();
+            async move { inbox.send_timeout(Arrival::Input(Input::Drain { window }), window).await.ok() }
+        };
+        futures_util::future::join_all(self.handles.iter().map(begin)).await;
     }
 
     /// What the shards hold.
@@ -167,51 +208,11 @@ impl Shards {
     pub fn inbox_depths(&self) -> impl Iterator<Item = usize> + '_ {
         self.handles.iter().map(|handle| handle.inbox.max_capacity() - handle.inbox.capacity())
     }
-
-    /// Carries an admin call to the shard of its room; a list of rooms to all of them.
-    ///
-    /// # Errors
-    /// What the router refuses, and `overloaded` when a shard's inbox stays full.
-    pub async fn admin(&self, by: String, call: AdminCall) -> Result<AdminReply, Refusal> {
-        let AdminCall::ListRooms { limit, .. } = &call else {
-            let shard = self.of(&room_of(&call));
-            return self.ask(shard, by, call).await;
-        };
-        let limit = *limit;
-        let mut rooms = Vec::new();
-        for shard in 0..self.handles.len() {
-            if let AdminReply::Rooms(mut page) = self.ask(shard, by.clone(), call.clone()).await? {
-                rooms.append(&mut page);
-            }
-        }
-        rooms.sort_by(|a, b| a.name.cmp(&b.name));
-        rooms.truncate(limit);
-        Ok(AdminReply::Rooms(rooms))
-    }
-
-    async fn ask(&self, shard: usize, by: String, call: AdminCall) -> Result<AdminReply, Refusal> {
-        let (answer, answered) = oneshot::channel();
-        self.send(shard, Arrival::Admin(by, call, answer)).await.map_err(|(refusal, _)| refusal)?;
-        answered.await.unwrap_or_else(|_| Err(Code::Draining.refuse()))
-    }
 }
 
-/// The room that a call is about; a list has none.
-fn room_of(call: &AdminCall) -> RoomId {
-    let name = match call {
-        AdminCall::CreateRoom(request) => &request.name,
-        AdminCall::ListRooms { after, .. } => after,
-        AdminCall::GetRoom(request) => &request.room,
-        AdminCall::DeleteRoom(request) => &request.room,
-        AdminCall::UpdateRoom(request) => &request.room,
-        AdminCall::ListParticipants { room, .. } => room,
-        AdminCall::GetParticipant(request) => &request.room,
-        AdminCall::RemoveParticipant(request) => &request.room,
-        AdminCall::UpdateParticipant(request) => &request.room,
-        AdminCall::MuteTrack(request) => &request.room,
-        AdminCall::SendData(request) => &request.room,
-    };
-    RoomId::from(name.as_str())
+/// Shards outlive their handles, unless one panicked.
+fn gone() -> Refusal {
+    Code::Internal.because("the room's shard has ended by a defect of the router")
 }
 
 /// What is at hand while its outputs are carried out.
@@ -248,70 +249,45 @@ struct Shard {
     /// The connections that a session got, and lost, last in this turn.
     attached: Option<Arc<Outbound>>,
     left: Option<Arc<Outbound>>,
+    media: Calls,
+    nodes_shown: Option<Instant>,
     population: Arc<Tally>,
+    /// What is known of the queue in front of it, and where that is told.
+    queue: Overload,
+    gauge: Arc<Gauge>,
+    patience: Patience,
+    bounds: Bounds,
     telemetry: Arc<Telemetry>,
+    /// Absent: no fault can be injected.
+    afflicted: Option<Afflicted>,
 }
 
 impl Shard {
-    async fn run(mut self, mut arrivals: mpsc::Receiver<Arrival>) {
-        let mut batch = Vec::with_capacity(BATCH);
-        let timer = tokio::time::sleep(Duration::ZERO);
-        tokio::pin!(timer);
-        loop {
-            let received = tokio::select! {
-                biased;
-                () = timer.as_mut(), if self.wake.is_some() => None,
-                received = arrivals.recv_many(&mut batch, BATCH) => Some(received),
-            };
-            match received {
-                Some(0) => return,
-                Some(_) => {
-                    // whoever wakes a task is followed by it at once: one turn more, and the other readers that have
-                    // something have brought it too, so that a room's pushes leave in fewer writes
-                    tokio::task::yield_now().await;
-                    while batch.len() < BATCH
-                        && let Ok(arrival) = arrivals.try_recv()
-                    {
-                        batch.push(arrival);
-                    }
-                    // once a batch, not an arrival: a batch that takes too long is a worker that does not come back
-                    workers::step();
-                    let mut waiting = arrivals.len() + batch.len();
-                    for arrival in batch.drain(..) {
-                        waiting -= 1;
-                        self.arrive(arrival, waiting);
-                    }
-                }
-                None => {
-                    self.wake = None;
-                    self.turn(Input::Tick);
-                }
-            }
-            // setting a timer goes through the runtime's wheel: only when there is something new to set
-            if let Some(at) = self.wake
-                && timer.deadline() != at.into()
-            {
-                timer.as_mut().reset(at.into());
-            }
-            self.population.rooms.store(self.router.rooms() as u64, Ordering::Relaxed);
-            self.population.sessions.store(self.router.sessions() as u64, Ordering::Relaxed);
-            self.population.participants.store(self.router.participants() as u64, Ordering::Relaxed);
-        }
+    fn tell_population(&self) {
+        self.population.rooms.store(self.router.rooms() as u64, Ordering::Relaxed);
+        self.population.sessions.store(self.router.sessions() as u64, Ordering::Relaxed);
+        self.population.participants.store(self.router.participants() as u64, Ordering::Relaxed);
     }
 
     fn arrive(&mut self, arrival: Arrival, waiting: usize) {
         match arrival {
+            Arrival::Input(Input::MediaReply(outcome)) => self.media_reply(outcome, Instant::now()),
             Arrival::Input(input) => {
                 if let Input::Lost { connection, .. } = &input {
                     self.left = self.outbounds.remove(connection);
                 }
+                let told_to = is_told_to(&input);
                 self.turn(input);
+                if told_to {
+                    self.show_nodes(Instant::now());
+                }
             }
-            Arrival::Signal(connection, input, signal) => self.signal(connection, input, signal, waiting),
-            Arrival::Open(connection, outbound, input, signal) => {
+            Arrival::Signal(connection, input, brought) => self.signal(connection, input, brought, waiting),
+            Arrival::Open(connection, outbound, input, brought) => {
                 self.outbounds.insert(connection, outbound);
-                self.signal(connection, input, signal, waiting);
+                self.signal(connection, input, brought, waiting);
             }
+            Arrival::Explain(room, answer) => self.explain(&room, answer),
             Arrival::Admin(by, call, answer) => {
                 self.admin_calls += 1;
                 let request = self.admin_calls;
@@ -319,15 +295,22 @@ impl Shard {
                 self.turn(Input::Admin { request, by, call });
             }
         }
+        self.tell_untaken();
     }
 
-    fn signal(&mut self, connection: ConnectionId, input: Input, signal: Option<Box<Signal>>, waiting: usize) {
+    fn signal(&mut self, connection: ConnectionId, input: Input, brought: Brought, waiting: usize) {
+        // its places are given back once it has been handled
+        let Brought { signal, received, under_way: _under_way } = brought;
         self.hand.signal = signal.map(|mut signal| {
             signal.waiting = u32::try_from(waiting).unwrap_or(u32::MAX);
             signal.shard = Some(self.number);
             (connection, signal)
         });
-        self.turn(input);
+        let (op, now) = (op_of(&input), clock::now());
+        match self.admits(op, received, now.at) {
+            Ok(()) => self.turn_at(input, now),
+            Err(refused) => self.turn_away(&input, op, refused, now.at),
+        }
         debug_assert!(self.hand.signal.is_none(), "every signal ends, by an answer or without one");
         // a fault of ours, and then an error like any other: it must not be missing from the count
         self.end_unanswered(Outcome::Refused(Code::Internal), Instant::now());
@@ -335,25 +318,42 @@ impl Shard {
 
     /// One input, all its outputs, and what these in turn bring about.
     fn turn(&mut self, input: Input) {
-        self.handle(input);
+        self.turn_at(input, clock::now());
+    }
+
+    fn turn_at(&mut self, input: Input, now: Now) {
+        self.handle(input, now);
         self.hand.cause = None;
+        self.end_turn();
+    }
+
+    /// What else a turn brought about.
+    fn end_turn(&mut self) {
         while let Some(connection) = self.overflowed.pop() {
             if let Some(outbound) = self.outbounds.remove(&connection) {
                 outbound.close(Code::SlowReader.refuse());
                 self.left = Some(outbound);
-                self.handle(Input::Lost { connection, reason: Code::SlowReader });
+                self.handle(Input::Lost { connection, reason: Code::SlowReader }, clock::now());
             }
         }
         (self.attached, self.left) = (None, None);
     }
 
-    fn handle(&mut self, input: Input) {
-        let now = clock::now();
+    fn handle(&mut self, input: Input, now: Now) {
         let mut outputs = std::mem::take(&mut self.outputs);
-        self.router.handle(input, now, &mut outputs);
+        let admitted = !matches!(input, Input::MediaReply(_));
+        let answered = match &mut self.afflicted {
+            Some(afflicted) => afflicted.meets(&input, now.at, &mut outputs),
+            None => false,
+        };
+        if !answered {
+            self.router.handle(input, now, &mut outputs);
+        }
         if let Some((from, signal)) = &mut self.hand.signal {
             let handled = Instant::now();
-            signal.timeline.end(Stage::Admit, now.at);
+            if admitted {
+                signal.timeline.end(Stage::Admit, now.at);
+            }
             signal.timeline.end(Stage::Handle, handled);
             let received = signal.timeline.received();
             let after = handled.saturating_duration_since(received);
@@ -371,6 +371,8 @@ impl Shard {
             Output::Send { to, frame, exempt, ends } => self.send(to, &frame, exempt, ends),
             Output::Ended(outcome) => self.end_unanswered(outcome, at),
             Output::Observe(event) => self.observe(&event, at),
+            Output::Awaits(ticket) => self.awaits(ticket, at),
+            Output::Media { node, call, ticket, by } => self.call_media((node, *call), (ticket, by), at),
             Output::Wake(at) => self.wake = Some(self.wake.map_or(at, |earlier| earlier.min(at))),
             Output::Attach { connection, session, room, labels } => {
                 if let Some(outbound) = self.outbounds.get(&connection) {
@@ -447,6 +449,10 @@ impl Shard {
 
     fn end_unanswered(&mut self, outcome: Outcome, at: Instant) {
         let Some((connection, signal)) = self.hand.signal.take() else { return };
+        self.signal_ended(connection, signal, outcome, at);
+    }
+
+    fn signal_ended(&self, connection: ConnectionId, signal: Box<Signal>, outcome: Outcome, at: Instant) {
         let event = Event::SignalEnded { signal, outcome };
         match self.outbounds.get(&connection) {
             Some(outbound) => self.telemetry.observe_from(&event, &outbound.origin(), at),
@@ -479,3 +485,6 @@ impl Shard {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,7 +11,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::event::Event;
+use crate::{
+    event::Event,
+    profiler::threads::{self, Sampled},
+};
 
 /// A thread that ticks; dropped, it ticks once more and ends.
 #[derive(Debug)]
@@ -39,9 +42,11 @@ impl Ticking {
             }
         };
         thread::Builder::new().name(name.to_owned()).spawn(move || {
+            let _sampled = Sampled::enter(name);
             let mut next = Instant::now() + every;
             let wait = |next: Instant| ended.recv_timeout(next.saturating_duration_since(Instant::now()));
             while wait(next) == Err(RecvTimeoutError::Timeout) {
+                threads::renew();
                 tick();
                 // a tick that came late is not made up for
                 next = (next + every).max(Instant::now());

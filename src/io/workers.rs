@@ -1,8 +1,8 @@
 //! The runtime's threads: which of them are its workers, whether each sleeps, and whether it gets on.
 //!
 //! Told by the runtime's hooks and by our own tasks, on the threads themselves; read by the [`Watchdog`]. Knows
-//! nothing of what the tasks do. Whoever else wants to know of each thread that begins and ends (a profiler) is told
-//! in `Thread::begin` and `Workers::end`, which run on that thread.
+//! nothing of what the tasks do. The profiler is told as well, in `Thread::begin`, `Workers::seat` and `Workers::end`,
+//! which run on that thread.
 
 mod figures;
 mod place;
@@ -24,7 +24,9 @@ use tokio::runtime::{Builder, RuntimeMetrics, worker_index};
 
 pub(super) use figures::Figures;
 use watch::Sight;
-pub use watchdog::Watchdog;
+pub use watchdog::{OnStall, Stall, Tell, Watchdog};
+
+use crate::profiler::threads;
 
 /// The worker threads of one runtime.
 #[derive(Clone, Debug, Default)]
@@ -74,6 +76,7 @@ impl Workers {
 
     /// The thread is about to sleep.
     fn sleep(&self, thread: &Arc<Thread>) {
+        threads::renew();
         if let Some(worker) = worker_index()
             && thread.worker.load(Relaxed) != worker
         {
@@ -86,6 +89,7 @@ impl Workers {
     /// A thread takes a worker's place. Whoever had it before is no worker any more.
     fn seat(&self, thread: &Arc<Thread>, worker: usize) {
         thread.worker.store(worker, Relaxed);
+        threads::rename(&format!("worker-{worker}"));
         let mut seats = self.seats();
         if seats.len() <= worker {
             seats.resize(worker + 1, None);
@@ -95,6 +99,7 @@ impl Workers {
 
     /// The thread is about to end.
     fn end(&self, thread: &Arc<Thread>) {
+        threads::leave();
         if let Some(seat) = self.seats().get_mut(thread.worker.load(Relaxed))
             && seat.as_ref().is_some_and(|seated| Arc::ptr_eq(seated, thread))
         {
@@ -132,8 +137,9 @@ fn here(with: impl FnOnce(&Arc<Thread>)) {
 }
 
 impl Thread {
-    /// This thread, which has just begun.
+    /// This thread, which has just begun. What blocks is all that a thread does that never becomes a worker.
     fn begin() -> Self {
+        threads::enter("blocking");
         Self {
             tid: this_tid(),
             worker: AtomicUsize::new(NO_WORKER),

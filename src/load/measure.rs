@@ -3,9 +3,11 @@
 //! Values are microseconds from the moment a request or message was *due*, not from when it was at last
 //! sent: a router that stalls the generator cannot hide its queue that way (coordinated omission).
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Mutex;
 
 use hdrhistogram::Histogram;
+
+use super::locked;
 
 /// What is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -117,11 +119,6 @@ impl Recorder {
 /// Three significant digits, from 1 us.
 pub(crate) fn histogram() -> Histogram<u64> {
     Histogram::new_with_bounds(1, LONGEST_US, 3).expect("the bounds are constants that the histogram takes")
-}
-
-/// A lane left half written by a panicking task is still only a histogram.
-fn locked(lane: &Mutex<Lane>) -> MutexGuard<'_, Lane> {
-    lane.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The quantiles of one measure, milliseconds.

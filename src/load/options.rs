@@ -5,9 +5,9 @@ use std::{path::PathBuf, time::Duration};
 use super::{
     LoadError,
     client::{Dialect, TargetSettings},
-    router_side::OpsTarget,
     tokens::TokenSource,
 };
+use crate::ops_client::OpsTarget;
 
 /// Longest run.
 pub const SECONDS_MAX: u64 = 3_600;
@@ -15,6 +15,10 @@ pub const SECONDS_MAX: u64 = 3_600;
 pub const SESSIONS_MAX: usize = 50_000;
 /// Payloads a second, all participants together.
 pub const RATE_MAX: f64 = 1_000_000.0;
+/// Times the peak that is offered at most.
+const FACTOR_MAX: f64 = 100.0;
+/// Steps of offered load.
+const FACTORS_MAX: usize = 32;
 /// Padding of a message: with its envelope it must fit in a client frame of 64 KiB.
 pub const PAYLOAD_BYTES_MAX: usize = 60_000;
 
@@ -33,6 +37,8 @@ pub enum Scenario {
     Call,
     /// Connections that join and then say nothing: memory a session.
     Idle,
+    /// One to five times what the router can serve, which is measured first: what it does with the rest.
+    Overload,
 }
 
 impl Scenario {
@@ -45,6 +51,7 @@ impl Scenario {
             Self::Resume => "resume",
             Self::Call => "call",
             Self::Idle => "idle",
+            Self::Overload => "overload",
         }
     }
 
@@ -56,7 +63,8 @@ impl Scenario {
             Self::Churn => 50.0,
             Self::Resume => 5.0,
             Self::Call => 2.0,
-            Self::Idle => 0.0,
+            // the rate follows from the peak
+            Self::Idle | Self::Overload => 0.0,
         }
     }
 
@@ -69,6 +77,8 @@ impl Scenario {
             Self::Churn | Self::Resume => (20, 4),
             Self::Call => (10, 3),
             Self::Idle => (500, 8),
+            // each alone: what is counted is the answer
+            Self::Overload => (50, 1),
         }
     }
 
@@ -109,10 +119,18 @@ pub struct Options {
     pub payload_bytes: usize,
     /// How long a participant of `churn` stays, a call lasts, and a participant of `resume` is there between two drops.
     pub stay: Duration,
+    /// Requests a second that the router of `overload` can serve; absent: measured first.
+    pub peak: Option<f64>,
+    /// Steps of `overload`, each so many times the peak for `length`.
+    pub factors: Vec<f64>,
+    /// After which an answer of `overload` is no good any more.
+    pub deadline: Duration,
     /// Processes of the server, to read CPU and memory of.
     pub pids: Vec<u32>,
     /// Where to write the interval log.
     pub interval_log: Option<PathBuf>,
+    /// Whether the report for people shows the run second by second.
+    pub by_second: bool,
     /// The router's ops port, to ask for its own view.
     pub ops: Option<OpsTarget>,
 }
@@ -132,8 +150,12 @@ impl Options {
             warmup: Duration::from_secs(1),
             payload_bytes: 200,
             stay: scenario.default_stay(),
+            peak: None,
+            factors: vec![1.0, 2.0, 3.0, 4.0, 5.0],
+            deadline: Duration::from_millis(150),
             pids: Vec::new(),
             interval_log: None,
+            by_second: false,
             ops: None,
         }
     }
@@ -163,7 +185,7 @@ impl Options {
         let sessions = self.sessions();
         check(sessions <= SESSIONS_MAX, format!("{sessions} sessions asked for, at most {SESSIONS_MAX}"))?;
         let rate = match self.scenario {
-            Scenario::Idle => 1.0,
+            Scenario::Idle | Scenario::Overload => 1.0,
             s if s.counts_arrivals() => self.rate,
             _ => self.rate * sessions as f64,
         };
@@ -172,6 +194,16 @@ impl Options {
             allowed,
             format!("--rate {} makes {rate} a second in all, allowed: more than 0, at most {RATE_MAX}", self.rate),
         )?;
+        let factors = &self.factors;
+        let sane = |factor: &f64| (0.1..=FACTOR_MAX).contains(factor);
+        check(
+            (1..=FACTORS_MAX).contains(&factors.len()) && factors.iter().all(sane),
+            format!("--factors is {factors:?}, allowed: 1 to {FACTORS_MAX} of 0.1 to {FACTOR_MAX}"),
+        )?;
+        if let Some(peak) = self.peak {
+            let allowed = peak >= 1.0 && peak * factors.iter().copied().fold(1.0, f64::max) <= RATE_MAX;
+            check(allowed, format!("--peak is {peak}, allowed: from 1, and {RATE_MAX} a second in all"))?;
+        }
         let stay = self.stay.as_secs_f64();
         check((0.2..=600.0).contains(&stay), format!("--stay is {stay} s, allowed: 0.2 to 600"))?;
         let payload = self.payload_bytes;
@@ -201,7 +233,10 @@ mod tests {
     #[test]
     fn what_is_out_of_bounds_is_named_with_the_bound() {
         type Change = fn(&mut Options);
-        let cases: [(Change, &str); 7] = [
+        let cases: [(Change, &str); 10] = [
+            (|o| o.factors.clear(), "--factors"),
+            (|o| o.factors.push(101.0), "100"),
+            (|o| o.peak = Some(0.5), "--peak"),
             (|o| o.length = Duration::ZERO, "--seconds"),
             (|o| o.warmup = Duration::from_secs(10), "--warmup"),
             (|o| o.rooms = 0, "--rooms"),

@@ -14,6 +14,7 @@ use super::{
     interval_log::IntervalLog,
     measure::{self, Measure, Quantiles},
     run::Run,
+    seconds::{SecondOfRun, Seconds},
 };
 
 /// Who listens.
@@ -40,6 +41,8 @@ pub struct Snapshot {
     pub wrong: u64,
     /// Refusals and failures so far.
     pub refused: u64,
+    /// Participants told of another media node so far.
+    pub told: u64,
     /// Latencies since the snapshot before.
     pub lately: Vec<Quantiles>,
     /// Latencies of the whole run so far.
@@ -59,6 +62,9 @@ impl Snapshot {
     }
 }
 
+/// Of a whole run: its latencies, and its seconds.
+pub(crate) type Ticked = (Vec<Quantiles>, Vec<SecondOfRun>);
+
 /// Ticks beside a run.
 pub(crate) struct Ticker {
     run: Arc<Run>,
@@ -66,15 +72,16 @@ pub(crate) struct Ticker {
     log: Option<IntervalLog>,
     totals: BTreeMap<Measure, Histogram<u64>>,
     delivered: u64,
+    seconds: Seconds,
 }
 
 impl Ticker {
     pub(crate) fn new(run: Arc<Run>, progress: Progress, log: Option<IntervalLog>) -> Self {
-        Self { run, progress, log, totals: BTreeMap::new(), delivered: 0 }
+        Self { run, progress, log, totals: BTreeMap::new(), delivered: 0, seconds: Seconds::default() }
     }
 
-    /// Ticks until the run has ended; answers the latencies of the whole run.
-    pub(crate) async fn run(mut self, every: Duration, ended: CancellationToken) -> Result<Vec<Quantiles>, LoadError> {
+    /// Ticks until the run has ended; answers the latencies of the whole run, and its seconds.
+    pub(crate) async fn run(mut self, every: Duration, ended: CancellationToken) -> Result<Ticked, LoadError> {
         let mut ticks = tokio::time::interval(every);
         ticks.tick().await;
         loop {
@@ -84,7 +91,7 @@ impl Ticker {
             };
             self.tick(last)?;
             if last {
-                return Ok(self.so_far());
+                return Ok((self.so_far(), self.seconds.into_rows()));
             }
         }
     }
@@ -100,6 +107,7 @@ impl Ticker {
         }
         if !last {
             let snapshot = self.snapshot(&drained);
+            self.seconds.add(&snapshot);
             (self.progress)(&snapshot);
         }
         Ok(())
@@ -119,6 +127,7 @@ impl Ticker {
             delivered_lately: delivered - before,
             wrong: counts.doubled.load(Relaxed) + counts.out_of_order.load(Relaxed),
             refused: self.run.refusals().values().sum(),
+            told: self.run.media.told(),
             lately: drained.iter().map(|(measure, histogram)| Quantiles::of(*measure, histogram)).collect(),
             so_far: self.so_far(),
         }

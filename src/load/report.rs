@@ -5,7 +5,15 @@ use std::{collections::BTreeMap, sync::atomic::Ordering::Relaxed};
 use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
 
-use super::{client::Transport, measure::Quantiles, router_side::RouterView, run::Run};
+use super::{
+    client::Transport,
+    measure::Quantiles,
+    media::MediaUse,
+    overload::Overload,
+    router_side::RouterView,
+    run::Run,
+    seconds::{self, SecondOfRun},
+};
 use crate::protocol::Encoding;
 
 /// What a run found.
@@ -51,6 +59,13 @@ pub struct Report {
     pub resumed: u64,
     /// Resumes that had to begin from a snapshot.
     pub snapshots: u64,
+    /// What became of the rooms' media; absent: no participant of the scenario looks.
+    pub media: Option<MediaUse>,
+    /// The run second by second.
+    pub seconds_of_run: Vec<SecondOfRun>,
+    /// Whether the report for people shows it.
+    #[serde(skip)]
+    pub by_second: bool,
     /// Refusals and failures by code.
     pub refused: BTreeMap<String, u64>,
     /// The first different ones in words.
@@ -59,6 +74,8 @@ pub struct Report {
     pub server: Option<ServerUse>,
     /// CPU time of this generator, seconds.
     pub generator_cpu_seconds: f64,
+    /// Steps of offered load, of the scenario that has them.
+    pub overload: Option<Overload>,
     /// The router's own view of the same time, when it was asked and told.
     pub router: Option<RouterView>,
     /// Why it did not tell.
@@ -81,7 +98,7 @@ pub struct ServerUse {
 }
 
 impl Report {
-    pub(crate) fn of(run: &Run, latencies: Vec<Quantiles>) -> Self {
+    pub(crate) fn of(run: &Run, latencies: Vec<Quantiles>, seconds_of_run: Vec<SecondOfRun>) -> Self {
         let options = &run.options;
         let count = |counter: &std::sync::atomic::AtomicU64| counter.load(Relaxed);
         let counts = &run.counts;
@@ -109,6 +126,9 @@ impl Report {
             unanswered: count(&counts.unanswered),
             resumed: count(&counts.resumed),
             snapshots: count(&counts.snapshots),
+            media: run.media.used(),
+            seconds_of_run,
+            by_second: options.by_second,
             refused: run.refusals(),
             examples: run.examples(),
             server: marks.and_then(|(begun, ended)| {
@@ -126,6 +146,7 @@ impl Report {
             }),
             generator_cpu_seconds: marks
                 .map_or(0.0, |(begun, ended)| ended.generator.cpu.saturating_sub(begun.generator.cpu).as_secs_f64()),
+            overload: run.overload(),
             router: None,
             router_silent: None,
         }
@@ -137,14 +158,23 @@ impl Report {
     }
 
     /// What did not hold, in words; empty when the run is good. `p99_max_ms` bounds every measure's P99.
-    pub fn failures(&self, p99_max_ms: Option<f64>) -> Vec<String> {
+    /// `goodput_min_percent` is of the peak, and for each step of offered load.
+    pub fn failures(&self, p99_max_ms: Option<f64>, goodput_min_percent: Option<f64>) -> Vec<String> {
+        if let Some(overload) = &self.overload {
+            // there, refusals are what is looked at
+            return overload.failures(p99_max_ms, goodput_min_percent.map(|percent| percent / 100.0));
+        }
         let mut failures = Vec::new();
+        let media = |count: fn(&MediaUse) -> u64| self.media.as_ref().map_or(0, count);
         for (count, what) in [
             (self.lost, "lost"),
             (self.doubled, "doubled"),
             (self.out_of_order, "out of order"),
             (self.unanswered, "requests unanswered"),
             (self.refused.values().sum(), "refused or failed"),
+            (media(|media| media.untold), "not told of a media node"),
+            (media(|media| media.told_twice), "told twice of a media node"),
+            (media(|media| media.without), "left without a media node"),
         ] {
             if count > 0 {
                 failures.push(format!("{count} {what}"));
@@ -199,11 +229,16 @@ impl Report {
             "{} over {} ({}): {} rooms x {}, rate {}, {:.1} s\n\n",
             self.scenario, self.transport, self.encoding, self.rooms, self.size, self.rate, self.seconds,
         );
-        if !self.latencies.is_empty() {
+        if let Some(overload) = &self.overload {
+            text.push_str(&format!("{}\n", overload.to_text()));
+        } else if !self.latencies.is_empty() {
             text.push_str(&format!("{}\n\n", latency_table(&self.latencies)));
         }
         if let Some(router) = &self.router {
             text.push_str(&format!("{}\n\n", self.both_sides(router)));
+        }
+        if self.by_second {
+            text.push_str(&format!("{}\n\n", seconds::table(&self.seconds_of_run)));
         }
         let mut line = |text_of: String| {
             text.push_str(&text_of);
@@ -225,6 +260,7 @@ impl Report {
         if self.resumed + self.snapshots > 0 {
             line(format!("resumed      {} with what was missed, {} from a snapshot", self.resumed, self.snapshots));
         }
+        self.media.iter().filter(|media| media.is_any()).flat_map(MediaUse::lines).for_each(&mut line);
         for (reason, count) in &self.refused {
             line(format!("refused      {count} {reason}"));
         }
@@ -290,8 +326,8 @@ mod tests {
 
     #[test]
     fn a_run_that_held_has_no_failures() {
-        assert!(good().failures(None).is_empty());
-        assert!(good().failures(Some(2.0)).is_empty());
+        assert!(good().failures(None, None).is_empty());
+        assert!(good().failures(Some(2.0), None).is_empty());
     }
 
     #[test]
@@ -309,9 +345,9 @@ mod tests {
         for (change, named) in cases {
             let mut report = good();
             change(&mut report);
-            assert_eq!(report.failures(None), [named]);
+            assert_eq!(report.failures(None, None), [named]);
         }
-        assert_eq!(good().failures(Some(1.5)), ["P99 of delivery is 2.00 ms, allowed 1.50 ms"]);
+        assert_eq!(good().failures(Some(1.5), None), ["P99 of delivery is 2.00 ms, allowed 1.50 ms"]);
     }
 
     #[test]

@@ -5,7 +5,10 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use super::measure::Measure;
+use crate::ops_client::{OpsClient, OpsError, OpsTarget};
 
+/// What is asked.
+const PATH: &str = "/debug/latency";
 /// How long the router may take to tell, and to drain what it recorded last.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Between two looks.
@@ -13,25 +16,19 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// Up to this the router tells windows apart by the second.
 const WINDOW_MAX_SECONDS: u64 = 3_600;
 
-/// Where the router's ops port is.
-#[derive(Clone, Debug)]
-pub struct OpsTarget {
-    /// Its URL, `http://127.0.0.1:9600`.
-    pub url: String,
-    /// The bearer token that it asks for beyond loopback.
-    pub token: Option<String>,
-}
-
 /// Why the router did not tell.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum OpsError {
-    /// It cannot be reached, or answered no report.
+pub(super) enum Untold {
+    /// It cannot be reached, or refuses.
+    #[error(transparent)]
+    Asked(#[from] OpsError),
+    /// It answered no report.
     #[error("{url} does not tell: {why}")]
-    Unreachable {
+    Unread {
         /// What was asked.
         url: String,
-        /// What happened.
-        why: String,
+        /// What is wrong with the answer.
+        why: serde_json::Error,
     },
     /// It drains nothing any more.
     #[error("{url} has drained nothing for {} seconds", PATIENCE.as_secs())]
@@ -80,36 +77,26 @@ struct Overall {
     p99_ms: f64,
 }
 
-impl OpsTarget {
-    /// All since that moment, once the router has drained what ended until now. Up to a minute the window is as short as
-    /// whole seconds allow, so that what was there before the run stays out of it.
-    pub(super) async fn since(&self, begun: Instant) -> Result<RouterView, OpsError> {
-        let url = format!("{}/debug/latency", self.url.trim_end_matches('/'));
-        let before = self.ask(&url, window_since(begun)).await?.until_unix_ms;
-        let asked = Instant::now();
-        while asked.elapsed() < PATIENCE {
-            let told = self.ask(&url, window_since(begun)).await?;
-            if told.until_unix_ms != before {
-                return Ok(told.view());
-            }
-            tokio::time::sleep(PAUSE).await;
+/// All since that moment, once the router has drained what ended until now. Up to a minute the window is as short as
+/// whole seconds allow, so that what was there before the run stays out of it.
+pub(super) async fn since(begun: Instant, target: &OpsTarget) -> Result<RouterView, Untold> {
+    let client = OpsClient::new(target)?;
+    let before = ask(&client, window_since(begun)).await?.until_unix_ms;
+    let asked = Instant::now();
+    while asked.elapsed() < PATIENCE {
+        let told = ask(&client, window_since(begun)).await?;
+        if told.until_unix_ms != before {
+            return Ok(told.view());
         }
-        Err(OpsError::Stale { url })
+        tokio::time::sleep(PAUSE).await;
     }
+    Err(Untold::Stale { url: client.address() + PATH })
+}
 
-    async fn ask(&self, url: &str, seconds: u64) -> Result<Told, OpsError> {
-        let failed =
-            |e: reqwest::Error| OpsError::Unreachable { url: url.to_owned(), why: e.without_url().to_string() };
-        // somebody else's choice stands
-        rustls::crypto::ring::default_provider().install_default().ok();
-        let client = reqwest::Client::builder().timeout(PATIENCE).no_proxy().build().map_err(failed)?;
-        let mut request = client.get(format!("{url}?format=json&window={seconds}s"));
-        if let Some(token) = &self.token {
-            request = request.bearer_auth(token);
-        }
-        let answer = request.send().await.and_then(reqwest::Response::error_for_status).map_err(failed)?;
-        answer.json().await.map_err(failed)
-    }
+async fn ask(client: &OpsClient, seconds: u64) -> Result<Told, Untold> {
+    let window = format!("{seconds}s");
+    let answer = client.get(PATH, &[("format", "json"), ("window", &window)], PATIENCE).await?;
+    serde_json::from_slice(&answer).map_err(|why| Untold::Unread { url: client.address() + PATH, why })
 }
 
 /// Seconds until now, rounded up; as many as the router can tell.
@@ -170,7 +157,7 @@ mod tests {
     #[tokio::test]
     async fn nobody_at_the_ops_port_is_an_error_in_words() {
         let nobody = OpsTarget { url: "http://127.0.0.1:1/".to_owned(), token: None };
-        let error = nobody.since(Instant::now()).await.unwrap_err().to_string();
-        assert!(error.starts_with("http://127.0.0.1:1/debug/latency does not tell"), "{error}");
+        let error = since(Instant::now(), &nobody).await.unwrap_err().to_string();
+        assert!(error.starts_with("cannot reach http://127.0.0.1:1: Connection refused"), "{error}");
     }
 }

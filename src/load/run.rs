@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc, Mutex, OnceLock, PoisonError,
+        Arc, Mutex, OnceLock,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     time::{Duration, Instant},
@@ -15,7 +15,10 @@ use super::{
     LoadError, Options,
     client::{Client, ClientError, Target},
     ledger::Arrival,
+    locked,
     measure::{Measure, Recorder},
+    media::MediaBooks,
+    overload::Overload,
     process::Usage,
     stamp::Stamp,
     tokens::{Pass, Passes},
@@ -59,6 +62,7 @@ pub(crate) struct Run {
     pub(crate) padding: Arc<str>,
     pub(crate) counts: Counts,
     pub(crate) recorder: Recorder,
+    pub(crate) media: MediaBooks,
     pub(crate) stop: CancellationToken,
     epoch: Instant,
     measured_from_ns: AtomicU64,
@@ -66,6 +70,7 @@ pub(crate) struct Run {
     examples: Mutex<Vec<String>>,
     begun: OnceLock<Mark>,
     ended: OnceLock<Mark>,
+    overload: OnceLock<Overload>,
 }
 
 impl Run {
@@ -80,6 +85,7 @@ impl Run {
             target,
             counts: Counts::default(),
             recorder: Recorder::new(),
+            media: MediaBooks::default(),
             stop,
             epoch: Instant::now(),
             measured_from_ns: AtomicU64::new(u64::MAX),
@@ -87,6 +93,7 @@ impl Run {
             examples: Mutex::default(),
             begun: OnceLock::new(),
             ended: OnceLock::new(),
+            overload: OnceLock::new(),
         }))
     }
 
@@ -124,6 +131,16 @@ impl Run {
     /// The marks, once there are both.
     pub(crate) fn marks(&self) -> Option<(Mark, Mark)> {
         Some((*self.begun.get()?, *self.ended.get()?))
+    }
+
+    /// Keeps what the steps of `overload` came to.
+    pub(crate) fn overloaded(&self, outcome: Overload) {
+        self.overload.set(outcome).ok();
+    }
+
+    /// The same, of a run that has such steps.
+    pub(crate) fn overload(&self) -> Option<Overload> {
+        self.overload.get().cloned()
     }
 
     /// Seconds since traffic began.
@@ -175,10 +192,10 @@ impl Run {
 
     /// Counts a failure that has a name of its own.
     pub(crate) fn failed(&self, reason: &str, text: &str) {
-        let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut refusals = locked(&self.refusals);
         *refusals.entry(reason.to_owned()).or_default() += 1;
         drop(refusals);
-        let mut examples = self.examples.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut examples = locked(&self.examples);
         if examples.len() < EXAMPLES_MAX && !examples.iter().any(|example| example == text) {
             examples.push(text.to_owned());
         }
@@ -186,12 +203,12 @@ impl Run {
 
     /// Refusals and failures so far, by reason.
     pub(crate) fn refusals(&self) -> BTreeMap<String, u64> {
-        self.refusals.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        locked(&self.refusals).clone()
     }
 
     /// The first few different ones in words.
     pub(crate) fn examples(&self) -> Vec<String> {
-        self.examples.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        locked(&self.examples).clone()
     }
 
     /// Connects with a pass and joins its room.

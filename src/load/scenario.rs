@@ -6,6 +6,7 @@ mod fanout;
 mod group;
 mod idle;
 mod join;
+mod overload;
 mod participant;
 mod resume;
 
@@ -40,6 +41,7 @@ pub(super) async fn play(run: &Arc<Run>) -> Result<(), LoadError> {
         Scenario::Resume => resume::play(run).await,
         Scenario::Call => call::play(run).await,
         Scenario::Idle => idle::play(run).await,
+        Scenario::Overload => overload::play(run).await,
     }
 }
 

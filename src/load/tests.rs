@@ -122,7 +122,7 @@ async fn play(options: Options) -> Result<Report, LoadError> {
 async fn a_faithful_server_passes_and_every_message_is_accounted_for() {
     let (address, _) = serve(Fault::None).await;
     let report = play(fanout(address)).await.unwrap();
-    assert_eq!(report.failures(None), Vec::<String>::new());
+    assert_eq!(report.failures(None, None), Vec::<String>::new());
     assert_eq!((report.sent, report.expected, report.delivered), (100, 100, 100));
     assert!(report.latency("delivery").unwrap().count >= 85, "all but the warm-up is measured: {report:?}");
 }

@@ -93,6 +93,14 @@ codes! {
     RoomFull "room_full" 4013 Client ResourceExhausted 429 "the room is full";
     /// The router has begun and cannot serve yet.
     NotReady "not_ready" 4014 Router Unavailable 503 "the router is not ready yet";
+    /// One user, address or key sends or connects more often than it may; the message names the limit.
+    RateLimited "rate_limited" 4015 Client ResourceExhausted 429 "more often than allowed";
+    /// One user, address or key has more under way at once than it may; the message names the limit.
+    TooManyAtOnce "too_many_at_once" 4016 Client ResourceExhausted 429 "more at once than allowed";
+    /// The room's media node cannot be called, or failed.
+    MediaUnavailable "media_unavailable" 4020 Dependency Unavailable 503 "the room's media node cannot be reached";
+    /// A bound of the room's media node is reached.
+    MediaOverloaded "media_overloaded" 4021 Dependency ResourceExhausted 503 "the room's media node is overloaded";
 
     /// Not a frame of this protocol.
     BadRequest "bad_request" 4500 Client InvalidArgument 400 "bad request";
@@ -169,6 +177,8 @@ impl Code {
                 | Self::HoldFull
                 | Self::TooManyConnections
                 | Self::RoomFull
+                | Self::RateLimited
+                | Self::TooManyAtOnce
         )
     }
 
@@ -221,9 +231,13 @@ impl Refusal {
         }
     }
 
-    /// As it ends a gRPC stream or call.
+    /// As it ends a gRPC stream or call; when to try again is told as gRPC's own clients read it (gRFC A6).
     pub fn to_status(&self) -> tonic::Status {
-        tonic::Status::new(self.code.grpc(), self.to_string())
+        let mut status = tonic::Status::new(self.code.grpc(), self.to_string());
+        if let Some(after_ms) = self.retry_after_ms {
+            status.metadata_mut().insert("grpc-retry-pushback-ms", after_ms.into());
+        }
+        status
     }
 }
 

@@ -204,7 +204,7 @@ oneof_message!(ClientFrame { id, traceparent } op: v1::client_frame::Op {
 } required: true);
 
 oneof_message!(ServerFrame { id } body: v1::server_frame::Body {
-    joined => Joined, resumed => Resumed, ok => Ok, error => Error, pong => Pong,
+    joined => Joined, resumed => Resumed, ok => Ok, error => Error, pong => Pong, answer => Answer,
     event => Event, signal => Signal, data => Data, advice => Advice, leave => Leave,
 } required: true);
 
@@ -213,5 +213,5 @@ oneof_message!(Event { room, epoch, offset } kind: v1::event::Kind {
     participant_reconnecting => ParticipantReconnecting, participant_resumed => ParticipantResumed,
     participant_updated => ParticipantUpdated, track_published => TrackPublished,
     track_unpublished => TrackUnpublished, track_muted => TrackMuted, track_subscribed => TrackSubscribed,
-    room_updated => RoomUpdated, room_closed => RoomClosed,
+    room_updated => RoomUpdated, room_closed => RoomClosed, media_moved => MediaMoved,
 } required: false);

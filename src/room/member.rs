@@ -102,6 +102,20 @@ impl Member {
         &self.participant.permissions
     }
 
+    pub(crate) fn tracks(&self) -> &[v1::Track] {
+        &self.participant.tracks
+    }
+
+    /// Whether it takes every track that is no exception, or only the exceptions.
+    pub(crate) fn takes_all(&self) -> bool {
+        self.participant.auto_subscribe
+    }
+
+    /// Tracks that it takes, or leaves, against that rule.
+    pub(crate) fn exceptions(&self) -> impl Iterator<Item = &TrackId> {
+        self.participant.exceptions.iter()
+    }
+
     pub(crate) fn is_admin(&self) -> bool {
         self.admin
     }

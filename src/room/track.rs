@@ -108,6 +108,12 @@ impl Room {
         Ok(Some(self.emit(audience, Kind::TrackMuted(event), turn)))
     }
 
+    /// Whether a track is muted, by whomever; absent: there is none of that id.
+    pub(crate) fn is_muted(&self, track: &str) -> Option<bool> {
+        let owner = self.member(*self.track_owners.get(track)?)?;
+        owner.tracks().iter().find(|candidate| candidate.id == track).map(|track| track.muted)
+    }
+
     /// Whose track it is and in whose right this participant touches it.
     fn right_over(&self, seat: Seat, track: &str) -> Result<(Seat, Right), Refusal> {
         let owner = self.visible_owner(seat, track)?;

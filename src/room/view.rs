@@ -27,6 +27,7 @@ impl Room {
             participants: visible.clone().count() as u32,
             tracks: visible.map(|member| member.participant.tracks.len()).sum::<usize>() as u32,
             empty_timeout_seconds: self.founding.empty_timeout.as_secs() as u32,
+            ..v1::RoomInfo::default()
         }
     }
 

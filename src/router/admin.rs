@@ -19,7 +19,7 @@ impl Router {
             AdminCall::ListRooms { after, limit } => Ok(self.list_rooms(&after, limit)),
             AdminCall::GetRoom(request) => {
                 let hall = self.hall_named(&request.room)?;
-                Ok(AdminReply::Room(self.halls[hall].room.info()))
+                Ok(AdminReply::Room(self.halls[hall].info()))
             }
             AdminCall::DeleteRoom(request) => {
                 let hall = self.hall_named(&request.room)?;
@@ -65,12 +65,12 @@ impl Router {
         };
         let hall = self.found_room(RoomId::from(request.name), plan, now.unix_ms);
         self.settle(hall, now.at);
-        Ok(AdminReply::Room(self.halls[hall].room.info()))
+        Ok(AdminReply::Room(self.halls[hall].info()))
     }
 
     fn list_rooms(&self, after: &str, limit: usize) -> AdminReply {
         let page = self.names.range::<str, _>((Bound::Excluded(after), Bound::Unbounded)).take(limit);
-        AdminReply::Rooms(page.map(|(_, hall)| self.halls[*hall].room.info()).collect())
+        AdminReply::Rooms(page.map(|(_, hall)| self.halls[*hall].info()).collect())
     }
 
     fn update_room(&mut self, request: v1::UpdateRoomRequest, now: Now) -> Answer {
@@ -80,7 +80,7 @@ impl Router {
         let (room, mut turn) = self.room_turn(hall, now.at);
         room.set_metadata(request.metadata, &mut turn);
         self.settle(hall, now.at);
-        Ok(AdminReply::Room(self.halls[hall].room.info()))
+        Ok(AdminReply::Room(self.halls[hall].info()))
     }
 
     fn list_participants(&self, room: &str, after: &str, limit: usize) -> Answer {
@@ -107,8 +107,7 @@ impl Router {
             attributes: request.attributes,
             permissions: request.permissions,
         };
-        let (room, mut turn) = self.room_turn(hall, now.at);
-        room.change(seat, change, &mut turn)?;
+        self.change_member((hall, seat), change, now.at)?;
         self.settle(hall, now.at);
         self.participant_info(hall, seat)
     }
@@ -119,6 +118,7 @@ impl Router {
         let (room, mut turn) = self.room_turn(hall, now.at);
         let track = room.mute_as_admin(&request.identity, &mute, by, &mut turn)?;
         self.settle(hall, now.at);
+        self.tell_mute(hall, &mute.track, now.at);
         Ok(AdminReply::Track(track))
     }
 

@@ -2,10 +2,12 @@
 
 use std::time::{Duration, Instant};
 
+use super::{MediaCall, MediaOutcome, MediaTicket, Settings};
 use crate::{
     auth::Grant,
     event::{Event, Labels, Outcome},
-    ids::{ConnectionId, RoomId, SessionId},
+    ids::{ConnectionId, NodeId, RoomId, SessionId, Variant},
+    placement::NodeFact,
     protocol::{
         Code, Refusal,
         v1::{self, ClientFrame, ServerFrame},
@@ -51,6 +53,8 @@ pub enum Input {
         opening: Opening,
         /// What a join says of its client; a resumed session keeps what its join said.
         labels: Labels,
+        /// The variant of the client, which becomes that of a room that nobody was in before.
+        variant: Variant,
     },
     /// A later frame of a connection.
     Frame {
@@ -81,6 +85,19 @@ pub enum Input {
     Drain {
         /// Length of the window.
         window: Duration,
+    },
+    /// Other settings, for what begins from now on. What was drawn at start stays: the seed, and who signs resumes.
+    Configure(Box<Settings>),
+    /// Something became known of a media node.
+    Node(NodeFact),
+    /// The outcome of a call to a media node that had a ticket: each has one, at its deadline at the latest.
+    MediaReply(MediaOutcome),
+    /// A media node says something to a participant of a room.
+    MediaPush {
+        /// The node: it has to be the room's.
+        node: NodeId,
+        /// What it says, unchecked.
+        push: Box<v1::MediaPush>,
     },
     /// The time of an [`Output::Wake`] has come.
     Tick,
@@ -199,6 +216,20 @@ pub enum Output {
         request: u64,
         /// The answer.
         reply: Result<AdminReply, Refusal>,
+    },
+    /// The signal at hand has not ended: it ends with the [`Input::MediaReply`] of this ticket, whose call follows or is
+    /// under way.
+    Awaits(MediaTicket),
+    /// Call a media node. Calls of one participant in order, [`MediaCall::EndRoom`] after all others of the room.
+    Media {
+        /// The node.
+        node: NodeId,
+        /// The call.
+        call: Box<MediaCall>,
+        /// Set: the outcome comes back as [`Input::MediaReply`].
+        ticket: Option<MediaTicket>,
+        /// Later than that its answer is of no use; for a signal counted as if it had only just arrived.
+        by: Instant,
     },
     /// Come back with [`Input::Tick`] no later than that; the newest one holds.
     Wake(Instant),

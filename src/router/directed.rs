@@ -30,9 +30,6 @@ impl Router {
     /// An offer, answer or candidate for another participant.
     pub(super) fn signal(&mut self, seat: Seat, signal: v1::Signal) -> Result<Reply, Refusal> {
         let hall = self.hall_of(seat)?;
-        if signal.to.is_empty() {
-            return Err(Code::NoMediaNode.refuse());
-        }
         let target = self.target(hall, Some(seat), &signal.to)?;
         if target == seat {
             return Err(Code::BadRequest.because("`signal.to` is yourself; allowed: another participant's identity"));

@@ -85,7 +85,7 @@ impl Router {
             drain.queue = Vec::new();
             drain.total = 0;
             self.drain = Some(drain);
-            self.close_everything();
+            self.close_everything(now.at);
             return;
         }
         let due = drain.due(now.at);
@@ -118,7 +118,7 @@ impl Router {
     }
 
     /// The end: nobody is told that the others leave, for everybody does.
-    fn close_everything(&mut self) {
+    fn close_everything(&mut self, at: Instant) {
         let mut seats: Vec<Seat> = self.sessions.keys().copied().collect();
         seats.sort_unstable();
         for seat in seats {
@@ -126,7 +126,7 @@ impl Router {
         }
         let halls: Vec<_> = self.names.values().copied().collect();
         for hall in halls {
-            self.close_hall(hall, Code::Draining);
+            self.close_hall(hall, Code::Draining, at);
         }
     }
 }

@@ -16,6 +16,7 @@ impl Router {
     /// Ends a session for good: its participant leaves, its connection is closed, what was held for it is gone.
     pub(super) fn end_session(&mut self, seat: Seat, reason: Code, now: Now) {
         let Some(seated) = self.forget_session(seat, reason) else { return };
+        self.end_member(seated.hall, seat, now.at);
         let (room, mut turn) = self.room_turn(seated.hall, now.at);
         room.leave(seat, reason, &mut turn);
         self.settle(seated.hall, now.at);
@@ -31,7 +32,8 @@ impl Router {
             self.connections.remove(&connection);
             self.closing.push(Output::Close { connection, refusal: reason.refuse() });
         }
-        self.closing.push(Output::Observe(Event::SessionClosed { session: seated.session.id.clone(), reason }));
+        let (session, labels) = (seated.session.id.clone(), seated.session.labels);
+        self.closing.push(Output::Observe(Event::SessionClosed { session, reason, labels }));
         Some(seated)
     }
 
@@ -43,7 +45,7 @@ impl Router {
         for seat in seats {
             self.forget_session(seat, reason);
         }
-        self.close_hall(hall, reason);
+        self.close_hall(hall, reason, now.at);
     }
 
     pub(super) fn linger_ended(&mut self, seat: Seat, now: Now) {

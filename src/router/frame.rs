@@ -1,9 +1,8 @@
 //! A frame of a session: answered once, whether it comes once or twice.
 
-use super::{Now, Output, Router, send_error};
+use super::{Now, Output, Router, asking::end_with, send_error};
 use crate::{
     auth::Grant,
-    event::Outcome,
     ids::ConnectionId,
     protocol::{
         Code, Refusal,
@@ -26,29 +25,31 @@ impl Router {
             return send_error(connection, id, &Code::NotJoined.refuse(), out);
         };
         let repeated = id.and_then(|id| self.sessions.get(&seat)?.session.replies.find(id).cloned());
-        let reply = match repeated {
-            Some(reply) => reply,
-            None => self.answer(seat, id, op, (grant, now)),
-        };
-        let outcome = reply.refused().map_or(Outcome::Ok, Outcome::Refused);
-        if id.is_some() || reply.is_unasked() {
-            let frame = reply.into_frame(id);
-            out.push(Output::Send { to: connection, frame, exempt: false, ends: Some(outcome) });
-        } else {
-            out.push(Output::Ended(outcome));
+        if let Some(reply) = repeated {
+            return end_with(connection, id, reply, out);
         }
+        let result = match op {
+            Some(Op::Signal(signal)) if signal.to.is_empty() => {
+                match self.signal_node((seat, connection), id, signal, now, out) {
+                    // the node's answer ends it
+                    Ok(()) => return,
+                    Err(refusal) => Err(refusal),
+                }
+            }
+            op => self.carry_out(seat, op, (grant, now)),
+        };
+        let reply = result.unwrap_or_else(|refusal| Reply::Refused(Box::new(refusal)));
+        self.keep_reply(seat, id, &reply);
+        end_with(connection, id, reply, out);
     }
 
-    /// Carries a request out and remembers its reply.
-    fn answer(&mut self, seat: Seat, id: Option<u64>, op: Option<Op>, with: (Option<Box<Grant>>, Now)) -> Reply {
-        let result = self.carry_out(seat, op, with);
-        let reply = result.unwrap_or_else(|refusal| Reply::Refused(Box::new(refusal)));
+    /// So that a repeat is answered, and not carried out again.
+    pub(super) fn keep_reply(&mut self, seat: Seat, id: Option<u64>, reply: &Reply) {
         if let Some(id) = id
             && let Some(seated) = self.sessions.get_mut(&seat)
         {
             seated.session.replies.keep(id, reply.clone(), self.settings.replies);
         }
-        reply
     }
 
     fn carry_out(
@@ -62,9 +63,9 @@ impl Router {
             Some(Op::Signal(signal)) => self.signal(seat, signal),
             Some(Op::Ping(ping)) => Ok(self.ping(seat, &ping, now)),
             Some(Op::Publish(publish)) => self.publish(seat, *publish, now),
-            Some(Op::Unpublish(unpublish)) => self.unpublish(seat, &unpublish, now),
+            Some(Op::Unpublish(unpublish)) => self.unpublish(seat, unpublish, now),
             Some(Op::Mute(mute)) => self.mute(seat, &mute, now),
-            Some(Op::Subscribe(subscribe)) => self.subscribe(seat, &subscribe, now),
+            Some(Op::Subscribe(subscribe)) => self.subscribe(seat, subscribe, now),
             Some(Op::Update(update)) => self.update(seat, *update, grant, now),
             Some(Op::Leave(_)) => {
                 self.end_session(seat, Code::Left, now);

@@ -2,11 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Output, Router, Timer};
+use super::{Output, Router, Timer, carriage::Carriage};
 use crate::{
     event::Event,
-    ids::{Epoch, RoomId},
-    protocol::{Code, Refusal},
+    ids::{Epoch, RoomId, Variant},
+    protocol::{Code, Refusal, v1},
     room::{Founding, Room},
 };
 
@@ -24,6 +24,17 @@ pub(super) struct Hall {
     pub(super) room: Room,
     pub(super) empty_until: Option<Instant>,
     pub(super) trim_at: Option<Instant>,
+    pub(super) media: Carriage,
+    /// That of the first member, which stays; absent: nobody has come yet.
+    pub(super) variant: Option<Variant>,
+}
+
+impl Hall {
+    /// The room as the admin API shows it.
+    pub(super) fn info(&self) -> v1::RoomInfo {
+        let variant = self.variant.as_ref().map_or(Variant::DEFAULT, Variant::as_str).to_owned();
+        v1::RoomInfo { variant, ..self.room.info() }
+    }
 }
 
 /// What its creator may choose.
@@ -54,7 +65,8 @@ impl Router {
             empty_timeout: plan.empty_timeout.unwrap_or(self.settings.empty_timeout),
         };
         let room = Room::new(founding, self.bounds.clone());
-        let hall = self.halls.insert(Box::new(Hall { room, empty_until: None, trim_at: None }));
+        let hall = Hall { room, empty_until: None, trim_at: None, media: Carriage::default(), variant: None };
+        let hall = self.halls.insert(Box::new(hall));
         self.names.insert(id.clone(), hall);
         self.closing.push(Output::Observe(Event::RoomCreated { room: id }));
         hall
@@ -86,16 +98,17 @@ impl Router {
         }
     }
 
-    pub(super) fn hall_stayed_empty(&mut self, key: HallKey) {
+    pub(super) fn hall_stayed_empty(&mut self, key: HallKey, at: Instant) {
         let Some(hall) = self.halls.get_mut(key) else { return };
         hall.empty_until = None;
         if hall.room.is_empty() {
-            self.close_hall(key, Code::Left);
+            self.close_hall(key, Code::Left, at);
         }
     }
 
     /// Forgets a room that nobody is in any more.
-    pub(super) fn close_hall(&mut self, key: HallKey, reason: Code) {
+    pub(super) fn close_hall(&mut self, key: HallKey, reason: Code, at: Instant) {
+        self.end_media(key, at);
         let Some(mut hall) = self.halls.try_remove(key) else { return };
         self.timers.cancel(&mut hall.empty_until, Timer::Empty(key));
         self.timers.cancel(&mut hall.trim_at, Timer::Trim(key));

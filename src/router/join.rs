@@ -28,7 +28,7 @@ impl Router {
         now: Now,
         out: &mut Vec<Output>,
     ) -> Result<(), Refusal> {
-        let Opened { connection, mut grant, id, labels } = opened;
+        let Opened { connection, mut grant, id, labels, variant } = opened;
         self.refuse_while_draining()?;
         may_enter(&grant, &join)?;
         grant.attributes = merge_attributes(&grant.attributes, &join.attributes, &self.settings.limits)?;
@@ -47,6 +47,8 @@ impl Router {
             Some(hall) => hall,
             None => self.found_room(RoomId::from(join.room.as_str()), Plan::default(), now.unix_ms),
         };
+        self.halls[hall].variant.get_or_insert(variant);
+        self.place_first(hall, &join.region, now);
         if let Some(older) = older {
             self.end_session(older, Code::Replaced, now);
         }
@@ -88,6 +90,7 @@ impl Router {
             identity: grant.identity.clone(),
             room: self.halls[hall].room.id().clone(),
             connection,
+            labels,
         };
         self.session_ids.insert(session.id.clone(), seat);
         self.connections.insert(connection, seat);
@@ -97,6 +100,7 @@ impl Router {
         let (room, mut turn) = self.room_turn(hall, now.at);
         room.join(seat, entrance, &mut turn);
         self.settle(hall, now.at);
+        self.put_member(hall, seat, now.at);
         self.closing.push(Output::Observe(opened));
         seat
     }

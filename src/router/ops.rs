@@ -23,14 +23,16 @@ impl Router {
         let (room, mut turn) = self.room_turn(hall, now.at);
         let (offset, track) = room.publish(seat, id, publish, &mut turn)?;
         self.settle(hall, now.at);
+        self.put_track((hall, seat), track.clone(), now.at);
         Ok(Reply::Ok { offset: Some(offset.0), track: Some(Box::new(track)) })
     }
 
-    pub(super) fn unpublish(&mut self, seat: Seat, unpublish: &v1::Unpublish, now: Now) -> Result<Reply, Refusal> {
+    pub(super) fn unpublish(&mut self, seat: Seat, unpublish: v1::Unpublish, now: Now) -> Result<Reply, Refusal> {
         let hall = self.hall_of(seat)?;
         let (room, mut turn) = self.room_turn(hall, now.at);
         let offset = room.unpublish(seat, &unpublish.track, &mut turn)?;
         self.settle(hall, now.at);
+        self.end_track(hall, unpublish.track, now.at);
         Ok(Reply::done(Some(offset)))
     }
 
@@ -39,14 +41,20 @@ impl Router {
         let (room, mut turn) = self.room_turn(hall, now.at);
         let offset = room.mute(seat, mute, &mut turn)?;
         self.settle(hall, now.at);
+        if offset.is_some() {
+            self.tell_mute(hall, &mute.track, now.at);
+        }
         Ok(Reply::done(offset))
     }
 
-    pub(super) fn subscribe(&mut self, seat: Seat, subscribe: &v1::Subscribe, now: Now) -> Result<Reply, Refusal> {
+    pub(super) fn subscribe(&mut self, seat: Seat, subscribe: v1::Subscribe, now: Now) -> Result<Reply, Refusal> {
         let hall = self.hall_of(seat)?;
         let (room, mut turn) = self.room_turn(hall, now.at);
-        let offset = room.subscribe(seat, subscribe, &mut turn)?;
+        let offset = room.subscribe(seat, &subscribe, &mut turn)?;
         self.settle(hall, now.at);
+        if offset.is_some() {
+            self.tell_subscription((hall, seat), subscribe, now.at);
+        }
         Ok(Reply::done(offset))
     }
 

@@ -29,7 +29,7 @@ impl Router {
         now: Now,
         out: &mut Vec<Output>,
     ) -> Result<(), Refusal> {
-        let Opened { connection, grant, id, labels: _ } = opened;
+        let Opened { connection, grant, id, labels: _, variant: _ } = opened;
         self.refuse_while_draining()?;
         may_resume(&grant, claims)?;
         let seat = *self.session_ids.get(&claims.session).ok_or_else(|| Code::SessionGone.refuse())?;
@@ -116,7 +116,7 @@ impl Router {
         }
         let change = Change { permissions: Some(grant.permissions), ..Change::default() };
         // attributes alone can be refused, and there are none in it
-        let _ = room.change(seat, change, &mut turn);
+        let _ = self.change_member((hall, seat), change, now.at);
         self.settle(hall, now.at);
         self.watch_expiry(seat, expires_at_ms, now);
     }

@@ -2,7 +2,10 @@
 
 use std::{fmt, time::Duration};
 
-use crate::protocol::{Limits, v1};
+use crate::{
+    placement,
+    protocol::{Limits, v1},
+};
 
 /// What a router needs to know of its surroundings; from config.
 #[derive(Clone)]
@@ -35,6 +38,12 @@ pub struct Settings {
     pub replies: usize,
     /// Participants in one part of a snapshot.
     pub snapshot_part: usize,
+    /// What any one signal may take, calls to media nodes included.
+    pub signal_timeout: Duration,
+    /// How a room's media node is chosen.
+    pub placement: placement::Settings,
+    /// Whether this router tells what becomes of nodes: one of a process does, since all of them see the same.
+    pub tells_of_nodes: bool,
     /// How often the server pings, told to clients.
     pub ping: Duration,
     /// Close a session when its token expires.

@@ -2,10 +2,13 @@
 
 mod administering;
 mod bounds;
+mod configuring;
 mod ending;
 mod joining;
+mod media;
 mod messaging;
 mod permissions;
+mod placing;
 mod recovery;
 mod resuming;
 mod timing;
@@ -18,6 +21,7 @@ use std::{
 };
 
 use super::*;
+use crate::placement;
 use crate::protocol::{
     Limits,
     v1::{self, ClientFrame, Permissions, client_frame::Op, event::Kind},
@@ -41,6 +45,9 @@ pub(super) fn settings() -> Settings {
         held_bytes: 1 << 16,
         replies: 16,
         snapshot_part: 3,
+        signal_timeout: Duration::from_millis(150),
+        placement: placement::Settings::default(),
+        tells_of_nodes: true,
         ping: Duration::from_secs(15),
         enforce_expiry: true,
         expiry_notice: Duration::from_secs(60),
@@ -97,6 +104,12 @@ pub(super) struct World {
     pub(super) ended: Vec<Outcome>,
     /// What each connection was attached with.
     pub(super) labels: BTreeMap<u64, Labels>,
+    /// Calls to media nodes since the last look: the node, the call, its ticket.
+    pub(super) calls: Vec<(String, MediaCall, Option<MediaTicket>)>,
+    /// Tickets that a signal waits for.
+    waiting: BTreeSet<MediaTicket>,
+    /// Of whoever opens.
+    pub(super) variant: Variant,
     wake: Option<Instant>,
     admin_reply: Option<Result<AdminReply, Refusal>>,
     request: u64,
@@ -118,6 +131,9 @@ impl World {
             events: Vec::new(),
             ended: Vec::new(),
             labels: BTreeMap::new(),
+            calls: Vec::new(),
+            waiting: BTreeSet::new(),
+            variant: Variant::default(),
             wake: None,
             admin_reply: None,
             request: 100,
@@ -131,7 +147,12 @@ impl World {
     pub(super) fn handle(&mut self, input: Input) {
         let mut out = Vec::new();
         let now = self.now();
-        let signals = usize::from(matches!(input, Input::Open { .. } | Input::Frame { .. }));
+        let signals = match &input {
+            Input::Open { .. } | Input::Frame { .. } => 1,
+            Input::MediaReply(outcome) => usize::from(self.waiting.remove(&outcome.ticket)),
+            _ => 0,
+        };
+        let mut awaiting = 0;
         let before = self.ended.len();
         self.router.handle(input, now, &mut out);
         for output in out {
@@ -152,11 +173,19 @@ impl World {
                     assert_eq!(self.closed.insert(connection.0, refusal.code), None);
                 }
                 Output::AdminReply { reply, .. } => self.admin_reply = Some(reply),
+                Output::Awaits(ticket) => {
+                    // one that waits for it on another connection has ended
+                    self.waiting.insert(ticket);
+                    awaiting += 1;
+                }
+                Output::Media { node, call, ticket, .. } => {
+                    self.calls.push((node.as_str().to_owned(), *call, ticket));
+                }
                 Output::Wake(at) => self.wake = Some(at),
                 Output::Observe(event) => self.events.push(event),
             }
         }
-        assert_eq!(self.ended.len() - before, signals, "a signal ends once, and nothing else does");
+        assert_eq!(self.ended.len() - before + awaiting, signals, "a signal ends once, and nothing else does");
     }
 
     fn deliver(&mut self, to: ConnectionId, frame: &ServerFrame) {
@@ -166,8 +195,8 @@ impl World {
 
     pub(super) fn open(&mut self, connection: u64, grant: Grant, opening: Opening) -> Vec<ServerFrame> {
         let labels = Labels { scenario: connection as u32, ..Labels::default() };
-        let grant = Box::new(grant);
-        self.handle(Input::Open { connection: ConnectionId(connection), grant, id: Some(1), opening, labels });
+        let (grant, variant) = (Box::new(grant), self.variant.clone());
+        self.handle(Input::Open { connection: ConnectionId(connection), grant, id: Some(1), opening, labels, variant });
         self.take_replies(connection, 1)
     }
 
@@ -331,6 +360,9 @@ fn word(kind: &Kind) -> String {
         Kind::TrackSubscribed(t) => format!("subscribed {} {}", t.participant, t.subscribed),
         Kind::RoomUpdated(r) => format!("room {}", r.metadata),
         Kind::RoomClosed(r) => format!("closed {}", r.reason),
+        Kind::MediaMoved(m) => {
+            format!("moved {} {}", m.media.as_ref().map_or("nowhere", |media| &media.node), m.reason)
+        }
     }
 }
 

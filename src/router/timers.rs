@@ -1,5 +1,5 @@
 //! What falls due when. An owner holds the moment of its timer, so that cancelling is exact and nothing stale
-//! stays behind: there are at most two timers a session, two a room, and the drain's.
+//! stays behind: there are at most two timers a session, three a room, the drain's, the nodes' and the moves'.
 
 use std::{collections::BTreeSet, time::Instant};
 
@@ -19,6 +19,12 @@ pub(super) enum Timer {
     Trim(HallKey),
     /// The next sessions are advised, or the window is over.
     Drain,
+    /// Media nodes may have missed reports.
+    Nodes,
+    /// The next rooms move to another media node.
+    Moves,
+    /// A media node missed something of a room.
+    Again(HallKey),
 }
 
 #[derive(Debug, Default)]
@@ -74,9 +80,12 @@ impl Router {
             match timer {
                 Timer::Linger(seat) => self.linger_ended(seat, now),
                 Timer::Expiry(seat) => self.expiry_came(seat, now),
-                Timer::Empty(hall) => self.hall_stayed_empty(hall),
+                Timer::Empty(hall) => self.hall_stayed_empty(hall, now.at),
                 Timer::Trim(hall) => self.trim_hall(hall, now.at),
                 Timer::Drain => self.go_on_draining(now),
+                Timer::Nodes => self.look_at_nodes(now),
+                Timer::Moves => self.go_on_moving(now),
+                Timer::Again(hall) => self.tell_again(hall, now.at),
             }
         }
     }

@@ -38,8 +38,8 @@ impl Router {
         merge_attributes(member.attributes(), &change.attributes, &self.settings.limits)?;
         change.permissions = grant.map(|grant| grant.permissions);
 
+        let mut offset = self.change_member((hall, seat), change, now.at)?;
         let (room, mut turn) = self.room_turn(hall, now.at);
-        let mut offset = room.change(seat, change, &mut turn)?;
         if let Some(metadata) = room_metadata {
             offset = Some(room.set_metadata(metadata, &mut turn));
         }

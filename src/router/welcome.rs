@@ -38,6 +38,7 @@ impl Router {
                 joined.ping_seconds = self.settings.ping.as_secs() as u32;
                 joined.linger_seconds = self.settings.linger.as_secs() as u32;
                 joined.server = Some(self.server());
+                joined.media = self.halls[hall].media.to_wire();
             }
             frames.push(joined);
         }

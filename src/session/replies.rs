@@ -15,6 +15,8 @@ use crate::{
 pub(crate) enum Reply {
     /// Done.
     Ok { offset: Option<u64>, track: Option<Box<v1::Track>> },
+    /// Done; the media node's answer to an offer.
+    Answer(Box<v1::SessionDescription>),
     /// To a ping; sent even when the ping had no id.
     Pong(v1::Pong),
     /// Not done; sent even when the request had no id.
@@ -30,7 +32,7 @@ impl Reply {
     /// Why the request was not done; absent when it was.
     pub(crate) fn refused(&self) -> Option<Code> {
         match self {
-            Self::Ok { .. } | Self::Pong(_) => None,
+            Self::Ok { .. } | Self::Answer(_) | Self::Pong(_) => None,
             Self::Refused(refusal) => Some(refusal.code),
         }
     }
@@ -43,6 +45,7 @@ impl Reply {
     pub(crate) fn into_frame(self, id: Option<u64>) -> Box<ServerFrame> {
         let body = match self {
             Self::Ok { offset, track } => Body::Ok(Box::new(v1::Ok { offset, track: track.map(|track| *track) })),
+            Self::Answer(answer) => Body::Answer(*answer),
             Self::Pong(pong) => Body::Pong(pong),
             Self::Refused(refusal) => Body::Error(refusal.to_wire()),
         };

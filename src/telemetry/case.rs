@@ -41,6 +41,8 @@ pub struct Case {
     pub transport: &'static str,
     /// The client's region, as metrics have it.
     pub region: String,
+    /// The client's variant.
+    pub variant: String,
     /// The client's SDK and version, while it is watched.
     pub sdk_version: Option<String>,
     /// The client's scenario, while it is watched.
@@ -67,6 +69,7 @@ impl Case {
             peer_ip: None,
             transport: "websocket",
             region: "sh".to_owned(),
+            variant: "default".to_owned(),
             sdk_version: None,
             scenario: None,
             shard: None,

@@ -3,192 +3,13 @@
 //! A metric that is not here does not exist: the handles are made from these rows alone. Knows nothing of who counts.
 //! A room, a user or a session is never a label.
 
+mod metric;
 mod sets;
 #[cfg(test)]
 mod tests;
 
+pub use metric::*;
 pub use sets::*;
-
-/// How a metric's values move.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// Only up, from zero at start; its name ends in `_total`.
-    Counter,
-    /// Up and down.
-    Gauge,
-    /// Latencies: classic buckets with the edges [`EDGES_US`], and native ones.
-    Histogram,
-    /// Always 1; the labels say it.
-    Info,
-}
-
-impl Kind {
-    /// The word for it in listings, and in text 0.0.4 for all but `Info`, which is a gauge there.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Counter => "counter",
-            Self::Gauge => "gauge",
-            Self::Histogram => "histogram",
-            Self::Info => "info",
-        }
-    }
-}
-
-/// What one of a metric is; where it has a word, the name ends in it (before `_total`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unit {
-    /// A number of things.
-    Count,
-    /// Seconds.
-    Seconds,
-    /// Bytes.
-    Bytes,
-    /// A share, 0 to 1.
-    Ratio,
-    /// 1 or 0: it is so, or it is not.
-    Flag,
-}
-
-impl Unit {
-    /// The word that the name must carry.
-    pub const fn suffix(self) -> Option<&'static str> {
-        match self {
-            Self::Seconds => Some("seconds"),
-            Self::Bytes => Some("bytes"),
-            Self::Ratio => Some("ratio"),
-            Self::Count | Self::Flag => None,
-        }
-    }
-
-    /// For listings.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Count => "count",
-            Self::Seconds => "seconds",
-            Self::Bytes => "bytes",
-            Self::Ratio => "ratio",
-            Self::Flag => "flag",
-        }
-    }
-}
-
-/// What a label may say.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Values {
-    /// These. A counter has all of them from the start: the first one to happen is a step from zero that `rate` sees.
-    Closed(&'static [&'static str]),
-    /// 0, 1, 2 …, as many as were given at start, and at most that many.
-    Numbered {
-        /// The bound.
-        max: usize,
-    },
-    /// Those of the configuration, and `other`.
-    Configured {
-        /// How many, beside `other`.
-        max: usize,
-    },
-    /// What clients say: the busiest values, and `other`.
-    Busiest {
-        /// How many, beside `other`.
-        max: usize,
-    },
-    /// One, set at start.
-    Fixed,
-}
-
-impl Values {
-    /// How many there can be at most.
-    pub const fn bound(self) -> usize {
-        match self {
-            Self::Closed(values) => values.len(),
-            Self::Numbered { max } => max,
-            Self::Configured { max } | Self::Busiest { max } => max + 1,
-            Self::Fixed => 1,
-        }
-    }
-}
-
-/// One label of a metric.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Label {
-    /// Its name.
-    pub name: &'static str,
-    /// What it may say.
-    pub values: Values,
-}
-
-/// Where a metric is looked at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Shown {
-    /// The board of golden signals and the promise.
-    Overview,
-    /// The board of latencies.
-    Latency,
-    /// The board of sessions and rooms.
-    Sessions,
-    /// The board of what the router depends on.
-    Dependencies,
-    /// The board of the process and its runtime.
-    Runtime,
-    /// The board of refusals.
-    Guard,
-    /// The board that watches the observers.
-    Observers,
-    /// Alerts only.
-    Alert,
-    /// Nowhere but by hand.
-    Debug,
-}
-
-impl Shown {
-    /// For listings.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Overview => "board: overview",
-            Self::Latency => "board: latency",
-            Self::Sessions => "board: sessions and rooms",
-            Self::Dependencies => "board: dependencies",
-            Self::Runtime => "board: runtime",
-            Self::Guard => "board: guard",
-            Self::Observers => "board: observers",
-            Self::Alert => "alert",
-            Self::Debug => "debug",
-        }
-    }
-}
-
-/// One metric.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Metric {
-    /// The full name, as scraped.
-    pub name: &'static str,
-    /// How it moves.
-    pub kind: Kind,
-    /// What one is.
-    pub unit: Unit,
-    /// What looks at it.
-    pub shown: Shown,
-    /// For people, one sentence.
-    pub help: &'static str,
-    /// In this order.
-    pub labels: &'static [Label],
-    /// Label sets that there can be at most, where that is less than what the labels allow.
-    pub sets_max: Option<usize>,
-}
-
-impl Metric {
-    /// Label sets that there can be at most.
-    pub fn sets(&self) -> usize {
-        let allowed = self.labels.iter().map(|label| label.values.bound()).product();
-        self.sets_max.map_or(allowed, |max| allowed.min(max))
-    }
-
-    /// Series that Prometheus makes of it at most: of a classic histogram each bucket is one, with sum and count.
-    pub fn series(&self) -> usize {
-        let each = if self.kind == Kind::Histogram { EDGES_US.len() + 3 } else { 1 };
-        self.sets() * each
-    }
-}
 
 const fn closed(name: &'static str, values: &'static [&'static str]) -> Label {
     Label { name, values: Values::Closed(values) }
@@ -208,6 +29,13 @@ const SHARD: Label = Label { name: "shard", values: Values::Numbered { max: SHAR
 const WORKER: Label = Label { name: "worker", values: Values::Numbered { max: SHARDS_MAX } };
 const SDK_VERSION: Label = Label { name: "sdk_version", values: Values::Busiest { max: BUSIEST_MAX } };
 const SCENARIO: Label = Label { name: "scenario", values: Values::Busiest { max: BUSIEST_MAX } };
+const CAUSE: Label = closed("cause", CAPTURE_CAUSES);
+const VARIANT: Label = Label { name: "variant", values: Values::Configured { max: VARIANTS_MAX } };
+const RULE: Label = Label { name: "rule", values: Values::Configured { max: VARIANT_RULES_MAX } };
+/// A media node.
+const NODE: Label = Label { name: "node", values: Values::Nodes { max: NODES_TOLD_MAX } };
+const MEDIA_CALL: Label = closed("call", MEDIA_OPS);
+const SCOPE: Label = closed("scope", SCOPES);
 const QUANTILE: Label = closed("q", QUANTILE_NAMES);
 
 macro_rules! catalog {
@@ -248,8 +76,16 @@ catalog! {
         "Quantiles of the last minute's delivery latencies.";
     SIGNAL_P99 "signalbox_signal_p99_seconds" Gauge Seconds Latency [OP, REGION, SDK_VERSION, SCENARIO] at most CLIENT_SERIES_MAX
         "P99 of the last minute's signal latencies, of outcomes ok and expired, by who the client is.";
+    SIGNAL_BASELINE "signalbox_signal_p99_baseline_seconds" Gauge Seconds Latency [OP, REGION, closed("bound", BASELINE_BOUNDS)]
+        "What is usual of the P99 of five minutes, by this router: its mean over seven days, and what it may not pass at this time of day.";
+    BASELINE_POINTS "signalbox_signal_p99_baseline_points" Gauge Count Latency [OP, REGION]
+        "Clean five-minute points of the last seven days that the baseline is made of; from 288 on, a day of them, it speaks.";
+    BASELINE_REFUSED "signalbox_baseline_refused_total" Counter Count Observers []
+        "Five-minute points of an op and region that found no place, because 256 others have one.";
+    BASELINE_FAILURES "signalbox_baseline_failures_total" Counter Count Observers [closed("doing", BASELINE_FILE)]
+        "Times that the file of the baseline could not be read back, which then begins anew, or could not be written.";
     SIGNAL_BOUND "signalbox_signal_latency_bound_seconds" Gauge Seconds Latency [OP]
-        "Signals slower than this are kept as traces: the moving bound of their kind.";
+        "Signals slower than this are kept as traces, unless the baseline of their op and region says otherwise: the moving bound of their kind.";
     DELIVERY_BOUND "signalbox_delivery_latency_bound_seconds" Gauge Seconds Latency [OP]
         "Deliveries slower than this are kept as traces, the longest of those that went out together.";
     OUTLIERS "signalbox_latency_outliers_total" Counter Count Observers []
@@ -285,6 +121,18 @@ catalog! {
         "Connections that ended.";
     SHEDS "signalbox_sheds_total" Counter Count Guard [REASON]
         "Connections and requests refused before they reached a room.";
+    GUARD_SHEDS "signalbox_guard_sheds_total" Counter Count Guard [closed("op", GUARDED), closed("limit", LIMITS)]
+        "Connections and signals that the guard refused, by what was to be done and by the limit that was reached.";
+    GUARD_CELLS "signalbox_guard_cells" Gauge Count Guard [SCOPE]
+        "Users, addresses and API keys whose limits are remembered now, those who are connected included.";
+    GUARD_CELLS_FORGOTTEN "signalbox_guard_cells_forgotten_total" Counter Count Guard [SCOPE]
+        "Of these, those that made room for others while they still counted: their limits began anew.";
+    SHARD_QUEUE_DELAY "signalbox_shard_queue_delay_seconds" Gauge Seconds Guard [SHARD]
+        "The least that anything waited for a shard in the last tenth of a second.";
+    SHARD_PRESSURE "signalbox_shard_pressure" Gauge Count Guard [SHARD]
+        "What a shard turns away because its queue is too long: 0 nothing, 1 new joins, 2 signals of those who are there as well.";
+    SHARD_PRESSURE_CHANGES "signalbox_shard_pressure_changes_total" Counter Count Guard []
+        "Times that a shard turned away more than before, or less.";
     PUSHES_DISCARDED "signalbox_pushes_discarded_total" Counter Count Sessions [closed("buffer", BUFFERS)]
         "Entries that a full log or buffer let go of.";
     ROOMS_CREATED "signalbox_rooms_created_total" Counter Count Sessions []
@@ -302,6 +150,49 @@ catalog! {
         "Tokens that could not be introspected for want of the endpoint.";
     CERTIFICATES_RELOADED "signalbox_certificates_reloaded_total" Counter Count Dependencies [closed("result", RESULTS)]
         "Changed certificate files taken up, or not.";
+    CERTIFICATE_EXPIRY "signalbox_certificate_expiry_timestamp_seconds" Gauge Seconds Dependencies [closed("listener", LISTENERS)]
+        "When the certificate that a listener shows ends being valid, Unix time; absent without TLS.";
+    CONFIG_RELOADS "signalbox_config_reloads_total" Counter Count Dependencies [closed("result", RELOADS)]
+        "Times that the configuration was read again while running: taken up, the same as before, or refused.";
+    CONFIG_GENERATION "signalbox_config_generation" Gauge Count Overview []
+        "Which configuration runs: 1 at start, one more each time that something changed.";
+    CONFIG_HASH "signalbox_config_hash" Gauge Count Dependencies []
+        "First 48 bits of a hash of the configuration that runs, without secrets and what is one router's own; routers that differ run different ones.";
+    CONFIG_REFUSED "signalbox_config_refused" Gauge Flag Dependencies []
+        "1 while the configuration file was refused: the router runs with something else than its file says.";
+    VARIANT_LATENCY "signalbox_variant_latency_seconds" Histogram Seconds Variants [VARIANT, OUTCOME]
+        "Signal latencies by the variant of the client: the same signals as in signalbox_signal_latency_seconds, in other parts.";
+    VARIANT_SESSIONS "signalbox_variant_sessions" Gauge Count Variants [VARIANT]
+        "Sessions now by the variant that they began with, lingering ones included.";
+    VARIANT_ASSIGNMENTS "signalbox_variant_assignments_total" Counter Count Variants [VARIANT, closed("by", ASSIGNED_BY)]
+        "Connections by the variant that they got and by the kind of rule that decided; one that comes back counts again.";
+    VARIANT_SHARE "signalbox_variant_share_ratio" Gauge Ratio Variants [VARIANT, RULE]
+        "The share of the users that a rule by percent is to send to its variant, as configured.";
+    MEDIA_NODES "signalbox_media_nodes" Gauge Count Media []
+        "Media nodes that are known: registered and not silent, or of the configuration.";
+    MEDIA_NODE_UP "signalbox_media_node_up" Gauge Flag Media [NODE]
+        "1 while the stream to a media node stands; of those past the bound: of all of them.";
+    MEDIA_RTT "signalbox_media_rtt_seconds" Gauge Seconds Media [NODE]
+        "The last round trip to a media node, measured by this router on its stream.";
+    MEDIA_CLOCK_SKEW "signalbox_media_clock_skew_seconds" Gauge Seconds Media [NODE]
+        "How far a media node's clock is ahead of this router's, by its last report; negative: behind.";
+    MEDIA_BREAKER_STATE "signalbox_media_breaker_state" Gauge Count Media [NODE]
+        "A media node's breaker: 0 closed, 1 open (it is not called), 2 half open (a few calls, to see).";
+    MEDIA_BREAKER_CHANGES "signalbox_media_breaker_changes_total" Counter Count Media
+        [closed("to", BREAKER_STATES), closed("reason", BREAKER_REASONS)]
+        "Changes of media nodes' breakers, by what they changed to and why.";
+    MEDIA_CALLS "signalbox_media_calls_total" Counter Count Media [MEDIA_CALL, closed("outcome", MEDIA_OUTCOMES)]
+        "Calls to media nodes that ended, by kind and outcome; expired, unsent and full ones were never sent.";
+    MEDIA_CALL_SECONDS "signalbox_media_call_seconds_total" Counter Seconds Media [MEDIA_CALL]
+        "Time from when calls to media nodes were asked for until they ended, summed.";
+    MEDIA_REGISTRATIONS "signalbox_media_registrations_total" Counter Count Media [closed("result", REGISTRATIONS)]
+        "What media nodes said of themselves: taken, or refused and why; the last two of what answers at a node's address.";
+    MEDIA_NODES_GONE "signalbox_media_nodes_gone_total" Counter Count Media [closed("why", NODES_GONE)]
+        "Media nodes that are not known any more.";
+    MEDIA_STREAMS_LOST "signalbox_media_streams_lost_total" Counter Count Media []
+        "Streams to media nodes that were lost, or could not be made.";
+    MEDIA_PUSHES_DROPPED "signalbox_media_pushes_dropped_total" Counter Count Media []
+        "Offers and candidates of media nodes that were not handed on: they cannot be used, or the room's shard took none.";
     SHARD_INBOX_DEPTH "signalbox_shard_inbox_depth" Gauge Count Runtime [SHARD]
         "Inputs that wait for a shard.";
     SHARD_INBOX_BOUND "signalbox_shard_inbox_bound" Gauge Count Runtime [SHARD]
@@ -336,6 +227,8 @@ catalog! {
         "Repeated log lines that were not written; the next one of their kind says how many.";
     LOG_LINES_DROPPED "signalbox_log_lines_dropped_total" Counter Count Observers []
         "Log lines that were not written because too many waited for whoever reads standard error; a line whose writing fails is not counted.";
+    FAULT_ACTIVE "signalbox_fault_active" Gauge Flag Alert [closed("fault", FAULTS)]
+        "1 while that fault is injected on purpose, which only a router that runs with `--dev` allows.";
     WORKER_STALLS "signalbox_worker_stalls_total" Counter Count Runtime []
         "Times that a worker thread did not come back from a task for telemetry.stall_ms.";
     WORKER_STALLED "signalbox_worker_stalled_seconds_total" Counter Seconds Runtime []
@@ -364,6 +257,62 @@ catalog! {
         "Of the threads for what blocks, those with nothing to do.";
     #[cfg(tokio_unstable)] RUNTIME_BLOCKING_QUEUE "signalbox_runtime_blocking_queue_depth" Gauge Count Runtime []
         "Closures that wait for a thread for what blocks.";
+    PLACEMENTS "signalbox_placements_total" Counter Count Placement [closed("result", PLACED)]
+        "Rooms that were given a media node: in the region of their first participant, elsewhere, or one without any weight left because all are; none: no node takes rooms.";
+    PLACEMENT_NODES "signalbox_placement_nodes" Gauge Count Placement [REGION, closed("state", NODE_READY)]
+        "Media nodes as this router sees them, by region: those that take rooms, and those that do not; a region that had any stays, at 0.";
+    NODE_SCORE "signalbox_node_score" Gauge Count Placement [NODE]
+        "A media node's score, 0 to 100: by round trip, CPU, memory, loss.";
+    NODE_WEIGHT "signalbox_node_weight" Gauge Count Placement [NODE]
+        "A media node's weight: of its score and base weight, less for a while after it came back.";
+    NODE_SHARE "signalbox_node_share_ratio" Gauge Ratio Placement [NODE, closed("share", NODE_SHARES)]
+        "A media node's share of the rooms of its region and variant: wanted by weight, and got in the last minute.";
+    NODE_ROOMS "signalbox_node_rooms" Gauge Count Placement [NODE]
+        "Rooms of this router that a media node carries.";
+    PLACEMENT_FALLBACKS "signalbox_placement_fallbacks_total" Counter Count Placement []
+        "Rooms whose own variant had no media node, so that they have one of the variant `default`.";
+    ROOM_MOVES "signalbox_room_moves_total" Counter Count Placement [closed("reason", MOVE_REASONS), closed("to", MOVED_TO)]
+        "Rooms that have another media node than before, or none; each of their participants was told once.";
+    NODE_CHANGES "signalbox_node_changes_total" Counter Count Placement [closed("to", NODE_STATES)]
+        "Times that a media node began to take rooms, or ceased to, and why.";
+    NODE_REPORTS_VOID "signalbox_node_reports_void_total" Counter Count Placement []
+        "Reports of media nodes that no honest node makes: negative, past their range, no numbers.";
+    NODES_REFUSED "signalbox_nodes_refused_total" Counter Count Placement []
+        "Media nodes that were not taken up, because there are as many as there may be.";
+    PROFILER_RUNNING "signalbox_profiler_running" Gauge Flag Observers [closed("sampler", SAMPLERS)]
+        "1 for the sampler that runs; none runs: the profiler is off, or refused to start.";
+    PROFILER_RAISED "signalbox_profiler_samples_raised_total" Counter Count Observers []
+        "Samples that timers raised; those that ran out together are one stack and counted each.";
+    PROFILER_KEPT "signalbox_profiler_samples_kept_total" Counter Count Observers []
+        "Stacks that were kept.";
+    PROFILER_LOST "signalbox_profiler_samples_lost_total" Counter Count Observers []
+        "Samples that the CPU time spent was worth and that did not come: of threads that are not sampled or live shorter than a period, or for want of room.";
+    PROFILER_TRUNCATED "signalbox_profiler_samples_truncated_total" Counter Count Observers []
+        "Stacks kept that do not reach down to where their thread began.";
+    PROFILER_RING_BYTES "signalbox_profiler_ring_bytes" Gauge Bytes Observers []
+        "What the last hour of samples takes, about.";
+    PROFILER_RING_BYTES_MAX "signalbox_profiler_ring_max_bytes" Gauge Bytes Observers []
+        "What the last hour of samples may take, about; past it the oldest are thinned, then let go of.";
+    PROFILER_SLOTS_THINNED "signalbox_profiler_slots_thinned_total" Counter Count Observers []
+        "Ten-second slots whose rare stacks were summed up for want of room.";
+    PROFILER_WITHOUT_TIMER "signalbox_profiler_threads_without_timer_total" Counter Count Observers []
+        "Threads that are not sampled because the system had no timer for them.";
+    CAPTURES_MADE "signalbox_captures_made_total" Counter Count Observers [CAUSE]
+        "Captures of bad minutes that were begun.";
+    CAPTURES_REFUSED "signalbox_captures_refused_total" Counter Count Observers [closed("reason", CAPTURE_REFUSALS)]
+        "Captures that were not made, because there have been enough.";
+    CAPTURES_LOST "signalbox_captures_lost_total" Counter Count Observers []
+        "Captures that were begun and will not be there.";
+    CAPTURE_FOLDER_FAILURES "signalbox_capture_folder_failures_total" Counter Count Observers []
+        "Times that the folder of captures, or something in it, could not be used.";
+    CAPTURES "signalbox_captures" Gauge Count Observers []
+        "Captures that are ready.";
+    CAPTURE_BYTES "signalbox_captures_bytes" Gauge Bytes Observers []
+        "What captures that are ready weigh.";
+    CAPTURE_LATEST "signalbox_capture_timestamp_seconds" Gauge Seconds Observers [CAUSE]
+        "When the latest capture of that cause was made, Unix time; 0: there is none.";
+    CAPTURE_LATEST_OF "signalbox_latency_capture_timestamp_seconds" Gauge Seconds Runtime [OP, REGION]
+        "When the latest capture was made in which the P99 of that op and region had left its band, Unix time; absent: none was made.";
     PROCESS_CPU "process_cpu_seconds_total" Counter Seconds Runtime []
         "CPU time spent, user and system.";
     PROCESS_RESIDENT "process_resident_memory_bytes" Gauge Bytes Runtime []
@@ -378,4 +327,8 @@ catalog! {
         "File descriptors that may be open; absent when there is no limit.";
     PROCESS_START "process_start_time_seconds" Gauge Seconds Runtime []
         "When the process started, Unix time.";
+    MEMORY_LIMIT "signalbox_memory_limit_bytes" Gauge Bytes Runtime []
+        "Memory that the process may take: the limit of its control group, else what the machine has.";
+    CLOCK "signalbox_clock_timestamp_seconds" Gauge Seconds Runtime []
+        "This router's clock at the scrape, Unix time; beside the scrape's own time it tells how far it is off.";
 }

@@ -68,6 +68,7 @@ impl Telemetry {
         }
         drained.latency.expire(tick);
         self.metrics.folded(drained.latency.take_folded());
+        self.learn(&drained.latency, tick);
         drained.latency.forget_clients(&changed[0], &changed[1]);
         self.slow.tick(tick.second);
         // without it what the recorder sets aside grows
@@ -113,7 +114,7 @@ impl Telemetry {
             match series {
                 Series::Signal(s) => by_kind[kind(OpKind::ALL[usize::from(s.op)], false)].add(&counts),
                 Series::Delivery { op, .. } => by_kind[kind(OpKind::ALL[usize::from(op)], true)].add(&counts),
-                Series::Stage(_) => {}
+                Series::Stage(_) | Series::Variant { .. } => {}
             }
         }
         self.keeper.tick(|op, delivery| {

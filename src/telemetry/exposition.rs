@@ -75,6 +75,19 @@ impl Telemetry {
         }
     }
 
+    /// The counters that the recorder has: name, what its label `outcome` says, count.
+    pub(super) fn counted(&self) -> Vec<(String, Option<String>, u64)> {
+        let mut counted = Vec::new();
+        for (name, series) in collect::recorded(&self.recorder.handle().render_protobuf()) {
+            for metric in series {
+                let Some(count) = metric.counter.and_then(|counter| counter.value) else { continue };
+                let outcome = metric.label.into_iter().find(|label| label.name.as_deref() == Some("outcome"));
+                counted.push((name.clone(), outcome.and_then(|label| label.value), count as u64));
+            }
+        }
+        counted
+    }
+
     /// A scrape was answered that took so long to render.
     pub fn scraped(&self, format: Format, took: Duration) {
         self.metrics.scrapes.at(format as usize).increment(1);

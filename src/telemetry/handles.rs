@@ -8,7 +8,13 @@ use metrics_exporter_prometheus::PrometheusRecorder;
 
 use super::{
     Settings,
+    captures::CaptureHandles,
     catalog::{self, Kind, Metric, Values},
+    config::ConfigHandles,
+    guard::GuardHandles,
+    media::MediaHandles,
+    placement::PlacementHandles,
+    profiler::ProfilerHandles,
     runtime::RuntimeHandles,
 };
 
@@ -51,7 +57,11 @@ pub(super) fn gauge(recorder: &PrometheusRecorder, metric: &Metric, values: &[&s
 fn set_of(metric: &Metric, label: usize) -> &'static [&'static str] {
     match metric.labels[label].values {
         Values::Closed(values) => values,
-        Values::Numbered { .. } | Values::Configured { .. } | Values::Busiest { .. } | Values::Fixed => &[],
+        Values::Numbered { .. }
+        | Values::Configured { .. }
+        | Values::Busiest { .. }
+        | Values::Nodes { .. }
+        | Values::Fixed => &[],
     }
 }
 
@@ -67,7 +77,7 @@ pub(super) struct Row {
 }
 
 impl Row {
-    fn new(recorder: &PrometheusRecorder, metric: &Metric) -> Self {
+    pub(super) fn new(recorder: &PrometheusRecorder, metric: &Metric) -> Self {
         let set = set_of(metric, 0);
         Self { set, counters: set.iter().map(|value| counter(recorder, metric, &[value])).collect() }
     }
@@ -91,7 +101,7 @@ pub(super) struct Grid {
 }
 
 impl Grid {
-    fn new(recorder: &PrometheusRecorder, metric: &Metric) -> Self {
+    pub(super) fn new(recorder: &PrometheusRecorder, metric: &Metric) -> Self {
         let (rows, columns) = (set_of(metric, 0), set_of(metric, 1));
         let each = |row: &'static str| columns.iter().map(move |column| counter(recorder, metric, &[row, column]));
         Self { rows, columns: columns.len(), counters: rows.iter().flat_map(|row| each(row)).collect() }
@@ -116,6 +126,8 @@ pub(super) struct Handles {
     pub(super) folded_recordings: Row,
     pub(super) drain_seconds: Gauge,
     pub(super) drains: Counter,
+    pub(super) baseline_refused: Counter,
+    pub(super) baseline_failures: Row,
     pub(super) ticks_panicked: Row,
     pub(super) signal_bounds: Vec<Gauge>,
     pub(super) delivery_bounds: Vec<Gauge>,
@@ -148,15 +160,28 @@ pub(super) struct Handles {
     pub(super) keys_refreshed: Grid,
     pub(super) introspection_failures: Counter,
     pub(super) certificates: Row,
+    pub(super) config: ConfigHandles,
     pub(super) inbox_depth: Vec<Gauge>,
     pub(super) inbox_bound: Vec<Gauge>,
     pub(super) log_level_changes: Counter,
     pub(super) log_lines_held_back: Counter,
+    /// In the order of [`crate::event::Fault::ALL`].
+    pub(super) faults: Vec<Gauge>,
     pub(super) worker_stalls: Counter,
     pub(super) workers_stalled: Gauge,
     pub(super) runtime: RuntimeHandles,
+    pub(super) profiler: ProfilerHandles,
+    pub(super) captures: CaptureHandles,
+    pub(super) media: MediaHandles,
+    pub(super) placement: PlacementHandles,
+    pub(super) guard: GuardHandles,
     pub(super) build_info: Gauge,
     pub(super) target_info: Gauge,
+}
+
+fn target_info(recorder: &PrometheusRecorder, settings: &Settings) -> Gauge {
+    let values = [catalog::SERVICE_NAME, &settings.version, &settings.instance_id];
+    gauge(recorder, &catalog::TARGET_INFO, &values)
 }
 
 impl Handles {
@@ -178,6 +203,8 @@ impl Handles {
             folded_recordings: row(catalog::FOLDED_RECORDINGS),
             drain_seconds: level(catalog::DRAIN_SECONDS),
             drains: one(catalog::DRAINS),
+            baseline_refused: one(catalog::BASELINE_REFUSED),
+            baseline_failures: row(catalog::BASELINE_FAILURES),
             ticks_panicked: row(catalog::TICKS_PANICKED),
             signal_bounds: levels(catalog::SIGNAL_BOUND),
             delivery_bounds: levels(catalog::DELIVERY_BOUND),
@@ -210,19 +237,22 @@ impl Handles {
             keys_refreshed: grid(catalog::KEYS_REFRESHED),
             introspection_failures: one(catalog::INTROSPECTION_FAILURES),
             certificates: row(catalog::CERTIFICATES_RELOADED),
+            config: ConfigHandles::new(recorder, settings.config_hash),
             inbox_depth: by_shard(catalog::SHARD_INBOX_DEPTH),
             inbox_bound: by_shard(catalog::SHARD_INBOX_BOUND),
             log_level_changes: one(catalog::LOG_LEVEL_CHANGES),
             log_lines_held_back: one(catalog::LOG_LINES_HELD_BACK),
+            faults: levels(catalog::FAULT_ACTIVE),
             worker_stalls: one(catalog::WORKER_STALLS),
             workers_stalled: level(catalog::WORKERS_STALLED),
             runtime: RuntimeHandles::new(recorder, settings.shards),
+            profiler: ProfilerHandles::new(recorder),
+            captures: CaptureHandles::new(recorder),
+            media: MediaHandles::new(recorder),
+            placement: PlacementHandles::new(recorder),
+            guard: GuardHandles::new(recorder, shards),
             build_info: gauge(recorder, &catalog::BUILD_INFO, &[&settings.version]),
-            target_info: gauge(
-                recorder,
-                &catalog::TARGET_INFO,
-                &[catalog::SERVICE_NAME, &settings.version, &settings.instance_id],
-            ),
+            target_info: target_info(recorder, settings),
         }
     }
 

@@ -158,7 +158,7 @@ impl Latency {
                     Series::Signal(SignalSeries { outcome: Outcome::Ok.place() as u8, ..*s })
                 }
                 Series::Delivery { .. } => *series,
-                Series::Signal(_) | Series::Stage(_) => continue,
+                Series::Signal(_) | Series::Stage(_) | Series::Variant { .. } => continue,
             };
             merged.entry(key).or_default().add(aggregate.recent.sum());
         }

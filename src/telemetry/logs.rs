@@ -19,7 +19,6 @@ use tracing_subscriber::{
     fmt,
     layer::SubscriberExt as _,
     reload,
-    util::SubscriberInitExt as _,
 };
 
 /// Longest filter.
@@ -115,7 +114,9 @@ pub fn init(format: Format, level: &str, beside: Option<Output>) -> Result<Writi
     };
     // already started: the first one stays
     let outputs: Vec<Output> = beside.into_iter().chain([lines]).collect();
-    if tracing_subscriber::registry().with(outputs).with(filter).with(libraries_capped()).try_init().is_err() {
+    let subscriber = tracing_subscriber::registry().with(outputs).with(filter).with(libraries_capped());
+    // not its own `init`, which would bring in what libraries log by the crate `log`, with paths of where they were built
+    if tracing::subscriber::set_global_default(subscriber).is_err() {
         return Ok(Writing { _guard: None });
     }
     LEVEL.set(level).ok();
@@ -235,6 +236,13 @@ fn libraries_capped() -> Targets {
     Targets::new()
         .with_target("signalbox", LevelFilter::TRACE)
         .with_target("h2", LevelFilter::ERROR)
+        // what a client's packets bring about is said by the media node itself, or not at all
+        .with_target("str0m", LevelFilter::ERROR)
+        .with_target("is", LevelFilter::ERROR)
+        .with_target("dimpl", LevelFilter::ERROR)
+        .with_target("sctp_proto", LevelFilter::ERROR)
+        // what a sampler says of its start is told as an event
+        .with_target("dial9_perf_self_profile", LevelFilter::WARN)
         .with_default(LevelFilter::INFO)
 }
 

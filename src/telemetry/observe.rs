@@ -3,7 +3,10 @@
 //! Nothing else counts and nothing else logs facts about signals, sessions, rooms and connections. Names of rooms,
 //! sessions and identities appear in lines only, never as labels; tokens, descriptions, candidates, metadata and data in neither.
 
-use std::{net::IpAddr, time::Instant};
+use std::{
+    net::IpAddr,
+    time::{Duration, Instant},
+};
 
 use tracing::{
     debug, error,
@@ -15,6 +18,8 @@ use super::{
     Telemetry,
     case::{KINDS, kind},
     catalog,
+    guard::QuietGuard,
+    handles::gauge,
     quiet::Quiet,
     trace::{KeptTrace, Reason},
 };
@@ -41,7 +46,12 @@ pub(super) struct QuietLines {
     admin_refused: Quiet,
     ticks: [Quiet; catalog::TICKING.len()],
     pub(super) stalled: Quiet,
+    pub(super) placed: Quiet,
     pub(super) returned: Quiet,
+    pub(super) captures: Quiet,
+    pub(super) capture_folder: Quiet,
+    pub(super) baseline: Quiet,
+    pub(super) guard: QuietGuard,
     /// By kind.
     slow: [Quiet; KINDS],
 }
@@ -58,7 +68,12 @@ impl Default for QuietLines {
             admin_refused: Quiet::default(),
             ticks: std::array::from_fn(|_| Quiet::default()),
             stalled: Quiet::default(),
+            placed: Quiet::default(),
             returned: Quiet::default(),
+            captures: Quiet::default(),
+            capture_folder: Quiet::default(),
+            baseline: Quiet::default(),
+            guard: QuietGuard::default(),
             slow: std::array::from_fn(|_| Quiet::default()),
         }
     }
@@ -76,19 +91,16 @@ impl Telemetry {
         match event {
             Event::SignalEnded { signal, outcome } => self.signal_ended(signal, *outcome, origin, at),
             Event::Delivered { deliveries, others } => self.delivered(deliveries, *others, origin, at),
-            Event::SessionOpened { session, identity, room, connection } => {
-                metrics.sessions_opened.increment(1);
-                let (session, identity, room) = (session.as_str(), identity.as_str(), room.as_str());
-                let (connection, (peer_ip, _, trace_id, span_id)) = (connection.0, known(origin));
-                debug!(target: "signalbox", session, identity, room, connection, peer_ip, trace_id, span_id, "session opened");
+            Event::SessionOpened { session, identity, room, connection, labels } => {
+                self.session_counted(*labels, 1);
+                self.session_opened(session, (identity.as_str(), room.as_str(), connection.0), origin);
             }
-            Event::SessionResumed { session, recovered } => {
-                metrics.resumes.at(usize::from(!recovered)).increment(1);
-                let (session, (peer_ip, room, trace_id, span_id)) = (session.as_str(), known(origin));
-                debug!(target: "signalbox", session, recovered, room, peer_ip, trace_id, span_id, "session resumed");
-            }
+            Event::SessionResumed { session, recovered } => self.session_resumed(session, *recovered, origin),
             Event::SessionDropped { session, reason } => self.session_dropped(session, *reason, origin),
-            Event::SessionClosed { session, reason } => self.session_closed(session, *reason, origin),
+            Event::SessionClosed { session, reason, labels } => {
+                self.session_counted(*labels, -1);
+                self.session_closed(session, *reason, origin);
+            }
             Event::RoomCreated { room } => {
                 metrics.rooms_created.increment(1);
                 debug!(target: "signalbox", room = room.as_str(), "room created");
@@ -108,12 +120,8 @@ impl Telemetry {
             }
             Event::ConnectionClosed { transport, reason } => self.connection_closed(transport, *reason, origin),
             Event::Shed { code, peer_ip } => self.shed(*code, *peer_ip, origin, at),
-            Event::AdminCalled { call, key, room, outcome: Outcome::Ok } => {
-                metrics.admin.of(call, OK).increment(1);
-                info!(target: "signalbox", call, key = key.as_str(), room = room.as_deref(), "admin call");
-            }
-            Event::AdminCalled { call, key, room: _, outcome } => {
-                self.admin_refused(call, key, outcome.code().unwrap_or(Code::Internal), at);
+            Event::AdminCalled { call, key, room, outcome } => {
+                self.admin_called((call, key), room.as_deref(), *outcome, at);
             }
             Event::DrainAdvanced { phase } => self.drain_advanced(*phase),
             Event::KeysRefreshed { source, keys } => self.keys_refreshed(source, keys, at),
@@ -122,17 +130,29 @@ impl Telemetry {
             Event::IntrospectionFailed { fault } => self.introspection_failed(fault, at),
             Event::AcceptFailed { error } => self.accept_failed(error, at),
             Event::CertificatesReloaded { ok } => self.certificates_reloaded(*ok),
+            Event::CertificateShown { listener, expires } => self.certificate_shown(listener, *expires),
             Event::WorkerStalled { worker, tid, stalled_for, place } => {
                 self.worker_stalled((*worker, *tid), *stalled_for, place, at);
+            }
+            Event::StallPlaced { worker, tid, blocked, stack } => {
+                self.stall_placed((*worker, *tid), *blocked, stack, at);
             }
             Event::WorkerReturned { worker, tid, stalled_for } => {
                 self.worker_returned((*worker, *tid), *stalled_for, at);
             }
+            Event::ProfilerChanged { sampler, why } => Self::profiler_changed(*sampler, why.as_deref()),
+            Event::Captured(captured) => self.captured(captured, at),
+            Event::Variant(varied) => self.varied(varied, origin, at),
+            Event::Placement(placing) => self.placing(placing, at),
+            Event::BaselineFailed { doing, why } => self.baseline_failed(doing, why, at),
             Event::TickPanicked { thread } => self.tick_panicked(thread, at),
-            Event::LogLevelChanged { from, to } => {
-                metrics.log_level_changes.increment(1);
-                info!(target: "signalbox", from = from.as_str(), to = to.as_str(), "log level changed");
-            }
+            Event::Guard(guarded) => self.guarded(guarded, origin, at),
+            Event::FaultInjected { fault } => self.fault_injected(*fault),
+            Event::FaultEnded { fault, lasted } => self.fault_ended(*fault, *lasted),
+            Event::Media(fact) => self.media(fact, at),
+            Event::ConfigReloaded { generation, hash, changes } => self.config_reloaded(*generation, *hash, changes),
+            Event::ConfigRefused { why } => self.config_refused(why),
+            Event::LogLevelChanged { from, to } => self.log_level_changed(from, to),
         }
     }
 
@@ -173,7 +193,16 @@ impl Telemetry {
             told(quiet, "tick panicked", thread);
         }
         told(&self.quiet.stalled, "worker stalled", "");
+        told(&self.quiet.placed, "stalled worker placed", "");
+        told(&self.quiet.captures, "no capture", "");
+        told(&self.quiet.capture_folder, "the folder of captures", "");
+        told(&self.quiet.baseline, "the file of the baseline", "");
         told(&self.quiet.returned, "worker returned", "");
+        self.settle_media(told);
+        self.settle_placement(told);
+        for (quiet, line, reason) in self.quiet.guard.each() {
+            told(quiet, line, reason);
+        }
         for op in OpKind::ALL {
             told(&self.quiet.slow[kind(op, false)], "slow signal", op.name());
             told(&self.quiet.slow[kind(op, true)], "slow delivery", op.name());
@@ -211,6 +240,23 @@ impl Telemetry {
         }
     }
 
+    fn session_opened(
+        &self,
+        session: &SessionId,
+        (identity, room, connection): (&str, &str, u64),
+        origin: &Origin<'_>,
+    ) {
+        self.metrics.sessions_opened.increment(1);
+        let (session, (peer_ip, _, trace_id, span_id)) = (session.as_str(), known(origin));
+        debug!(target: "signalbox", session, identity, room, connection, peer_ip, trace_id, span_id, "session opened");
+    }
+
+    fn session_resumed(&self, session: &SessionId, recovered: bool, origin: &Origin<'_>) {
+        self.metrics.resumes.at(usize::from(!recovered)).increment(1);
+        let (session, (peer_ip, room, trace_id, span_id)) = (session.as_str(), known(origin));
+        debug!(target: "signalbox", session, recovered, room, peer_ip, trace_id, span_id, "session resumed");
+    }
+
     fn session_dropped(&self, session: &SessionId, reason: Code, origin: &Origin<'_>) {
         self.metrics.sessions_dropped.at(reason as usize).increment(1);
         let (session, reason, (peer_ip, room, trace_id, span_id)) = (session.as_str(), reason.name(), known(origin));
@@ -239,6 +285,14 @@ impl Telemetry {
     }
 
     /// A change that was made is always on record; a refusal, which anyone with a token can repeat, is not each time.
+    fn admin_called(&self, (call, key): (&'static str, &str), room: Option<&str>, outcome: Outcome, at: Instant) {
+        if outcome != Outcome::Ok {
+            return self.admin_refused(call, key, outcome.code().unwrap_or(Code::Internal), at);
+        }
+        self.metrics.admin.of(call, OK).increment(1);
+        info!(target: "signalbox", call, key, room, "admin call");
+    }
+
     fn admin_refused(&self, call: &str, key: &str, code: Code, at: Instant) {
         self.metrics.admin.of(call, ERROR).increment(1);
         if let Some(held_back) = self.admit(&self.quiet.admin_refused, at) {
@@ -304,6 +358,16 @@ impl Telemetry {
         }
     }
 
+    fn log_level_changed(&self, from: &str, to: &str) {
+        self.metrics.log_level_changes.increment(1);
+        info!(target: "signalbox", from, to, "log level changed");
+    }
+
+    fn certificate_shown(&self, listener: &str, expires: Duration) {
+        gauge(&self.recorder, &catalog::CERTIFICATE_EXPIRY, &[listener]).set(expires.as_secs_f64());
+        info!(target: "signalbox", listener, expires_unix = expires.as_secs(), "certificate in force");
+    }
+
     fn certificates_reloaded(&self, ok: bool) {
         if ok {
             self.metrics.certificates.at(OK).increment(1);
@@ -331,7 +395,7 @@ fn known<'a>(origin: &Origin<'a>) -> Known<'a> {
 }
 
 /// For a line; the id that a client gave, or was given.
-fn trace_id(origin: &Origin<'_>) -> Option<DisplayValue<TraceId>> {
+pub(super) fn trace_id(origin: &Origin<'_>) -> Option<DisplayValue<TraceId>> {
     origin.trace.map(|(trace, _)| display(trace))
 }
 

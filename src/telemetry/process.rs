@@ -25,6 +25,10 @@ pub struct Process {
     pub threads: u64,
     /// Unix time of its start.
     pub start_seconds: f64,
+    /// Unix time now, by the system's clock.
+    pub clock_seconds: f64,
+    /// Memory that it may take.
+    pub memory_limit_bytes: u64,
 }
 
 impl Process {
@@ -37,6 +41,8 @@ impl Process {
             (catalog::PROCESS_THREADS, self.threads as f64),
             (catalog::PROCESS_OPEN_FDS, self.open_fds as f64),
             (catalog::PROCESS_START, self.start_seconds),
+            (catalog::MEMORY_LIMIT, self.memory_limit_bytes as f64),
+            (catalog::CLOCK, self.clock_seconds),
         ];
         figures.into_iter().chain(self.max_fds.map(|most| (catalog::PROCESS_MAX_FDS, most as f64)))
     }

@@ -3,8 +3,8 @@
 //! A thread locks its own set, which nobody else wants but the drain, once a second and for an exchange of two
 //! pointers. Knows series by number; what becomes of them is the drain's business.
 //!
-//! Memory: a histogram weighs 70 KB and a set has at most 337 of them, 23.5 MB. There is a set for each thread, and one
-//! that the drain hands from thread to thread; what an interval did not use is given back. So eight workers have 235 MB
+//! Memory: a histogram weighs 70 KB and a set has at most 402 of them, 28.0 MB. There is a set for each thread, and one
+//! that the drain hands from thread to thread; what an interval did not use is given back. So eight workers have 280 MB
 //! at the very worst. In practice a set has ten or twenty histograms.
 
 use std::{
@@ -22,6 +22,7 @@ use super::{
     catalog::{OPS, OUTCOMES, REGIONS_MAX},
     clients::{CANDIDATES, OTHER_CLIENT},
     counts::{LATENCY_MAX, histogram, micros},
+    variants::PLACES as VARIANT_PLACES,
 };
 use crate::{
     event::{Delivery, Outcome, Signal, Stage},
@@ -32,7 +33,9 @@ use crate::{
 /// which always find a place: with one whole region of them there are [`SET_MAX`].
 const HISTOGRAMS_MAX: usize = 256;
 /// All histograms of a set.
-pub(super) const SET_MAX: usize = HISTOGRAMS_MAX + of_regions(1);
+pub(super) const SET_MAX: usize = HISTOGRAMS_MAX + of_regions(1) + OF_VARIANTS;
+/// Those that tell variants apart, each of which always finds a place.
+const OF_VARIANTS: usize = VARIANT_PLACES * OUTCOMES.len();
 /// How many of them may tell clients apart. The rest have room for all of two regions: those find a place whatever
 /// clients say of themselves.
 const CLIENT_HISTOGRAMS_MAX: usize = HISTOGRAMS_MAX - of_regions(2);
@@ -61,6 +64,13 @@ pub(super) enum Series {
     },
     /// A part of a signal's way.
     Stage(u8),
+    /// A signal's own once more, by the variant of its client.
+    Variant {
+        /// Place of the variant.
+        variant: u8,
+        /// Place of the outcome.
+        outcome: u8,
+    },
 }
 
 /// What tells signals apart: places in the sets of the labels.
@@ -87,6 +97,7 @@ impl Series {
             Self::Signal(s) => u64::from_le_bytes([1, s.op, s.region, s.outcome, s.sdk_version, s.scenario, 0, 0]),
             Self::Delivery { op, region } => u64::from_le_bytes([2, op, region, 0, 0, 0, 0, 0]),
             Self::Stage(stage) => u64::from_le_bytes([3, stage, 0, 0, 0, 0, 0, 0]),
+            Self::Variant { variant, outcome } => u64::from_le_bytes([4, variant, outcome, 0, 0, 0, 0, 0]),
         }
     }
 
@@ -94,7 +105,7 @@ impl Series {
     pub(super) const fn of_any_client(self) -> Self {
         match self {
             Self::Signal(s) => Self::Signal(SignalSeries { sdk_version: OTHER_CLIENT, scenario: OTHER_CLIENT, ..s }),
-            Self::Delivery { .. } | Self::Stage(_) => self,
+            Self::Delivery { .. } | Self::Stage(_) | Self::Variant { .. } => self,
         }
     }
 
@@ -103,7 +114,7 @@ impl Series {
         match self.of_any_client() {
             Self::Signal(s) => Self::Signal(SignalSeries { region: OTHER_REGION, ..s }),
             Self::Delivery { op, .. } => Self::Delivery { op, region: OTHER_REGION },
-            Self::Stage(stage) => Self::Stage(stage),
+            Self::Stage(_) | Self::Variant { .. } => self,
         }
     }
 }
@@ -125,11 +136,15 @@ pub(super) struct Interval {
     latest: (u64, usize),
     /// Places of the stages, which every signal asks for.
     stages: [Option<usize>; Stage::ALL.len()],
+    /// And of the variants, by variant and outcome.
+    variants: [Option<usize>; OF_VARIANTS],
     /// The first `used` are of this interval, the rest are empty.
     slots: Vec<Slot>,
     used: usize,
-    /// How many of those tell clients apart.
+    /// How many of those tell clients apart,
     of_clients: usize,
+    /// and how many variants.
+    of_variants: usize,
     /// Signals by the number of their client's SDK version,
     pub(super) sdk_versions: Tally,
     /// and of its scenario.
@@ -148,9 +163,11 @@ impl Default for Interval {
             places: AHashMap::new(),
             latest: (0, 0),
             stages: [None; Stage::ALL.len()],
+            variants: [None; OF_VARIANTS],
             slots: Vec::new(),
             used: 0,
             of_clients: 0,
+            of_variants: 0,
             sdk_versions: Tally::default(),
             scenarios: Tally::default(),
             pushes: 0,
@@ -175,7 +192,8 @@ impl Interval {
         }
         self.places.clear();
         (self.latest, self.stages) = ((0, 0), [None; Stage::ALL.len()]);
-        (self.used, self.of_clients) = (0, 0);
+        self.variants = [None; OF_VARIANTS];
+        (self.used, self.of_clients, self.of_variants) = (0, 0, 0);
         self.sdk_versions.clear();
         self.scenarios.clear();
         (self.pushes, self.outliers, self.folded) = (0, 0, [0; 2]);
@@ -188,10 +206,15 @@ impl Interval {
     }
 
     fn record(&mut self, place: usize, latency_ns: u64) {
+        self.record_again(place, latency_ns);
+        self.outliers += u64::from(latency_ns > LATENCY_MAX_NS);
+    }
+
+    /// What was recorded elsewhere already, so that it is no outlier twice.
+    fn record_again(&mut self, place: usize, latency_ns: u64) {
         let slot = &mut self.slots[place];
         slot.histogram.saturating_record(micros(latency_ns));
         slot.sum_ns = slot.sum_ns.saturating_add(latency_ns);
-        self.outliers += u64::from(latency_ns > LATENCY_MAX_NS);
     }
 
     fn stage_place(&mut self, stage: Stage) -> usize {
@@ -200,6 +223,19 @@ impl Interval {
             None => {
                 let place = self.new_place(Series::Stage(stage as u8));
                 self.stages[stage as usize] = Some(place);
+                place
+            }
+        }
+    }
+
+    fn variant_place(&mut self, variant: u8, outcome: u8) -> usize {
+        let at = usize::from(variant).min(VARIANT_PLACES - 1) * OUTCOMES.len() + usize::from(outcome);
+        match self.variants[at] {
+            Some(place) => place,
+            None => {
+                let place = self.admit(Series::Variant { variant, outcome });
+                self.of_variants += 1;
+                self.variants[at] = Some(place);
                 place
             }
         }
@@ -224,7 +260,7 @@ impl Interval {
     #[cold]
     fn new_place(&mut self, series: Series) -> usize {
         let (any_client, any_region) = (series.of_any_client(), series.of_any_region());
-        let room = self.used < HISTOGRAMS_MAX;
+        let room = self.used - self.of_variants < HISTOGRAMS_MAX;
         if series != any_client {
             if room && self.of_clients < CLIENT_HISTOGRAMS_MAX {
                 self.of_clients += 1;
@@ -318,8 +354,8 @@ impl Recorder {
         Self { own: (0..threads.max(1)).map(|_| Own::default()).collect() }
     }
 
-    /// Writes down how long a signal and its stages took.
-    pub(super) fn signal(&self, series: SignalSeries, signal: &Signal, clients: (u32, u32)) {
+    /// Writes down how long a signal and its stages took, of a client of that variant.
+    pub(super) fn signal(&self, series: SignalSeries, signal: &Signal, clients: (u32, u32), variant: u8) {
         let mut interval = self.lock(thread());
         interval.sdk_versions.count(clients.0);
         interval.scenarios.count(clients.1);
@@ -327,8 +363,11 @@ impl Recorder {
             let place = interval.stage_place(stage);
             interval.record(place, took_ns);
         }
+        let took_ns = signal.timeline.total_ns();
         let place = interval.place(Series::Signal(series));
-        interval.record(place, signal.timeline.total_ns());
+        interval.record(place, took_ns);
+        let place = interval.variant_place(variant, series.outcome);
+        interval.record_again(place, took_ns);
     }
 
     /// Writes down how long pushes took that were handed to a socket at that moment, in that region; answers how long

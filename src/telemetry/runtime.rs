@@ -1,8 +1,9 @@
 //! The async runtime's own figures: told once a second by `io`, shown as they were told.
 
+use std::sync::PoisonError;
 #[cfg(tokio_unstable)]
 use std::{
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard},
     time::Duration,
 };
 
@@ -123,6 +124,11 @@ fn counts(recorder: &PrometheusRecorder, metric: &Metric, workers: usize) -> Vec
 }
 
 impl Telemetry {
+    /// The runtime's figures, as told last.
+    pub fn runtime(&self) -> Runtime {
+        self.runtime.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// How long polls took, as told last.
     #[cfg(tokio_unstable)]
     pub(super) fn polls(&self) -> Polls {
@@ -132,6 +138,8 @@ impl Telemetry {
     /// The runtime's figures now.
     pub fn set_runtime(&self, now: &Runtime) {
         let handles = &self.metrics.runtime;
+        // told as a whole
+        self.runtime.lock().unwrap_or_else(PoisonError::into_inner).clone_from(now);
         handles.workers.set(now.workers.len() as f64);
         handles.alive_tasks.set(now.alive_tasks as f64);
         handles.global_queue_depth.set(now.global_queue_depth as f64);

@@ -8,6 +8,7 @@ use super::{
     clients::OTHER_CLIENT,
     recorder::{OTHER_REGION, Series, SignalSeries},
     slow::SlowSignal,
+    tap::Ended,
     trace::{KeptTrace, Lost, Reasons, new_span, new_trace},
 };
 use crate::{
@@ -75,9 +76,9 @@ impl Telemetry {
         // a number that is no longer watched must not count for the value that has its place now
         let watched = |number: u32, rank: Option<u8>| if rank.is_some() { number } else { 0 };
         let clients = (watched(labels.sdk_version, sdk_version), watched(labels.scenario, scenario));
-        self.recorder_of_latency.signal(series, signal, clients);
+        self.recorder_of_latency.signal(series, signal, clients, labels.variant);
         let sampled = signal.parent.as_ref().is_some_and(|parent| parent.sampled);
-        let reasons = self.keeper.reasons(signal.op, outcome, took, sampled);
+        let reasons = self.keeper.reasons((signal.op, series.region), outcome, took, sampled);
         let slow = self.slow.wants(signal.op, false, took);
         let kept = if slow || !reasons.is_empty() {
             let (series, parent) = (Series::Signal(series), signal.parent.as_deref().copied());
@@ -86,6 +87,10 @@ impl Telemetry {
         } else {
             None
         };
+        if self.taps.any() {
+            let trace = kept.map(|(trace, _)| trace).or(signal.parent.as_ref().map(|parent| parent.trace));
+            self.taps.keep(|| Ended { case: self.case_of(signal, outcome, origin, labels), trace });
+        }
         if let Some(code) = outcome.code() {
             self.signal_refused(signal.op, code, origin, opened.map(|opens| &opens.room), kept);
         }
@@ -188,6 +193,7 @@ impl Telemetry {
             peer_ip: origin.peer_ip,
             transport: origin.transport,
             region: self.region(labels.region).to_owned(),
+            variant: self.variant_name(labels.variant),
             sdk_version: self.sdk_versions.value(labels.sdk_version),
             scenario: self.scenarios.value(labels.scenario),
             shard: None,

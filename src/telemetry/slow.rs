@@ -9,6 +9,9 @@ use std::{
     time::Duration,
 };
 
+mod row;
+
+pub use self::row::{SlowRow, StagePart};
 use super::case::{Case, KINDS, kind};
 use crate::{
     event::{TraceId, nanos},

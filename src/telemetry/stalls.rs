@@ -40,6 +40,19 @@ impl Telemetry {
         }
     }
 
+    pub(super) fn stall_placed(
+        &self,
+        (worker, tid): (usize, Option<u32>),
+        blocked: bool,
+        stack: &[String],
+        at: Instant,
+    ) {
+        if let Some(held_back) = self.admit(&self.quiet.placed, at) {
+            let (stack, found) = (stack.join(" < "), if blocked { "blocked" } else { "on CPU" });
+            warn!(target: "signalbox", worker, tid, found, stack, held_back, "where the stalled worker was");
+        }
+    }
+
     pub(super) fn worker_returned(&self, (worker, tid): (usize, Option<u32>), stalled_for: Duration, at: Instant) {
         self.metrics.workers_stalled.decrement(1.0);
         self.stalled_ns.fetch_add(nanos(stalled_for), Relaxed);

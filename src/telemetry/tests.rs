@@ -1,7 +1,13 @@
 mod agreement;
+mod captures;
 mod exports;
+mod guard;
 mod keeping;
+pub(super) mod media;
+pub(super) mod placement;
 mod process;
+pub(super) mod usual;
+mod variants;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -10,7 +16,7 @@ use std::{
 
 use super::*;
 use crate::{
-    event::{Delivery, DrainPhase, Event, Outcome, Signal, Stage},
+    event::{Captured, Changed, Delivery, DrainPhase, Event, Guarded, Outcome, Signal, Stage, Varied},
     ids::{ConnectionId, SessionId},
     protocol::{Code, OpKind},
 };
@@ -29,6 +35,7 @@ pub(super) fn settings(started: Instant) -> Settings {
         measures: true,
         traces_waiting_max: 1_000,
         head_rate: 0.0,
+        config_hash: 0,
         started,
         started_unix: UNIX,
     }
@@ -89,8 +96,9 @@ fn sessions_and_rooms() -> Vec<(Event, Vec<(&'static str, f64)>)> {
                 identity: "bob".into(),
                 room: room(),
                 connection: ConnectionId(1),
+                labels: Labels::default(),
             },
-            vec![("signalbox_sessions_opened_total", 1.0)],
+            vec![("signalbox_sessions_opened_total", 1.0), ("signalbox_variant_sessions{variant=\"default\"}", 1.0)],
         ),
         (
             Event::SessionResumed { session: session(), recovered: true },
@@ -105,8 +113,11 @@ fn sessions_and_rooms() -> Vec<(Event, Vec<(&'static str, f64)>)> {
             vec![("signalbox_sessions_dropped_total{reason=\"connection_lost\"}", 1.0)],
         ),
         (
-            Event::SessionClosed { session: session(), reason: Code::Left },
-            vec![("signalbox_sessions_closed_total{reason=\"left\"}", 1.0)],
+            Event::SessionClosed { session: session(), reason: Code::Left, labels: Labels::default() },
+            vec![
+                ("signalbox_sessions_closed_total{reason=\"left\"}", 1.0),
+                ("signalbox_variant_sessions{variant=\"default\"}", -1.0),
+            ],
         ),
         (Event::RoomCreated { room: room() }, vec![("signalbox_rooms_created_total", 1.0)]),
         (
@@ -185,14 +196,41 @@ fn operations() -> Vec<(Event, Vec<(&'static str, f64)>)> {
         ),
         (Event::CertificatesReloaded { ok: true }, vec![("signalbox_certificates_reloaded_total{result=\"ok\"}", 1.0)]),
         (
+            Event::CertificateShown { listener: "ops", expires: Duration::from_secs(9) },
+            vec![("signalbox_certificate_expiry_timestamp_seconds{listener=\"ops\"}", 9.0)],
+        ),
+        (
             Event::CertificatesReloaded { ok: false },
             vec![("signalbox_certificates_reloaded_total{result=\"error\"}", 1.0)],
         ),
     ]
 }
 
+fn configurations() -> Vec<(Event, Vec<(&'static str, f64)>)> {
+    let changed = Changed { key: "limits.rooms".to_owned(), from: "1".to_owned(), to: "2".to_owned(), live: true };
+    let reloaded = |generation, changes| Event::ConfigReloaded { generation, hash: 9, changes };
+    vec![
+        (
+            Event::ConfigRefused { why: vec!["server.id needs a restart".to_owned()] },
+            vec![("signalbox_config_reloads_total{result=\"error\"}", 1.0), ("signalbox_config_refused", 1.0)],
+        ),
+        (
+            reloaded(2, vec![changed]),
+            vec![
+                ("signalbox_config_reloads_total{result=\"ok\"}", 1.0),
+                ("signalbox_config_generation", 1.0),
+                ("signalbox_config_hash", 9.0),
+                ("signalbox_config_refused", -1.0),
+            ],
+        ),
+        (reloaded(2, Vec::new()), vec![("signalbox_config_reloads_total{result=\"unchanged\"}", 1.0)]),
+    ]
+}
+
 fn every_event() -> Vec<(Event, Vec<(&'static str, f64)>)> {
-    [signals_and_connections(), sessions_and_rooms(), operations(), process::events()].concat()
+    let parts = [media::events(), placement::events(), variants::events(), guard::events()].concat();
+    let quiet = [operations(), configurations(), process::events(), captures::events(), parts].concat();
+    [signals_and_connections(), sessions_and_rooms(), quiet].concat()
 }
 
 /// A number for each kind of event. A new one does not compile until it is here, and fails below until it is above.
@@ -222,6 +260,28 @@ fn kind(event: &Event) -> usize {
         Event::ExportFailed { .. } => 21,
         Event::ExportRecovered { .. } => 22,
         Event::TickPanicked { .. } => 23,
+        Event::ProfilerChanged { .. } => 24,
+        Event::StallPlaced { .. } => 25,
+        Event::Captured(Captured::Made { .. }) => 26,
+        Event::Captured(Captured::Joined { .. }) => 27,
+        Event::Captured(Captured::Refused { .. }) => 28,
+        Event::Captured(Captured::Ready { .. }) => 29,
+        Event::Captured(Captured::MadeWay { .. }) => 30,
+        Event::Captured(Captured::Lost { .. }) => 31,
+        Event::Captured(Captured::FolderFailed { .. }) => 32,
+        Event::FaultInjected { .. } => 33,
+        Event::FaultEnded { .. } => 34,
+        Event::CertificateShown { .. } => 35,
+        Event::BaselineFailed { .. } => 36,
+        Event::ConfigReloaded { .. } => 37,
+        Event::ConfigRefused { .. } => 38,
+        Event::Variant(Varied::InForce { .. }) => 39,
+        Event::Variant(Varied::Assigned { .. }) => 40,
+        Event::Media(_) => 41,
+        Event::Placement(_) => 42,
+        Event::Guard(Guarded::Refused { .. }) => 43,
+        Event::Guard(Guarded::PressureChanged { .. }) => 44,
+        Event::Guard(Guarded::Forgotten { .. }) => 45,
     }
 }
 
@@ -231,14 +291,26 @@ fn every_event_moves_its_own_series_and_no_other() {
     let telemetry = telemetry(started);
     let events = every_event();
     let kinds: BTreeSet<usize> = events.iter().map(|(event, _)| kind(event)).collect();
-    assert_eq!(kinds, (0..=23).collect());
+    assert_eq!(kinds, (0..=45).collect());
     for (event, expected) in events {
         let expected: BTreeMap<_, _> = expected.into_iter().map(|(series, by)| (series.to_owned(), by)).collect();
         assert_eq!(moved(&telemetry, &event, started), expected, "{event:?}");
         // the same once more: a counter that was made on demand is found again, a phase stays what it is
         let again = moved(&telemetry, &event, started);
-        let stays = matches!(event, Event::DrainAdvanced { .. });
-        assert_eq!(again, if stays { BTreeMap::new() } else { expected }, "{event:?}");
+        let stays = matches!(
+            event,
+            Event::DrainAdvanced { .. }
+                | Event::CertificateShown { .. }
+                | Event::FaultInjected { .. }
+                | Event::FaultEnded { .. }
+                | Event::Variant(Varied::InForce { .. })
+        );
+        let counted = |expected: BTreeMap<String, f64>| {
+            // what runs, and whether it was refused, stays what it is; so does what is known of a node
+            let state = matches!(event, Event::ConfigReloaded { .. } | Event::ConfigRefused { .. } | Event::Media(_));
+            expected.into_iter().filter(|(series, _)| !state || series.contains("_total")).collect()
+        };
+        assert_eq!(again, if stays { BTreeMap::new() } else { counted(expected) }, "{event:?}");
     }
 }
 

@@ -15,7 +15,7 @@ use std::{
 use super::{
     PROMISE,
     case::{Case, KINDS, kind},
-    recorder::Series,
+    recorder::{OTHER_REGION, Series},
 };
 use crate::{
     event::{Outcome, SpanId, SpanRef, TraceId, nanos},
@@ -35,6 +35,9 @@ const BURST: f64 = 1_000.0;
 /// Slow signals may take every place that waits for the exporter, each of the other four accounts one in five: when all
 /// of those have theirs, as many are left for what is slow.
 const SHARES: usize = 5;
+
+/// Those that are told apart, and `other`.
+const REGIONS: usize = OTHER_REGION as usize + 1;
 
 /// Why a trace is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -153,9 +156,12 @@ struct Kept {
 pub(super) struct Keeper {
     /// Nobody exports when this is 0.
     queue_max: usize,
-    head_rate: f64,
+    /// A share, as the bits of an `f64`: it may change while signals end.
+    head_rate: AtomicU64,
     /// By kind, nanoseconds: what is slower is kept.
     bounds: [AtomicU64; KINDS],
+    /// The same by op and region, of signals; 0: the bound of the kind.
+    bands: [[AtomicU64; REGIONS]; OpKind::ALL.len()],
     kept: Mutex<Kept>,
     moving: Mutex<[Option<f64>; KINDS]>,
 }
@@ -166,29 +172,56 @@ impl Keeper {
         let accounts = [Account { budget: BURST, waiting: 0 }; ACCOUNTS];
         Self {
             queue_max,
-            head_rate,
+            head_rate: AtomicU64::new(head_rate.to_bits()),
             // until a kind has shown what is usual, what breaks the promise is kept
             bounds: std::array::from_fn(|_| AtomicU64::new(nanos(PROMISE))),
+            bands: Default::default(),
             kept: Mutex::new(Kept { queue: VecDeque::new(), waiting: None, accounts }),
             moving: Mutex::new([None; KINDS]),
         }
     }
 
-    /// What speaks for keeping a signal.
-    pub(super) fn reasons(&self, op: OpKind, outcome: Outcome, took: Duration, sampled: bool) -> Reasons {
+    /// What speaks for keeping a signal of that op and region.
+    pub(super) fn reasons(&self, of: (OpKind, u8), outcome: Outcome, took: Duration, sampled: bool) -> Reasons {
         if self.queue_max == 0 {
             return Reasons::NONE;
         }
         Reasons::NONE
-            .when(self.is_slow(op, false, took), Reason::Slow)
+            .when(nanos(took) > self.signal_bound(of), Reason::Slow)
             .when(outcome != Outcome::Ok, Reason::Error)
             .when(sampled, Reason::Sampled)
-            .when(self.head_rate > 0.0 && fastrand::f64() < self.head_rate, Reason::Head)
+            .when(self.is_drawn(), Reason::Head)
+    }
+
+    fn is_drawn(&self) -> bool {
+        let share = f64::from_bits(self.head_rate.load(Relaxed));
+        share > 0.0 && fastrand::f64() < share
+    }
+
+    /// From now on.
+    pub(super) fn set_head_rate(&self, share: f64) {
+        self.head_rate.store(share.to_bits(), Relaxed);
     }
 
     /// Whether it is slower than its kind's bound, and somebody exports.
     pub(super) fn is_slow(&self, op: OpKind, delivery: bool, took: Duration) -> bool {
         self.queue_max > 0 && nanos(took) > self.bounds[kind(op, delivery)].load(Relaxed)
+    }
+
+    /// The band of its op and region, where it is known what is usual there; else the bound of its kind.
+    fn signal_bound(&self, (op, region): (OpKind, u8)) -> u64 {
+        match self.bands[op as usize][usize::from(region)].load(Relaxed) {
+            0 => self.bounds[kind(op, false)].load(Relaxed),
+            band => band,
+        }
+    }
+
+    /// What is usual of each op and region of which that is known: signals slower than that are kept.
+    pub(super) fn follow(&self, bands: impl Iterator<Item = ((OpKind, u8), Duration)>) {
+        let mut now = [[0; REGIONS]; OpKind::ALL.len()];
+        bands.for_each(|((op, region), band)| now[op as usize][usize::from(region)] = nanos(band));
+        let places = self.bands.as_flattened().iter().zip(now.as_flattened());
+        places.for_each(|(place, band)| place.store(*band, Relaxed));
     }
 
     /// What is slower is kept.
@@ -345,15 +378,16 @@ mod tests {
     #[test]
     fn kept_is_what_is_slow_or_failed_or_sampled_and_nothing_else() {
         let keeper = Keeper::new(10, 0.0);
-        let reason = |took, outcome, sampled| keeper.reasons(OpKind::Join, outcome, took, sampled).preferred().next();
+        let reason =
+            |took, outcome, sampled| keeper.reasons((OpKind::Join, 0), outcome, took, sampled).preferred().next();
         assert_eq!(reason(80 * MS, Outcome::Ok, false), None);
         assert_eq!(reason(81 * MS, Outcome::Ok, false), Some(Reason::Slow));
         assert_eq!(reason(MS, Outcome::Refused(Code::BadRequest), false), Some(Reason::Error));
         assert_eq!(reason(MS, Outcome::Gone, true), Some(Reason::Error));
         assert_eq!(reason(MS, Outcome::Ok, true), Some(Reason::Sampled));
-        assert_eq!(Keeper::new(10, 1.0).reasons(OpKind::Join, Outcome::Ok, MS, false), only(Reason::Head));
+        assert_eq!(Keeper::new(10, 1.0).reasons((OpKind::Join, 0), Outcome::Ok, MS, false), only(Reason::Head));
         let nobody_exports = Keeper::new(0, 1.0);
-        assert!(nobody_exports.reasons(OpKind::Join, Outcome::Gone, 90 * MS, true).is_empty());
+        assert!(nobody_exports.reasons((OpKind::Join, 0), Outcome::Gone, 90 * MS, true).is_empty());
         assert!(!nobody_exports.is_slow(OpKind::Join, true, 90 * MS));
     }
 
@@ -371,6 +405,18 @@ mod tests {
         assert_eq!(bound(OpKind::Join), 50 * MS);
         (0..600).for_each(|_| keeper.tick(|_, _| Some((SIGNALS_MIN, 400 * MS))));
         assert_eq!(bound(OpKind::Send), PROMISE);
+    }
+
+    #[test]
+    fn where_it_is_known_what_is_usual_that_is_the_bound() {
+        let keeper = Keeper::new(10, 0.0);
+        let is_slow = |region| keeper.reasons((OpKind::Join, region), Outcome::Ok, 30 * MS, false) == Reasons::SLOW;
+        keeper.follow([((OpKind::Join, 1), 20 * MS), ((OpKind::Join, OTHER_REGION), 40 * MS)].into_iter());
+        assert_eq!([0, 1, OTHER_REGION].map(is_slow), [false, true, false]);
+        keeper.tick(|_, _| Some((SIGNALS_MIN, 10 * MS)));
+        assert_eq!([0, 1, OTHER_REGION].map(is_slow), [true, true, false]);
+        keeper.follow(std::iter::empty());
+        assert_eq!([0, 1, OTHER_REGION].map(is_slow), [true, true, true]);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::{
-    Telemetry, catalog,
+    Telemetry, UsualRow, catalog,
     counts::Counts,
     drain::Drained,
     interval_log::{self, LogInterval},
@@ -146,8 +146,10 @@ pub struct LatencyReport {
     pub rows: Vec<Row>,
     /// Signals of the last minute by who the client is, whatever the window.
     pub clients: Vec<ClientRow>,
-    /// Of signals by op, then of deliveries.
+    /// Of signals by op, then of deliveries; where the baseline is mature, its band rules instead.
     pub bounds: Vec<BoundRow>,
+    /// What is usual of signals' P99s at this time of day, whatever the window.
+    pub baseline: Vec<UsualRow>,
 }
 
 /// One line of a percentile plot: all regions of one kind together.
@@ -178,7 +180,11 @@ impl Telemetry {
         let drained = self.drained();
         let seconds = window.min(WINDOW_MAX).as_secs().max(1);
         let wanted = |subject: &Subject| op.is_none_or(|op| subject.op == op);
-        let rows = drained.latency.series().map(|(series, aggregate)| (self.subject(series), aggregate));
+        let rows = drained
+            .latency
+            .series()
+            .filter(|(series, _)| is_own(*series))
+            .map(|(series, aggregate)| (self.subject(series), aggregate));
         let rows = rows.filter(|(subject, _)| wanted(subject)).filter_map(|(subject, aggregate)| {
             let counts = window_of(aggregate, seconds, &drained);
             (counts.total() > 0).then(|| Row { subject, quantiles: Quantiles::of(&counts) })
@@ -202,6 +208,7 @@ impl Telemetry {
             rows,
             clients,
             bounds: bounds.filter(|row| op.is_none_or(|op| row.op == op)).collect(),
+            baseline: self.usual_rows(op),
         };
         (report, curves)
     }
@@ -218,7 +225,7 @@ impl Telemetry {
             let shown = match series {
                 Series::Signal(s) => s.counts_for_the_promise(),
                 Series::Delivery { .. } => true,
-                Series::Stage(_) => false,
+                Series::Stage(_) | Series::Variant { .. } => false,
             };
             if !shown || op.is_some_and(|op| subject.op != op) {
                 continue;
@@ -265,7 +272,7 @@ impl Telemetry {
             let aggregate: &Aggregate = aggregate;
             aggregate.hour.last(minutes, drained.tick.second).map(move |slice| (series, slice.clone()))
         };
-        drained.latency.series().flat_map(of_series).collect()
+        drained.latency.series().filter(|(series, _)| is_own(*series)).flat_map(of_series).collect()
     }
 
     /// What a series is called.
@@ -284,6 +291,9 @@ impl Telemetry {
                 Subject { kind: "delivery", op: op(place), region: self.region(region).to_owned(), ..blank }
             }
             Series::Stage(stage) => Subject { kind: "stage", stage: catalog::STAGES[usize::from(stage)], ..blank },
+            Series::Variant { outcome, .. } => {
+                Subject { kind: "variant", outcome: catalog::OUTCOMES[usize::from(outcome)], ..blank }
+            }
         }
     }
 
@@ -301,6 +311,11 @@ impl Telemetry {
 /// Milliseconds, to the nanosecond: as few digits as say it.
 pub fn millis(duration: Duration) -> f64 {
     duration.as_nanos() as f64 / 1e6
+}
+
+/// Whether a series is of latencies that are in no other one: those by variant have a report of their own.
+const fn is_own(series: Series) -> bool {
+    !matches!(series, Series::Variant { .. })
 }
 
 /// How far back [`window_of`] goes.

@@ -1,5 +1,8 @@
 //! What the tests stand on: a router process, a client, tokens, and waiting with a patience.
 
+#[path = "../../src/io/test_authority.rs"]
+mod authority;
+mod browser;
 mod http;
 mod leaks;
 mod process;
@@ -10,13 +13,15 @@ mod tools;
 
 use std::time::Duration;
 
-pub(crate) use http::{Answer, ask, get, get_with};
+pub(crate) use authority::Authority;
+pub(crate) use browser::{Browser, Page};
+pub(crate) use http::{Answer, Begun, ask, free, get, get_with};
 pub(crate) use leaks::{leaks, remember};
-pub(crate) use process::{Router, run_to_end};
-pub(crate) use socket::{Socket, raw_frame, upgrade_raw};
+pub(crate) use process::{MediaNode, Router, run_to_end};
+pub(crate) use socket::{Socket, raw_frame, refusal_of, upgrade_raw};
 pub(crate) use stream::Stream;
 pub(crate) use tokens::{Token, unix_now};
-pub(crate) use tools::{prometheus_3, tool};
+pub(crate) use tools::{prometheus_3, promtools, repository, tool};
 
 /// How long anything may take before a test gives up. Generous: the machine may be busy with other tests.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);

@@ -6,19 +6,37 @@
 mod admin;
 mod bad_frames;
 mod bad_tokens;
+mod baseline;
+mod boards;
 mod bounds;
 mod browser;
+mod captures;
+mod config_reload;
 mod corpus;
 mod counted;
 mod drain;
 mod exposition;
+mod faults;
 mod grants;
+mod guard;
 mod harness;
 mod interval_log;
 mod listeners;
 mod load;
+mod media;
+mod media_node;
+mod media_wire;
 mod ops;
 mod otlp;
+mod pprof_format;
+mod profiles;
 mod prometheus;
 mod resume;
+mod rules;
+mod scrape_configs;
 mod secrets;
+mod timelines;
+mod variants;
+
+// what the tests beside the code share with these names it so
+use signalbox::protocol;

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use crate::harness::{PATIENCE, Router, Socket, ask, eventually, get, get_with};
+use crate::harness::{PATIENCE, Router, Socket, ask, eventually, get, get_with, unix_now};
 
 /// The value of a series in a scrape.
 async fn metric(router: &Router, series: &str) -> f64 {
@@ -96,6 +96,12 @@ async fn the_runtime_and_the_process_say_what_they_are_at() {
         [metric(&router, "process_resident_memory_bytes").await, metric(&router, "process_virtual_memory_bytes").await];
     assert!(1e6 < resident && resident < virtual_memory, "{resident} of {virtual_memory}");
     assert!(metric(&router, "process_open_fds").await < metric(&router, "process_max_fds").await);
+    assert!(resident < metric(&router, "signalbox_memory_limit_bytes").await);
+    let (clock, now) = (metric(&router, "signalbox_clock_timestamp_seconds").await, unix_now() as f64);
+    assert!((clock - now).abs() < 60.0, "{clock}, {now}");
+    // what renders this gives way to the workers, and what takes the questions does not
+    assert_eq!(router.nice("rendering"), Some(5));
+    assert_eq!(router.nice("ops"), Some(0));
 }
 
 #[tokio::test]
@@ -109,7 +115,7 @@ async fn while_the_process_was_stopped_no_worker_was_stalled() {
     router.send_signal("CONT");
     alice.assert_alive().await;
     // the metronome has beaten since, and so the watchdog has looked many times
-    let beats = "signalbox_runtime_worker_parks_total{worker=\"0\"}";
+    let beats = "signalbox_latency_drains_total";
     let before = metric(&router, beats).await;
     metric_reaches(&router, beats, |now| now > before).await;
     assert_eq!(metric(&router, "signalbox_worker_stalls_total").await, 0.0);

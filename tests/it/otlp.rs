@@ -19,7 +19,7 @@ use crate::harness::{Router, Socket, Token, eventually, get, tool};
 #[path = "../../src/io/otlp/tests/sink.rs"]
 pub(crate) mod sink;
 
-use sink::{Answer, Sink, attribute};
+use sink::{Answer, Sink, attribute, hex};
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const PARENT: &str = "00f067aa0ba902b7";
@@ -53,10 +53,6 @@ async fn end(router: &mut Router) -> Duration {
 async fn fail(socket: &mut Socket) {
     let reply = socket.ask(json!({ "publish": {} })).await;
     assert!(reply["error"].is_object(), "{reply}");
-}
-
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[tokio::test]

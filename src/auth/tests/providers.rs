@@ -207,3 +207,18 @@ fn opaque_tokens_are_told_from_jwts() {
         assert!(!is_jwt_shaped(opaque), "{opaque}");
     }
 }
+
+#[test]
+fn other_static_keys_and_rules_leave_what_a_provider_has() {
+    let (signer, settings) = (Signer::of(Algorithm::Es256), with_oidc());
+    let before = fetched(&settings, &[("k1", &signer)]);
+    let mut other = Settings { roles: with_oidc().roles, ..Settings::default() }.with_secret("web", OTHER);
+    other.leeway = Duration::from_secs(3600);
+    let after = before.with_static(&key_set(&other));
+    let late = claims(&json!({"exp": NOW_S - 600}));
+    assert_eq!(refused(&signer.sign_json(Some("k1"), &late), &before).code, Code::TokenExpired);
+    assert_eq!(verify(&signer.sign_json(Some("k1"), &late), &after, NOW_MS).unwrap().key, "oidc");
+    let old = hmac_token(Algorithm::Hs256, None, SECRET.as_bytes());
+    assert!(verify(&old, &before, NOW_MS).is_ok());
+    assert_eq!(refused(&old, &after).code, Code::Unauthenticated);
+}

@@ -14,6 +14,7 @@ use super::{super::token::signing_key, Access};
 use crate::{
     auth::{TokenClaims, mint},
     io::clock,
+    ops_client::innermost,
 };
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -34,14 +35,6 @@ pub(super) async fn open(url: &str, ca: &Path) -> Result<Channel> {
         let cause = innermost(&e);
         anyhow!("cannot reach {url}: {cause}. Is the router up (`signalbox serve --dev`)? Is it elsewhere (--url)?")
     })
-}
-
-fn innermost(error: &dyn std::error::Error) -> String {
-    let mut cause = error;
-    while let Some(deeper) = cause.source() {
-        cause = deeper;
-    }
-    cause.to_string()
 }
 
 /// Certificates that the router's may be signed by; with none of them nobody could be reached.

@@ -67,6 +67,7 @@ fn room_sheet(room: &v1::RoomInfo) -> String {
         ("room", clean(&room.name)),
         ("participants", format!("{} of at most {}", room.participants, room.participants_max)),
         ("tracks", room.tracks.to_string()),
+        ("variant", clean(&room.variant)),
         ("created", utc(room.created_at_ms)),
         ("stays empty for", format!("{} s", room.empty_timeout_seconds)),
         ("metadata", clean(&room.metadata)),

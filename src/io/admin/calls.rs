@@ -6,7 +6,7 @@
 use serde::Serialize;
 
 use super::{
-    AdminState,
+    AdminBounds, AdminState,
     access::{authorise, name_of},
     operation::Operation,
     page::Page,
@@ -78,7 +78,8 @@ impl AdminState {
 
     async fn attempt<C: Call>(&self, grant: &Grant, encoding: Encoding, call: C) -> Result<C::Answer, Refusal> {
         authorise(grant, C::OPERATION, call.room())?;
-        let rules = Rules { limits: self.parts.limits, page_max: self.parts.page_max, encoding };
+        let AdminBounds { limits, page_max } = (self.parts.bounds)();
+        let rules = Rules { limits, page_max, encoding };
         let plan = call.plan(&rules)?;
         let reply = self.parts.rooms.call(name_of(grant), plan.call).await?;
         (plan.read)(reply).ok_or_else(|| Code::Internal.refuse())

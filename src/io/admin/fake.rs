@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use super::{AdminParts, AdminState, BoxFuture, Rooms, Verify};
+use super::{AdminBounds, AdminParts, AdminState, BoxFuture, Rooms, Verify};
 use crate::{
     auth::Grant,
     event::Event,
@@ -263,8 +263,7 @@ pub(crate) fn state(rooms: &Arc<FakeRooms>, seen: &Seen) -> AdminState {
             _ => Ok(()),
         }),
         trusted_proxies: Vec::new(),
-        limits: Limits::default(),
-        page_max: 100,
+        bounds: Arc::new(|| AdminBounds { limits: Limits::default(), page_max: 100 }),
         request_timeout: Duration::from_secs(10),
     })
 }

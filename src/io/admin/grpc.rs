@@ -24,15 +24,15 @@ pub struct GrpcRooms {
 }
 
 pub(super) fn server(state: &AdminState) -> rooms_server::RoomsServer<GrpcRooms> {
-    let limit = state.parts.limits.frame_bytes;
+    let limit = (state.parts.bounds)().limits.frame_bytes;
     rooms_server::RoomsServer::new(GrpcRooms { state: state.clone() }).max_decoding_message_size(limit)
 }
 
 /// The service at its paths. Unknown methods below them are answered by tonic.
 pub(super) fn router(state: &AdminState) -> Router {
-    let (server, timeout) = (server(state), state.parts.request_timeout);
+    let (state, timeout) = (state.clone(), state.parts.request_timeout);
     let path = format!("/{}/{{method}}", rooms_server::SERVICE_NAME);
-    Router::new().route(&path, any(move |request| answer(server.clone(), timeout, request)))
+    Router::new().route(&path, any(move |request| answer(server(&state), timeout, request)))
 }
 
 type Server = rooms_server::RoomsServer<GrpcRooms>;

@@ -74,7 +74,7 @@ async fn read(state: &AdminState, operation: Operation, params: Params, request:
     let (head, body) = request.into_parts();
     let grant = state.admit(operation, &head.headers, &head.extensions).await?;
     let Path(params) = params.map_err(|_| Code::BadRequest.because("the path is not percent-encoded UTF-8"))?;
-    let limit = state.parts.limits.frame_bytes;
+    let limit = (state.parts.bounds)().limits.frame_bytes;
     let body = match tokio::time::timeout(state.parts.request_timeout, to_bytes(body, limit)).await {
         Ok(Ok(body)) => body,
         Ok(Err(e)) => return Err(unreadable(&e, limit)),
@@ -214,7 +214,7 @@ impl Exchange {
             None => 0,
             Some(text) => match text.parse() {
                 Ok(size) if size > 0 => size,
-                _ => return Err(wrong_size(text, self.state.parts.page_max)),
+                _ => return Err(wrong_size(text, (self.state.parts.bounds)().page_max)),
             },
         };
         Ok((page_size, query.page_token))

@@ -1,15 +1,23 @@
 //! Who may connect: origin, token, limits. The same for WebSocket, gRPC and the browser's question beforehand.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{net::IpAddr, sync::Arc, time::Instant};
 
 use http::{HeaderMap, header};
 use serde::Deserialize;
 
-use super::{ConnectionInfo, Gateway, Place};
+use super::{
+    ConnectionInfo, Gateway, Place,
+    hints::{Said, hints},
+};
 use crate::{
     auth::Grant,
-    event::TraceId,
-    io::listener::{AddressPermit, client_ip, origin_allowed},
+    event::{Limit, TraceId},
+    gray::Assigned,
+    guard::overload::Class,
+    io::{
+        guard::{Entered, Scopes, Shed, queue_refusal},
+        listener::{AddressPermit, client_ip, origin_allowed},
+    },
     protocol::{Code, Refusal},
 };
 
@@ -18,6 +26,8 @@ use crate::{
 struct Query {
     access_token: Option<String>,
     room: Option<String>,
+    #[serde(flatten)]
+    hints: Said,
 }
 
 /// What a client brings before it is let in.
@@ -40,6 +50,8 @@ pub(crate) struct Admission {
     pub(crate) grant: Box<Grant>,
     /// `?room=`: a balancer hashed by it, so the join must name the same.
     pub(crate) room: Option<Box<str>>,
+    /// Its variant, and why.
+    pub(crate) assigned: Assigned,
     /// The client's address; behind a trusted proxy, the one that this names.
     pub(crate) peer_ip: IpAddr,
     /// What its connection is called in traces and logs.
@@ -53,12 +65,20 @@ pub(crate) struct Admission {
 pub(crate) struct Places {
     _key: Place,
     _address: Option<AddressPermit>,
+    entered: Entered,
+}
+
+impl Places {
+    /// Whose limits hold for what the connection does.
+    pub(crate) fn scopes(&self) -> &Arc<Scopes> {
+        &self.entered.scopes
+    }
 }
 
 impl Gateway {
     /// Lets a client in, or says why not. Refusals are counted here.
     pub(crate) async fn admit(self: &Arc<Self>, knock: Knock<'_>) -> Result<Admission, Refusal> {
-        let peer_ip = client_ip(knock.info.peer, knock.headers, &self.settings.trusted_proxies);
+        let peer_ip = client_ip(knock.info.peer, knock.headers, &self.settings.load().trusted_proxies);
         let trace = knock.trace;
         let admission = self.admit_from(knock, peer_ip).await;
         if let Err(refusal) = &admission {
@@ -77,8 +97,17 @@ impl Gateway {
             true => None,
             false => Some(self.addresses.enter_address(peer_ip).map_err(|code| code.refuse().retry_after_ms(1_000))?),
         };
+        let told = |shed: Shed| {
+            self.refuse_connection(shed.limit, peer_ip, knock.trace);
+            shed.refusal()
+        };
+        let door = self.guard.knock(peer_ip, Instant::now()).map_err(told)?;
         let query: Query = serde_urlencoded::from_str(knock.query)
             .map_err(|e| Code::BadRequest.because(format!("the query cannot be read: {e}")))?;
+        if self.shards.are_behind(query.room.as_deref()) {
+            self.refuse_connection(Limit::QueueOfJoins, peer_ip, knock.trace);
+            return Err(queue_refusal(Class::Join));
+        }
         let token = match (&query.access_token, bearer(knock.headers)) {
             (Some(token), _) => token.as_str(),
             (None, Some(token)) => token,
@@ -94,15 +123,19 @@ impl Gateway {
             return Err(Code::WrongRoom.because(format!("?room= differs from the token's room `{allowed}`")));
         }
         let key = self.place(&grant.key)?;
-        let places = Places { _key: key, _address: address };
-        Ok(Admission { grant, room: query.room.map(Into::into), peer_ip, trace: knock.trace, places })
+        let user = (&*grant.key, grant.identity.as_str());
+        let entered = self.guard.enter(door, user, Instant::now()).map_err(told)?;
+        let places = Places { _key: key, _address: address, entered };
+        let hints = hints(knock.headers, &query.hints, grant.identity.as_str());
+        let assigned = self.settings.load().variants.assign(&hints);
+        Ok(Admission { grant, room: query.room.map(Into::into), assigned, peer_ip, trace: knock.trace, places })
     }
 
     /// Refuses a page whose origin is not on the list.
     pub(crate) fn check_origin(&self, headers: &HeaderMap) -> Result<(), Refusal> {
         let text = |name| headers.get(name).and_then(|value: &http::HeaderValue| value.to_str().ok());
         let origin = headers.get(header::ORIGIN).map(|value| value.to_str().unwrap_or("(not text)"));
-        if origin_allowed(origin, text(header::HOST), &self.settings.origins) {
+        if origin_allowed(origin, text(header::HOST), &self.settings.load().origins) {
             return Ok(());
         }
         let why = format!("the origin `{:.128}` is not in client.origins", origin.unwrap_or_default());

@@ -5,11 +5,15 @@ use std::{sync::Arc, time::Instant};
 use super::{Admission, Gateway, door::Places};
 use crate::{
     auth::Grant,
-    event::{Event, Labels, Opens, Outcome, Signal, Stage},
-    ids::{ConnectionId, RoomId},
+    event::{Asked, Event, Guarded, Labels, Limit, Opens, Outcome, Signal, Stage, Varied},
+    gray::Assigned,
+    guard::deadline,
+    ids::{ConnectionId, RoomId, Variant},
     io::{
+        faults::AtTheDoor,
+        guard::UnderWay,
         outbound::{Attachment, Mark, Outbound, Peer, Unsent},
-        shard::Arrival,
+        shard::{Arrival, Brought},
     },
     protocol::{
         Code, Encoding, OpKind, Refusal, codec, encode,
@@ -28,9 +32,11 @@ pub(crate) struct Inbound {
     /// Kept until the connection is attached; the session has its own then.
     grant: Option<Box<Grant>>,
     room: Option<Box<str>>,
+    variant: Variant,
     shard: Option<usize>,
     encoding: Option<Encoding>,
-    _places: Places,
+    /// Held as long as the connection lives.
+    places: Places,
 }
 
 impl std::fmt::Debug for Inbound {
@@ -42,9 +48,11 @@ impl std::fmt::Debug for Inbound {
 impl Inbound {
     /// For a connection that was just let in.
     pub(crate) fn new(gateway: Arc<Gateway>, admission: Admission, transport: &'static str) -> Self {
-        let Admission { grant, room, peer_ip, trace, places } = admission;
+        let Admission { grant, room, assigned, peer_ip, trace, places } = admission;
         let (id, outbound) = gateway.connection(Peer { ip: Some(peer_ip), transport, trace: (trace, new_span()) });
-        Self { gateway, id, outbound, grant: Some(grant), room, shard: None, encoding: None, _places: places }
+        let Assigned { variant, by, rule } = assigned;
+        gateway.observe_from(&Event::Variant(Varied::Assigned { variant: variant.clone(), by, rule }), &outbound);
+        Self { gateway, id, outbound, grant: Some(grant), room, variant, shard: None, encoding: None, places }
     }
 
     /// The queue of the connection's pushes.
@@ -84,7 +92,7 @@ impl Inbound {
             }
             Some(_) => {}
         }
-        let limit = self.gateway.settings.limits.frame_bytes;
+        let limit = self.gateway.settings.load().limits.frame_bytes;
         if bytes.len() > limit {
             let why = format!("limits.frame_bytes: a frame of {} bytes, at most {limit}", bytes.len());
             return self.refuse_unread((encoding, bytes), Code::LimitExceeded.because(why), received);
@@ -95,45 +103,114 @@ impl Inbound {
             Err(refusal) => return self.refuse_unread((encoding, bytes), refusal, received),
         };
         let id = frame.id;
-        let signal = self.gateway.telemetry.begin(OpKind::of(frame.op.as_ref()), &frame.traceparent, received);
-        match self.hand_on(encoding, frame, signal).await {
+        let op = OpKind::of(frame.op.as_ref());
+        let signal = self.gateway.telemetry.begin(op, &frame.traceparent, received);
+        let brought = match self.allowed(op, received) {
+            Ok(under_way) => Brought { signal, received, under_way },
+            Err(refusal) => return self.turn_away(id, op, refusal, signal),
+        };
+        match self.hand_on(encoding, frame, op, brought).await {
             Ok(()) => Ok(()),
+            Err((refusal, signal)) if refusal.code.is_shed() => self.turn_away(id, op, refusal, signal),
             Err((refusal, signal)) => self.refuse(id, refusal, signal),
         }
     }
 
-    async fn hand_on(&mut self, encoding: Encoding, frame: Box<ClientFrame>, mut signal: Began) -> Result<(), Refused> {
-        if let Err(refusal) = validate::validate(encoding, &frame, &self.gateway.settings.limits) {
-            return Err((refusal, signal));
+    /// Whether the connection's scopes allow one such signal now.
+    fn allowed(&self, op: OpKind, received: Instant) -> Result<Option<UnderWay>, Refusal> {
+        self.gateway.guard.signal(self.places.scopes(), op, received).map_err(|shed| {
+            self.tell_refused(op, shed.limit);
+            shed.refusal()
+        })
+    }
+
+    fn tell_refused(&self, op: OpKind, limit: Limit) {
+        let event = Event::Guard(Guarded::Refused { asked: Asked::Signal(op), limit });
+        self.gateway.observe_from(&event, &self.outbound);
+    }
+
+    /// Answers a signal that is turned away; nobody waits for an answer who gave it no number, but to come in.
+    fn turn_away(&self, id: Option<u64>, op: OpKind, refusal: Refusal, signal: Began) -> Result<(), Refusal> {
+        if id.is_some() || matches!(op, OpKind::Join | OpKind::Resume | OpKind::Unknown) {
+            return self.refuse(id, refusal, signal);
         }
-        if let Some(signal) = &mut signal {
+        if let Some(mut signal) = signal {
+            signal.timeline.end(Stage::Reply, Instant::now());
+            let outcome = Outcome::Refused(refusal.code);
+            self.gateway.observe_from(&Event::SignalEnded { signal, outcome }, &self.outbound);
+        }
+        Ok(())
+    }
+
+    async fn hand_on(
+        &mut self,
+        encoding: Encoding,
+        frame: Box<ClientFrame>,
+        op: OpKind,
+        mut brought: Brought,
+    ) -> Result<(), Refused> {
+        let signal = &mut brought.signal;
+        if let Err(refusal) = validate::validate(encoding, &frame, &self.gateway.settings.load().limits) {
+            return Err((refusal, brought.signal));
+        }
+        if let Some(signal) = signal {
             signal.timeline.end(Stage::Decode, Instant::now());
         }
-        let opens = matches!(frame.op, Some(Op::Join(_) | Op::Resume(_)));
+        let opens = matches!(op, OpKind::Join | OpKind::Resume);
         match (self.outbound.attachment(), opens) {
             // boxed: once a connection
-            (Attachment::None, true) => Box::pin(self.open(frame, signal)).await,
-            (Attachment::None, false) => Err((Code::NotJoined.refuse(), signal)),
+            (Attachment::None, true) => Box::pin(self.open(frame, op, brought)).await,
+            (Attachment::None, false) => Err((Code::NotJoined.refuse(), brought.signal)),
             (Attachment::Pending | Attachment::Attached, _) => {
-                let grant = match self.fresh_grant(&frame, &mut signal).await {
+                if let Some(met) = self.at_the_door() {
+                    match met {
+                        // boxed: its future would otherwise be part of every connection's task
+                        AtTheDoor::Waits(length) => Box::pin(tokio::time::sleep(length)).await,
+                        AtTheDoor::Fails(refusal) => return Err((refusal, brought.signal)),
+                    }
+                }
+                let shard = self.shard.expect("an opening under way has a shard");
+                if let Err(refusal) = self.taken_by(shard, op) {
+                    return Err((refusal, brought.signal));
+                }
+                let grant = match self.fresh_grant(&frame, &mut brought).await {
                     Ok(grant) => grant,
-                    Err(refusal) => return Err((refusal, signal)),
+                    Err(refusal) => return Err((refusal, brought.signal)),
                 };
                 let input = Input::Frame { connection: self.id, frame, grant };
-                let shard = self.shard.expect("an opening under way has a shard");
-                self.gateway.shards.send(shard, Arrival::Signal(self.id, input, signal)).await
+                self.gateway.shards.send(shard, Arrival::Signal(self.id, input, brought)).await
             }
         }
     }
 
-    /// The grant of an `update`'s token.
-    async fn fresh_grant(&self, frame: &ClientFrame, signal: &mut Began) -> Result<Option<Box<Grant>>, Refusal> {
+    /// A fault that is injected on purpose.
+    fn at_the_door(&self) -> Option<AtTheDoor> {
+        let faults = self.gateway.faults.as_ref()?;
+        faults.at_the_door(|| self.outbound.origin().labels.variant)
+    }
+
+    /// Whether that shard takes such a signal now, or is too far behind.
+    fn taken_by(&self, shard: usize, op: OpKind) -> Result<(), Refusal> {
+        let Some((limit, refusal)) = self.gateway.shards.turns_away(shard, op) else { return Ok(()) };
+        self.tell_refused(op, limit);
+        Err(refusal)
+    }
+
+    /// The grant of an `update`'s token, which may take longer to be verified than there is time for it.
+    async fn fresh_grant(&self, frame: &ClientFrame, brought: &mut Brought) -> Result<Option<Box<Grant>>, Refusal> {
         match &frame.op {
             Some(Op::Update(update)) if !update.token.is_empty() => {
                 // boxed: asking a provider is rare, and its future would otherwise be part of every connection's
                 let verified = Box::pin(self.gateway.authenticator.verify(&update.token)).await;
-                if let Some(signal) = signal {
-                    signal.timeline.end(Stage::Verify, Instant::now());
+                let now = Instant::now();
+                if let Some(signal) = &mut brought.signal {
+                    signal.timeline.end(Stage::Verify, now);
+                }
+                let timeout = self.gateway.shards.deadline();
+                if timeout.is_some_and(|most| deadline::left(OpKind::Update, brought.received, most, now).is_none()) {
+                    self.tell_refused(OpKind::Update, Limit::Deadline);
+                    let why = "signal.timeout_ms: its token took longer to be verified";
+                    return Err(Code::DeadlineExceeded.because(why));
                 }
                 Ok(Some(Box::new(verified?)))
             }
@@ -141,28 +218,32 @@ impl Inbound {
         }
     }
 
-    async fn open(&mut self, frame: Box<ClientFrame>, mut signal: Began) -> Result<(), Refused> {
+    async fn open(&mut self, frame: Box<ClientFrame>, op: OpKind, mut brought: Brought) -> Result<(), Refused> {
         let id = frame.id;
         let (room, opening, grant) = match self.opening(frame) {
             Ok(opening) => opening,
-            Err(refusal) => return Err((refusal, signal)),
+            Err(refusal) => return Err((refusal, brought.signal)),
         };
+        let shard = self.gateway.shards.of(&room);
+        if let Err(refusal) = self.taken_by(shard, op) {
+            return Err((refusal, brought.signal));
+        }
         let labels = match &opening {
             Opening::Join(join) => self.gateway.telemetry.labels(join),
             Opening::Resume { .. } => Labels::default(),
         };
-        if let Some(signal) = &mut signal {
+        let labels = Labels { variant: self.gateway.telemetry.variant(&self.variant), ..labels };
+        if let Some(signal) = &mut brought.signal {
             signal.opens = Some(Box::new(Opens { room: room.clone(), labels }));
         }
-        let shard = self.gateway.shards.of(&room);
         if let Some(before) = self.shard.replace(shard)
             && before != shard
         {
             self.gateway.shards.lost(before, self.id, Code::Left).await;
         }
         self.outbound.set_attachment(Attachment::Pending);
-        let input = Input::Open { connection: self.id, grant, id, opening, labels };
-        let arrival = Arrival::Open(self.id, self.outbound.clone(), input, signal);
+        let input = Input::Open { connection: self.id, grant, id, opening, labels, variant: self.variant.clone() };
+        let arrival = Arrival::Open(self.id, self.outbound.clone(), input, brought);
         let sent = self.gateway.shards.send(shard, arrival).await;
         if sent.is_err() {
             self.outbound.set_attachment(Attachment::None);
@@ -197,6 +278,8 @@ impl Inbound {
         received: Instant,
     ) -> Result<(), Refusal> {
         let signal = self.gateway.telemetry.begin(OpKind::Unknown, "", received);
+        // what cannot be read counts as well: it costs as much
+        let refusal = self.allowed(OpKind::Unknown, received).err().unwrap_or(refusal);
         self.refuse(codec::id_of_broken(encoding, bytes), refusal, signal)
     }
 

@@ -45,7 +45,7 @@ pub async fn serve(gateway: Arc<Gateway>, routes: Router, accepted: Accepted, sh
     let Accepted { stream, peer, permit } = accepted;
     let info = Arc::new(ConnectionInfo { peer, spoke: AtomicBool::new(false), _permit: permit });
     let builder = http_server(&gateway);
-    let silence = tokio::time::sleep(gateway.settings.header_timeout);
+    let silence = tokio::time::sleep(gateway.settings.load().header_timeout);
     let spoke = info.clone();
     let service = service_fn(move |request| {
         info.spoke.store(true, Ordering::Relaxed);
@@ -74,7 +74,7 @@ pub async fn serve(gateway: Arc<Gateway>, routes: Router, accepted: Accepted, sh
 }
 
 fn http_server(gateway: &Gateway) -> Builder<TokioExecutor> {
-    let settings = &gateway.settings;
+    let settings = gateway.settings.load();
     let mut builder = Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(settings.header_timeout);
     builder

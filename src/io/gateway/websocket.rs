@@ -54,7 +54,7 @@ struct Socket {
 pub(super) async fn run(gateway: &Gateway, stream: Rewound, mut inbound: Inbound) {
     gateway.observe_from(&Event::ConnectionOpened { transport: "websocket" }, inbound.outbound());
     // a little above the limit, so that a frame just past it is answered by name; far past it the codec closes
-    let largest = gateway.settings.limits.frame_bytes.saturating_mul(2);
+    let largest = gateway.settings.load().limits.frame_bytes.saturating_mul(2);
     let stream = ServerBuilder::new()
         .limits(Limits::default().max_payload_len(Some(largest)))
         .config(Config::default().flush_threshold(usize::MAX).frame_size(usize::MAX))
@@ -70,7 +70,7 @@ pub(super) async fn run(gateway: &Gateway, stream: Rewound, mut inbound: Inbound
     let ended = socket.exchange(gateway, &mut inbound).await;
     let outbound = inbound.outbound().clone();
     // the room must not wait for a client that is slow to go
-    let patience = gateway.settings.close_timeout;
+    let patience = gateway.settings.load().close_timeout;
     match ended {
         Ok(code) => {
             inbound.end(code).await;
@@ -89,7 +89,7 @@ pub(super) async fn run(gateway: &Gateway, stream: Rewound, mut inbound: Inbound
 impl Socket {
     /// Ends with the reason when the client is gone, with a refusal when it must be told.
     async fn exchange(&mut self, gateway: &Gateway, inbound: &mut Inbound) -> Result<Code, Refusal> {
-        let timer = tokio::time::sleep(gateway.settings.first_frame_timeout);
+        let timer = tokio::time::sleep(gateway.settings.load().first_frame_timeout);
         tokio::pin!(timer);
         loop {
             let step = std::future::poll_fn(|cx| self.poll_step(cx, inbound, timer.as_mut())).await;
@@ -181,7 +181,7 @@ impl Socket {
         if !inbound.is_attached() {
             return Err(Code::FirstFrameTimeout.refuse());
         }
-        let settings = &gateway.settings;
+        let settings = gateway.settings.load();
         let silent = self.heard.elapsed();
         // the first look may come late (first_frame_timeout): whoever was never pinged is not dead
         if silent >= settings.idle_timeout && self.pinged {

@@ -95,6 +95,11 @@ impl Introspection {
         Code::AuthUnavailable.refuse().retry_after_ms(RETRY_MS)
     }
 
+    /// Asks anew about every token.
+    pub(super) fn forget(&self) {
+        *self.cache() = Cache::new(self.settings.cache_entries);
+    }
+
     fn cache(&self) -> MutexGuard<'_, Cache> {
         // a panic while it was held leaves at worst an entry too few
         self.cache.lock().unwrap_or_else(PoisonError::into_inner)

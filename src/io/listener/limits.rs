@@ -11,6 +11,8 @@ use std::{
     },
 };
 
+use arc_swap::ArcSwap;
+
 use crate::protocol::Code;
 
 /// The bounds of one listener. Each is the greatest number that is still let in.
@@ -27,7 +29,7 @@ pub struct LimitSettings {
 /// The places of one listener, shared by its connections.
 #[derive(Debug)]
 pub struct Limits {
-    settings: LimitSettings,
+    settings: ArcSwap<LimitSettings>,
     connections: AtomicUsize,
     handshakes: AtomicUsize,
     addresses: Mutex<HashMap<IpAddr, usize, ahash::RandomState>>,
@@ -37,7 +39,7 @@ impl Limits {
     /// All places free.
     pub fn new(settings: LimitSettings) -> Arc<Self> {
         Arc::new(Self {
-            settings,
+            settings: ArcSwap::from_pointee(settings),
             connections: AtomicUsize::new(0),
             handshakes: AtomicUsize::new(0),
             addresses: Mutex::default(),
@@ -46,7 +48,12 @@ impl Limits {
 
     /// The bounds.
     pub fn settings(&self) -> LimitSettings {
-        self.settings
+        **self.settings.load()
+    }
+
+    /// Other bounds, from now on. Whoever holds a place beyond them keeps it.
+    pub fn configure(&self, settings: LimitSettings) {
+        self.settings.store(Arc::new(settings));
     }
 
     /// Connections that hold a place now.
@@ -69,7 +76,7 @@ impl Limits {
     /// # Errors
     /// [`Code::RouterFull`] when all are taken.
     pub fn enter(self: &Arc<Self>) -> Result<Permit, Code> {
-        take(&self.connections, self.settings.connections_max)?;
+        take(&self.connections, self.settings().connections_max)?;
         Ok(Permit { limits: self.clone(), address: None })
     }
 
@@ -78,7 +85,7 @@ impl Limits {
     /// # Errors
     /// [`Code::RouterFull`] when all are taken.
     pub fn enter_handshake(self: &Arc<Self>) -> Result<HandshakePermit, Code> {
-        take(&self.handshakes, self.settings.handshakes_max)?;
+        take(&self.handshakes, self.settings().handshakes_max)?;
         Ok(HandshakePermit(self.clone()))
     }
 
@@ -94,7 +101,7 @@ impl Limits {
     }
 
     fn take_address(&self, key: IpAddr) -> Result<(), Code> {
-        let max = self.settings.connections_per_address_max;
+        let max = self.settings().connections_per_address_max;
         match self.addresses.lock().unwrap_or_else(PoisonError::into_inner).entry(key) {
             Entry::Occupied(held) if *held.get() >= max => return Err(Code::TooManyConnections),
             Entry::Occupied(mut held) => *held.get_mut() += 1,
@@ -131,7 +138,7 @@ fn take(count: &AtomicUsize, max: usize) -> Result<(), Code> {
 }
 
 /// What counts as one address: IPv4 as it is, IPv6 by its /64, for that is what one host commonly holds.
-fn origin_of(address: IpAddr) -> IpAddr {
+pub(crate) fn origin_of(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) if !v6.is_loopback() => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),
         other => other,
@@ -252,6 +259,19 @@ mod tests {
         drop(permit);
         assert_eq!((limits.connections(), limits.addresses()), (0, 0));
         assert!(size_of::<Permit>() <= 32);
+    }
+
+    #[test]
+    fn other_bounds_hold_for_whoever_comes_and_take_no_place_away() {
+        let limits = limits();
+        let held: Vec<Permit> = (0..3).map(|_| limits.enter().unwrap()).collect();
+        limits.configure(LimitSettings { connections_max: 1, ..limits.settings() });
+        assert_eq!((limits.connections(), limits.enter().unwrap_err()), (3, Code::RouterFull));
+        drop(held);
+        let _one = limits.enter().unwrap();
+        assert!(limits.enter().is_err());
+        limits.configure(LimitSettings { connections_max: 2, ..limits.settings() });
+        assert!(limits.enter().is_ok());
     }
 
     #[test]

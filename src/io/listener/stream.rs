@@ -8,6 +8,7 @@ use std::{
     task::{Context, Poll},
 };
 
+use rustls::pki_types::CertificateDer;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
@@ -28,6 +29,14 @@ impl ByteStream {
         match self {
             Self::Tcp(tcp) => tcp,
             Self::Tls(tls) => tls.get_ref().0,
+        }
+    }
+
+    /// The certificate that the other side showed; absent: none.
+    pub fn peer_certificate(&self) -> Option<&CertificateDer<'static>> {
+        match self {
+            Self::Tcp(_) => None,
+            Self::Tls(tls) => tls.get_ref().1.peer_certificates()?.first(),
         }
     }
 }

@@ -72,6 +72,7 @@ impl Drop for Running {
 
 fn settings(limits: LimitSettings, seen: &Seen) -> ListenerSettings {
     ListenerSettings {
+        name: "client",
         addresses: vec!["127.0.0.1:0".parse().unwrap()],
         tls: None,
         tls_poll: Duration::from_millis(20),

@@ -5,9 +5,9 @@
 use std::{
     fs::File,
     io::{self, Read as _},
-    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use arc_swap::ArcSwap;
@@ -18,6 +18,10 @@ use rustls::{
     server::{ClientHello, ResolvesServerCert},
     sign::CertifiedKey,
 };
+use x509_parser::{certificate::X509Certificate, prelude::FromDer as _};
+
+use super::clients::Clients;
+use crate::io::file_version::{Version, version};
 
 /// A chain of many large certificates stays far below.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
@@ -29,6 +33,8 @@ pub struct TlsSettings {
     pub certificates: PathBuf,
     /// PEM: the private key (PKCS #8, PKCS #1 or SEC 1).
     pub key: PathBuf,
+    /// PEM: who signs the certificates that the other side must show; absent: it shows none.
+    pub client_ca: Option<PathBuf>,
 }
 
 /// Why certificates cannot be used.
@@ -37,7 +43,7 @@ pub enum TlsError {
     /// The system does not let the file be read.
     #[error("cannot read the {what} file {}: {cause}", path.display())]
     Unreadable {
-        /// `certificate` or `key`.
+        /// `certificate`, `key` or `client CA`.
         what: &'static str,
         /// The file.
         path: PathBuf,
@@ -47,7 +53,7 @@ pub enum TlsError {
     /// The file holds something else.
     #[error("the {what} file {} {problem}", path.display())]
     Unusable {
-        /// `certificate` or `key`.
+        /// `certificate`, `key` or `client CA`.
         what: &'static str,
         /// The file.
         path: PathBuf,
@@ -74,23 +80,7 @@ pub enum TlsError {
     },
 }
 
-/// What identifies a version of a file: where its path leads, and what is there. A ConfigMap's swap changes the first.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Version {
-    resolved: PathBuf,
-    inode: u64,
-    modified: (i64, i64),
-    bytes: u64,
-}
-
-fn version(path: &Path) -> Option<Version> {
-    let resolved = path.canonicalize().ok()?;
-    let metadata = resolved.metadata().ok()?;
-    let modified = (metadata.mtime(), metadata.mtime_nsec());
-    Some(Version { resolved, inode: metadata.ino(), modified, bytes: metadata.len() })
-}
-
-type Versions = [Option<Version>; 2];
+type Versions = [Option<Version>; 3];
 
 /// The pair in force, for every handshake that begins.
 #[derive(Debug)]
@@ -108,6 +98,8 @@ pub(super) struct Certificates {
     settings: TlsSettings,
     provider: Arc<CryptoProvider>,
     in_force: Arc<InForce>,
+    /// Absent: nobody shows one.
+    clients: Option<Arc<Clients>>,
     seen: Mutex<Versions>,
 }
 
@@ -118,19 +110,36 @@ impl Certificates {
         // First the versions, then the contents: a change between the two is then seen as one.
         let seen = Mutex::new(versions(&settings));
         let in_force = Arc::new(InForce(ArcSwap::from_pointee(read_pair(&settings, &provider)?)));
-        Ok(Self { settings, provider, in_force, seen })
+        let clients = settings.client_ca.as_deref().map(|path| Clients::read(path, &provider)).transpose()?;
+        Ok(Self { settings, provider, in_force, clients: clients.map(Arc::new), seen })
     }
 
     /// For the handshakes of the listener, for as long as it lives: the certificates within follow the files.
     pub(super) fn server_config(&self) -> Result<ServerConfig, rustls::Error> {
-        let mut config = ServerConfig::builder_with_provider(self.provider.clone())
-            .with_safe_default_protocol_versions()?
-            .with_no_client_auth()
-            .with_cert_resolver(self.in_force.clone());
+        let builder =
+            ServerConfig::builder_with_provider(self.provider.clone()).with_safe_default_protocol_versions()?;
+        let builder = match &self.clients {
+            Some(clients) => builder.with_client_cert_verifier(clients.clone()),
+            None => builder.with_no_client_auth(),
+        };
+        let mut config = builder.with_cert_resolver(self.in_force.clone());
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        // Tickets instead of a session cache: nothing is held for clients that are gone.
-        config.ticketer = rustls::crypto::ring::Ticketer::new()?;
+        if self.clients.is_some() {
+            // each connection shows its certificate: one that nobody signs for any more is not resumed
+            config.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});
+            config.send_tls13_tickets = 0;
+        } else {
+            // Tickets instead of a session cache: nothing is held for clients that are gone.
+            config.ticketer = rustls::crypto::ring::Ticketer::new()?;
+        }
         Ok(config)
+    }
+
+    /// When the own certificate in force ends being valid, since the Unix epoch; absent: it cannot be read.
+    pub(super) fn expire(&self) -> Option<Duration> {
+        let pair = self.in_force.0.load();
+        let (_, certificate) = X509Certificate::from_der(pair.cert.first()?).ok()?;
+        Some(Duration::from_secs(certificate.validity().not_after.timestamp().try_into().unwrap_or(0)))
     }
 
     /// Reads the files again if they changed since the last look. `None`: they did not.
@@ -142,16 +151,26 @@ impl Certificates {
         }
         *seen = found;
         drop(seen);
-        Some(read_pair(&self.settings, &self.provider).map(|pair| self.in_force.0.store(Arc::new(pair))))
+        Some(self.read_again())
+    }
+
+    /// All of it, or nothing.
+    fn read_again(&self) -> Result<(), TlsError> {
+        let pair = read_pair(&self.settings, &self.provider)?;
+        if let (Some(clients), Some(path)) = (&self.clients, &self.settings.client_ca) {
+            clients.0.store(Clients::read(path, &self.provider)?.0.load_full());
+        }
+        self.in_force.0.store(Arc::new(pair));
+        Ok(())
     }
 }
 
 fn versions(settings: &TlsSettings) -> Versions {
-    [version(&settings.certificates), version(&settings.key)]
+    [version(&settings.certificates), version(&settings.key), settings.client_ca.as_deref().and_then(version)]
 }
 
 fn read_pair(settings: &TlsSettings, provider: &CryptoProvider) -> Result<CertifiedKey, TlsError> {
-    let chain = read_chain(&settings.certificates)?;
+    let chain = read_chain("certificate", &settings.certificates)?;
     let key = read_key(&settings.key)?;
     let (certificates, key_path) = (settings.certificates.clone(), settings.key.clone());
     CertifiedKey::from_der(chain, key, provider).map_err(|cause| match cause {
@@ -160,9 +179,9 @@ fn read_pair(settings: &TlsSettings, provider: &CryptoProvider) -> Result<Certif
     })
 }
 
-fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let unusable = |problem| TlsError::Unusable { what: "certificate", path: path.to_owned(), problem };
-    let chain = CertificateDer::pem_slice_iter(&read_file("certificate", path)?)
+pub(super) fn read_chain(what: &'static str, path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let unusable = |problem| TlsError::Unusable { what, path: path.to_owned(), problem };
+    let chain = CertificateDer::pem_slice_iter(&read_file(what, path)?)
         .collect::<Result<Vec<_>, _>>()
         .map_err(|_| unusable("is not valid PEM"))?;
     if chain.is_empty() {

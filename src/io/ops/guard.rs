@@ -14,7 +14,7 @@ use http::{HeaderMap, Method, header};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
-use super::OpsError;
+use super::{OpsError, pprof};
 use crate::{
     io::{admin::error_response, gateway::bearer},
     protocol::Code,
@@ -60,6 +60,7 @@ impl Guard {
 }
 
 /// Why a request is turned away.
+#[derive(Clone, Copy)]
 enum Refused {
     Token,
     Shut,
@@ -67,12 +68,21 @@ enum Refused {
 }
 
 impl Refused {
+    const fn why(self) -> &'static str {
+        match self {
+            Self::Token => "needs the bearer token of ops.token_file",
+            Self::Shut => "beyond loopback this needs ops.token_file to be set",
+            Self::Origin => "the ops port takes no change from a web page",
+        }
+    }
+
     fn response(self) -> Response {
-        error_response(&match self {
-            Self::Token => Code::Unauthenticated.because("needs the bearer token of ops.token_file"),
-            Self::Shut => Code::PermissionDenied.because("beyond loopback this needs ops.token_file to be set"),
-            Self::Origin => Code::OriginRefused.because("the ops port takes no change from a web page"),
-        })
+        let code = match self {
+            Self::Token => Code::Unauthenticated,
+            Self::Shut => Code::PermissionDenied,
+            Self::Origin => Code::OriginRefused,
+        };
+        error_response(&code.because(self.why()))
     }
 }
 
@@ -82,10 +92,12 @@ pub(super) async fn check(State(guard): State<Guard>, request: Request, next: Ne
     if !reads && request.headers().contains_key(header::ORIGIN) {
         return Refused::Origin.response();
     }
-    if is_private(request.uri().path())
+    let path = request.uri().path();
+    if is_private(path)
         && let Err(refused) = guard.admits(request.headers())
     {
-        return refused.response();
+        let response = refused.response();
+        return if is_below(path, "/debug/pprof") { pprof::for_people(response, refused.why()) } else { response };
     }
     next.run(request).await
 }
@@ -93,9 +105,11 @@ pub(super) async fn check(State(guard): State<Guard>, request: Request, next: Ne
 /// Everything under `/debug` and `/api`, whether it exists or not. Routes match the path as it is written, so another
 /// spelling of these leads nowhere.
 fn is_private(path: &str) -> bool {
-    ["/debug", "/api"]
-        .into_iter()
-        .any(|prefix| path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
+    ["/debug", "/api"].into_iter().any(|folder| is_below(path, folder))
+}
+
+fn is_below(path: &str, folder: &str) -> bool {
+    path.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 fn read_token(path: &Path) -> Result<String, OpsError> {

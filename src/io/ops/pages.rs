@@ -1,7 +1,9 @@
-//! Pages of the ops port for people: latencies and slow signals, as a person reads them at three in the morning.
+//! Pages of the ops port for people: latencies, slow signals and captures, as a person reads them at three in the
+//! morning.
 //!
 //! Each is also there as JSON for programs; which one is wanted is said by `format`, else by `Accept`.
 
+mod captures;
 mod latency;
 mod plot;
 mod slow;
@@ -17,6 +19,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use serde::de::DeserializeOwned;
 
 pub(super) use self::{
+    captures::{All, Pinned, capture_json, capture_page, captures_list},
     latency::{latency, latency_log},
     slow::slow,
 };
@@ -29,14 +32,17 @@ const WINDOW_DEFAULT: Duration = Duration::from_secs(60);
 
 /// How an answer is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Shape {
+pub(super) enum Shape {
+    /// For people.
     Html,
+    /// For programs.
     Json,
+    /// A picture.
     Svg,
 }
 
 /// `format`, else what `Accept` prefers: a browser asks for HTML first, a program for anything.
-fn shape(format: Option<&str>, headers: &HeaderMap) -> Result<Shape, Problem> {
+pub(super) fn shape(format: Option<&str>, headers: &HeaderMap) -> Result<Shape, Problem> {
     match format {
         Some("html") => Ok(Shape::Html),
         Some("json") => Ok(Shape::Json),
@@ -59,7 +65,7 @@ fn window(text: Option<&str>, otherwise: Duration) -> Result<Duration, Problem> 
 
 /// What is wrong with a request, and what is allowed.
 #[derive(Debug)]
-struct Problem(String);
+pub(super) struct Problem(pub(super) String);
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
@@ -71,13 +77,13 @@ impl IntoResponse for Problem {
 const ASKED_CHARS_MAX: usize = 200;
 
 /// The beginning of what was asked, in quotes.
-fn quoted(asked: &str) -> String {
+pub(super) fn quoted(asked: &str) -> String {
     format!("{:?}", asked.chars().take(ASKED_CHARS_MAX).collect::<String>())
 }
 
 /// What the query asks; one that cannot be read is a [`Problem`] like any other.
 #[derive(Debug)]
-pub(super) struct Question<T>(T);
+pub(super) struct Question<T>(pub(super) T);
 
 impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Question<T> {
     type Rejection = Response;
@@ -91,7 +97,7 @@ impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Question<T> {
 }
 
 /// A moment for people, UTC.
-fn utc(since_epoch: Duration) -> String {
+pub(super) fn utc(since_epoch: Duration) -> String {
     let moment: SystemTime = UNIX_EPOCH + since_epoch;
     humantime::format_rfc3339_millis(moment).to_string()
 }
@@ -118,10 +124,14 @@ tbody tr:hover { background: var(--soft); } .bad { color: var(--bad); font-weigh
 code { font-size: .92em; } svg { max-width: 100%; height: auto; background: #fff; border-radius: 4px; }
 .bar { display: flex; width: 9rem; height: .9rem; border-radius: 2px; overflow: hidden; background: var(--soft); }
 .bar i { display: block; height: 100%; } .key span { display: inline-block; white-space: nowrap; margin-right: .9rem; } .key i { display: inline-block; width: .8rem; height: .8rem; margin-right: .3rem; border-radius: 2px; }
+h3 { font-size: 1rem; margin: 1.1rem 0 .2rem; } div.wide { overflow-x: auto; } td.trace { max-width: 6rem; overflow: hidden; text-overflow: ellipsis; } summary { cursor: pointer; opacity: .75; margin: .3rem 0; }
+td.long { white-space: normal; overflow-wrap: anywhere; } .good { color: #0a0; font-weight: 600; } .lead { font-size: 1.15rem; }
+.halves { display: grid; grid-template-columns: 1fr 1fr; gap: 0 2rem; } ul { margin: .3rem 0; padding-left: 1.2rem; }
+pre { background: var(--soft); padding: .5rem .7rem; margin: .3rem 0; border-radius: 4px; white-space: pre-wrap; overflow-wrap: anywhere; font-size: .92em; }
 ";
 
 /// A whole page.
-fn page(title: &str, body: &Markup) -> Response {
+pub(super) fn page(title: &str, body: &Markup) -> Response {
     let page = html! {
         (DOCTYPE)
         html lang="en" {
@@ -132,7 +142,7 @@ fn page(title: &str, body: &Markup) -> Response {
                 style { (PreEscaped(STYLE)) }
             }
             body {
-                nav { a href="/" { "signalbox" } a href="/debug/latency" { "latency" } a href="/debug/slow" { "slow signals" } a href="/metrics" { "metrics" } }
+                nav { a href="/" { "signalbox" } a href="/debug/latency" { "latency" } a href="/debug/slow" { "slow signals" } a href="/debug/pprof/" { "profiles" } a href="/debug/captures/" { "captures" } a href="/metrics" { "metrics" } }
                 h1 { (title) }
                 (body)
             }

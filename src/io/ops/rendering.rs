@@ -12,9 +12,16 @@ pub(super) const RENDERING_MAX: usize = 2;
 #[derive(Clone, Debug)]
 pub(super) struct Rendering(Arc<Semaphore>);
 
+impl Rendering {
+    /// With so many places.
+    pub(super) fn with_places(places: usize) -> Self {
+        Self(Arc::new(Semaphore::new(places)))
+    }
+}
+
 impl Default for Rendering {
     fn default() -> Self {
-        Self(Arc::new(Semaphore::new(RENDERING_MAX)))
+        Self::with_places(RENDERING_MAX)
     }
 }
 

@@ -8,27 +8,34 @@ use axum::{
     extract::{DefaultBodyLimit, State, rejection::BytesRejection},
     middleware,
     response::{IntoResponse, Response},
-    routing::get,
+    routing::{get, post, put},
 };
 use http::{HeaderMap, HeaderValue, header};
 use serde_json::{Map, Value, json};
 
 use super::{
+    Configuration, Shown, captures, config, fault,
     guard::{self, Guard},
-    pages,
+    nodes, pages,
+    pprof::{self, Profiles},
     rendering::Rendering,
     scrape::Scrapes,
     state::{self, Latch},
+    variants,
 };
 use crate::{
     event::{DrainPhase, Event},
-    io::admin::error_response,
+    io::{admin::error_response, faults::Faults, shard::Shards},
+    profiler::captures::Captures,
     protocol::{Code, Refusal},
     telemetry::{Telemetry, logs, observe::phase_name},
 };
 
 /// Of a request's body.
 const BODY_BYTES_MAX: usize = 64 * 1024;
+
+/// Of a configuration to be checked; as much as a file of one may have.
+const CONFIG_BYTES_MAX: usize = 4 << 20;
 
 const INDEX: &str = concat!(
     "signalbox ",
@@ -39,9 +46,19 @@ const INDEX: &str = concat!(
     /metrics        Prometheus text, OpenMetrics or protobuf, by Accept\n\
     /api/status     version, drain phase, uptime, who is there\n\
     /api/log/level  what is logged; PUT changes it: info, debug, warn,signalbox=debug …\n\
+    /api/config     every key that runs, and where it came from; secrets are hidden\n\
+    /api/config/check  POST a file (TOML): its mistakes, or what it would change; nothing is applied; ?format=json|text\n\
+    /api/variants   who gets which variant, and how each is served; ?user_id=…&device_type=…&ab_tag=… explains one\n\
+    /api/nodes      the media nodes: standing, score by part, weight, share wanted and got; PUT …/NODE/cordon, uncordon, drain\n\
+    /api/placement  why a room is on its media node: ?room=NAME\n\
     /debug/latency  quantiles by op, region, outcome and stage; ?window=5m&op=join&format=html|json|svg\n\
     /debug/latency.hlog  the last hour as an interval log of HdrHistogram; ?window=1h\n\
-    /debug/slow     the slowest signals of the last hour, and where their time went; ?format=html|json\n"
+    /debug/slow     the slowest signals of the last hour, and where their time went; ?format=html|json\n\
+    /debug/pprof/   where the CPU time goes: profiles for go tool pprof, Alloy, Parca; flamegraphs, differences\n\
+    /debug/captures/  what was different in bad minutes\n\
+    /api/profiler   whether it samples; PUT switches it: on, off\n\
+    /api/fault      a fault on purpose, with --dev only; PUT injects one: cpu, stall, errors, memory, canary, \
+     slow-media, work, shed, off\n"
 );
 
 /// What the answers are made of.
@@ -50,13 +67,30 @@ pub(super) struct Shared {
     pub(super) telemetry: Arc<Telemetry>,
     pub(super) state: Arc<state::State>,
     pub(super) scrapes: Scrapes,
+    pub(super) profiles: Profiles,
+    pub(super) captures: Arc<Captures>,
+    pub(super) faults: Option<Faults>,
+    pub(super) shards: Shards,
+    pub(super) config: Arc<dyn Configuration>,
     rendering: Rendering,
 }
 
 impl Shared {
-    pub(super) fn new(telemetry: Arc<Telemetry>, state: Arc<state::State>) -> Self {
+    pub(super) fn new(shown: Shown) -> Self {
+        let Shown { telemetry, state, profiler, captures, faults, shards, config } = shown;
         let rendering = Rendering::default();
-        Self { scrapes: Scrapes::new(telemetry.clone(), rendering.clone()), telemetry, state, rendering }
+        let scrapes = Scrapes::new(telemetry.clone(), rendering.clone());
+        Self {
+            scrapes,
+            telemetry,
+            state,
+            profiles: Profiles::new(profiler),
+            captures,
+            faults,
+            shards,
+            config,
+            rendering,
+        }
     }
 
     /// An answer that takes a while to make.
@@ -76,9 +110,19 @@ pub(super) fn router(shared: Shared, guard: Guard) -> Router {
         .route("/metrics", get(metrics))
         .route("/api/status", get(status))
         .route("/api/log/level", get(log_level).put(change_log_level))
+        .route("/api/config", get(config::shown))
+        .route("/api/config/check", post(config::check).layer(DefaultBodyLimit::max(CONFIG_BYTES_MAX)))
+        .route("/api/variants", get(variants::shown))
+        .route("/api/nodes", get(nodes::list))
+        .route("/api/nodes/{node}/{act}", put(nodes::act).post(nodes::act))
+        .route("/api/placement", get(nodes::explain))
         .route("/debug/latency", get(pages::latency))
         .route("/debug/latency.hlog", get(pages::latency_log))
         .route("/debug/slow", get(pages::slow))
+        .route("/api/profiler", get(pprof::switch::shown).put(pprof::switch::change))
+        .route("/api/fault", get(fault::shown).put(fault::change))
+        .merge(pprof::routes())
+        .merge(captures::routes())
         .method_not_allowed_fallback(async || error_response(&Code::MethodNotAllowed.refuse()))
         .fallback(async || {
             error_response(&Code::PathNotFound.because("nothing is served at this path; / lists what is"))

@@ -12,9 +12,9 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use tokio::sync::Mutex;
 
-use super::{process, rendering::Rendering};
+use super::rendering::Rendering;
 use crate::{
-    io::admin::error_response,
+    io::{admin::error_response, process},
     protocol::Code,
     telemetry::{
         Telemetry,

@@ -14,16 +14,25 @@ use tower::ServiceExt as _;
 use super::*;
 use crate::{
     event::DrainPhase,
-    io::listener::{LimitSettings, Limits, ProxyProtocol, TlsSettings},
+    gray,
+    io::{
+        listener::{LimitSettings, Limits, ProxyProtocol, TlsSettings},
+        shard::{ShardSettings, Surroundings},
+    },
+    profiler::{self, captures},
     telemetry::{Population, Settings},
 };
 
+mod config;
+mod fault;
+mod nodes;
 mod refusals;
+mod variants;
 
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 const TOKEN: &str = "0123456789abcdef";
 
-pub(super) fn telemetry() -> Arc<Telemetry> {
+pub(in crate::io) fn telemetry() -> Arc<Telemetry> {
     Arc::new(Telemetry::new(Settings {
         version: "1.2.3".to_owned(),
         instance_id: "r1".to_owned(),
@@ -34,15 +43,17 @@ pub(super) fn telemetry() -> Arc<Telemetry> {
         measures: true,
         traces_waiting_max: 0,
         head_rate: 0.0,
+        config_hash: 0,
         started: Instant::now(),
         started_unix: Duration::from_secs(1_800_000_000),
     }))
 }
 
-fn settings() -> OpsSettings {
+pub(super) fn settings() -> OpsSettings {
     let limits = LimitSettings { connections_max: 64, connections_per_address_max: 64, handshakes_max: 64 };
     OpsSettings {
         listener: ListenerSettings {
+            name: "ops",
             addresses: vec!["127.0.0.1:0".parse().unwrap()],
             tls: None,
             tls_poll: Duration::from_secs(60),
@@ -57,9 +68,66 @@ fn settings() -> OpsSettings {
     }
 }
 
+/// What is shown, with a profiler that is off: the real one is the process' and has tests over the real binary.
+pub(super) fn shown(telemetry: Arc<Telemetry>, state: Arc<State>) -> Shown {
+    let settings = profiler::Settings {
+        enabled: false,
+        sampler: None,
+        hz: 99,
+        fallback_hz: 19,
+        bytes: 1 << 20,
+        heap: false,
+        names_outside: false,
+    };
+    let router = captures::Router { id: "r1".to_owned(), version: "1.2.3".to_owned() };
+    let bounds = captures::Bounds { captures: 4, bytes: 1 << 20 };
+    let settings_of_captures =
+        captures::CaptureSettings { router, folder: None, bounds, pace: captures::PaceSettings::default() };
+    let (captures, _) = Captures::open(settings_of_captures);
+    Shown {
+        telemetry,
+        state,
+        profiler: Profiler::start(settings),
+        captures: Arc::new(captures),
+        faults: Some(faults()),
+        shards: without_shards(),
+        config: Arc::new(Nothing),
+    }
+}
+
+fn without_shards() -> Shards {
+    let around = Surroundings { telemetry: telemetry(), faults: None, media: None };
+    Shards::start(Vec::new(), ShardSettings::patient(PATIENCE), &around)
+}
+
+/// Runs with nothing, and would take up whatever is not `bad`.
+#[derive(Debug)]
+struct Nothing;
+
+impl Configuration for Nothing {
+    fn shown(&self) -> ShownConfig {
+        ShownConfig { generation: 7, ..ShownConfig::default() }
+    }
+
+    fn variants(&self) -> gray::Rules {
+        let test = gray::Test::Share { percent: gray::Percent::new(5.0).unwrap(), previous: None };
+        let rule = gray::Rule { name: "canary-share".into(), variant: "canary".into(), test };
+        gray::Rules::new(["canary".into()], vec![rule])
+    }
+
+    fn proposed(&self, text: &str) -> Proposed {
+        let verdict = if text == "bad" { ProposedVerdict::Mistaken } else { ProposedVerdict::Applicable };
+        Proposed { verdict, mistakes: Vec::new(), changes: Vec::new(), applied: [], text: format!("about {text}\n") }
+    }
+}
+
+fn faults() -> Faults {
+    Faults::new(Duration::ZERO, Arc::new(|_| ()))
+}
+
 fn start(settings: OpsSettings) -> (OpsHandle, Arc<State>) {
     let state = Arc::new(State::new(Instant::now()));
-    (Ops::start(settings, telemetry(), state.clone()).unwrap(), state)
+    (Ops::start(settings, shown(telemetry(), state.clone())).unwrap(), state)
 }
 
 fn connect(address: SocketAddr) -> TcpStream {
@@ -94,7 +162,7 @@ pub(super) fn routes_of(
 ) -> axum::Router {
     let address = SocketAddr::new(address.parse::<IpAddr>().unwrap(), 9600);
     let state = Arc::new(State::new(Instant::now()));
-    routes::router(Shared::new(telemetry, state), Guard::new(&[address], token_file).unwrap())
+    routes::router(Shared::new(shown(telemetry, state)), Guard::new(&[address], token_file).unwrap())
 }
 
 pub(super) async fn ask(
@@ -167,7 +235,7 @@ fn a_taken_address_is_named_and_leaves_nothing_running() {
     let mut second = settings();
     second.listener.addresses = vec![ops.local_addr()];
     let state = Arc::new(State::new(Instant::now()));
-    let error = Ops::start(second, telemetry(), state.clone()).unwrap_err().to_string();
+    let error = Ops::start(second, shown(telemetry(), state.clone())).unwrap_err().to_string();
     assert!(error.contains(&ops.local_addr().to_string()) && error.contains("ops"), "{error}");
     assert_eq!(Arc::strong_count(&state), 1);
     ops.stop();
@@ -202,7 +270,7 @@ fn a_connection_that_does_not_finish_its_headers_is_closed() {
 /// An ops port under TLS, and what a client needs to trust it.
 fn start_tls(folder: &std::path::Path) -> (OpsHandle, rustls::ClientConfig) {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    let tls = TlsSettings { certificates: folder.join("cert.pem"), key: folder.join("key.pem") };
+    let tls = TlsSettings { certificates: folder.join("cert.pem"), key: folder.join("key.pem"), client_ca: None };
     std::fs::write(&tls.certificates, made.cert.pem()).unwrap();
     std::fs::write(&tls.key, made.signing_key.serialize_pem()).unwrap();
     let mut secure = settings();
@@ -265,7 +333,7 @@ async fn on_loopback_status_is_free_and_tells_who_is_there() {
     telemetry.set_population(Population { sessions: 3, rooms: 1, participants: 2 });
     let state = Arc::new(State::new(Instant::now()));
     let guard = Guard::new(&["127.0.0.1:9600".parse().unwrap()], None).unwrap();
-    let routes = routes::router(Shared::new(telemetry, state), guard);
+    let routes = routes::router(Shared::new(shown(telemetry, state)), guard);
     let (status, body) = ask(&routes, Method::GET, "/api/status", &[]).await;
     assert_eq!(status, StatusCode::OK);
     let report: Value = serde_json::from_str(&body).unwrap();
@@ -283,12 +351,12 @@ async fn beyond_loopback_debug_and_api_need_the_token_and_nothing_else_does() {
         let routes = routes(address, Some(file.path()));
         let right = ("authorization", &*format!("Bearer {TOKEN}"));
         assert_eq!(ask(&routes, Method::GET, "/api/status", &[right]).await.0, StatusCode::OK);
-        assert_eq!(ask(&routes, Method::GET, "/debug/pprof", &[right]).await.0, StatusCode::NOT_FOUND);
+        assert_eq!(ask(&routes, Method::GET, "/debug/none", &[right]).await.0, StatusCode::NOT_FOUND);
         for wrong in ["Bearer 0123456789abcdeF", "Bearer 0123456789abcde", "Bearer ", "Basic 0123456789abcdef", TOKEN] {
             for path in ["/api/status", "/api", "/debug/pprof", "/api/none"] {
                 let (status, body) = ask(&routes, Method::GET, path, &[("authorization", wrong)]).await;
                 assert_eq!(status, StatusCode::UNAUTHORIZED, "{path} {wrong}");
-                assert!(body.contains("unauthenticated") && !body.contains(TOKEN), "{body}");
+                assert!(body.contains("needs the bearer token") && !body.contains(TOKEN), "{body}");
             }
         }
         assert_eq!(ask(&routes, Method::HEAD, "/api/status", &[]).await.0, StatusCode::UNAUTHORIZED);
@@ -360,9 +428,11 @@ async fn the_index_lists_what_is_there_and_the_rest_is_not_found() {
     let listed: Vec<_> =
         index.lines().filter_map(|line| line.split(' ').next()).filter(|p| p.starts_with('/')).collect();
     let pages = ["/health/live", "/health/ready", "/metrics", "/api/status", "/api/log/level"];
-    assert_eq!(listed, [&pages[..], &["/debug/latency", "/debug/latency.hlog", "/debug/slow"]].concat());
+    let debug = ["/debug/latency", "/debug/latency.hlog", "/debug/slow", "/debug/pprof/", "/debug/captures/"];
+    let config = ["/api/config", "/api/config/check", "/api/variants", "/api/nodes", "/api/placement"];
+    assert_eq!(listed, [&pages[..], &config, &debug, &["/api/profiler", "/api/fault"]].concat());
     for path in listed {
         assert_ne!(ask(&routes, Method::GET, path, &[]).await.0, StatusCode::NOT_FOUND, "{path}");
     }
-    assert_eq!(ask(&routes, Method::GET, "/debug/pprof", &[]).await.0, StatusCode::NOT_FOUND);
+    assert_eq!(ask(&routes, Method::GET, "/debug/none", &[]).await.0, StatusCode::NOT_FOUND);
 }

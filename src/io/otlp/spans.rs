@@ -122,6 +122,7 @@ fn attributes(kept: &KeptTrace) -> Vec<KeyValue> {
         KeyValue::new("signalbox.outcome", case.outcome.name()),
         KeyValue::new("signalbox.kept", kept.reason.name()),
         KeyValue::new("signalbox.region", case.region.clone()),
+        KeyValue::new("signalbox.variant", case.variant.clone()),
     ];
     if !case.delivery {
         attributes.push(KeyValue::new("signalbox.inbox.waiting", i64::from(case.waiting)));

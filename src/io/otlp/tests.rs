@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use self::sink::{Answer, Sink, attribute};
+use self::sink::{Answer, Sink, attribute, hex};
 use super::*;
 use crate::{
     event::{Event, Origin, Outcome, Signal, SpanRef, Stage},
@@ -47,6 +47,7 @@ fn telemetry(traces_waiting_max: usize) -> Arc<Telemetry> {
         measures: true,
         traces_waiting_max,
         head_rate: 0.0,
+        config_hash: 0,
         started: Instant::now(),
         started_unix: Duration::from_secs(1_800_000_000),
     }))

@@ -7,6 +7,9 @@ use crate::event::Whereabouts;
 /// Functions of a kernel stack that are told.
 const FRAMES_MAX: usize = 12;
 
+/// Of one that does not wait for anything but a CPU.
+pub(super) const RUNNING: &str = "running, or waiting for a CPU";
+
 /// Looks for a thread.
 pub(super) fn of(tid: Option<u32>) -> Whereabouts {
     let Some(tid) = tid else { return Whereabouts::default() };
@@ -23,7 +26,7 @@ pub(super) fn of(tid: Option<u32>) -> Whereabouts {
 fn state(stat: &str) -> Option<&'static str> {
     let (_, after_name) = stat.rsplit_once(')')?;
     Some(match after_name.trim_start().chars().next()? {
-        'R' => "running, or waiting for a CPU",
+        'R' => RUNNING,
         'S' => "sleeping",
         'D' => "waiting for a disk",
         'T' | 't' => "stopped",

@@ -36,7 +36,8 @@ impl Bench {
             telling.0.lock().unwrap().push(event);
             telling.1.notify_all();
         });
-        let watchdog = Watchdog::start(workers.clone(), runtime.metrics(), BOUND, observe).unwrap();
+        let tell = Tell { observe, on_stall: Box::new(|_| ()) };
+        let watchdog = Watchdog::start(workers.clone(), runtime.metrics(), BOUND, tell).unwrap();
         let bench = Self { told, workers, _watchdog: watchdog, runtime };
         // a worker is known from its first sleep on
         bench.seen();

@@ -1,9 +1,22 @@
 //! What labels may say: closed sets, the bounds of the others, and the edges of latency buckets.
 
 use crate::{
-    event::{Outcome, Stage},
+    event::{Asked, AssignedBy, BreakerReason, BreakerState, Called, Fault, Limit, MediaOp, Outcome, Stage},
     protocol::{Code, OpKind},
 };
+
+/// The words of an enum, in its order.
+macro_rules! names {
+    ($type:ident) => {{
+        let mut names = [""; $type::ALL.len()];
+        let mut at = 0;
+        while at < names.len() {
+            names[at] = $type::ALL[at].name();
+            at += 1;
+        }
+        names
+    }};
+}
 
 /// `service.name` of the resource that metrics, traces and logs carry.
 pub const SERVICE_NAME: &str = "signalbox";
@@ -19,6 +32,10 @@ pub const RESUMES: &[&str] = &["recovered", "snapshot"];
 pub const KEY_SOURCES: &[&str] = &["jwks", "oidc", OTHER];
 /// How a thing ended that has no code.
 pub const RESULTS: &[&str] = &["ok", "error"];
+/// What became of a configuration that was read again.
+pub const RELOADS: &[&str] = &["ok", "unchanged", "error"];
+/// Ports that may have certificates.
+pub const LISTENERS: &[&str] = &["client", "ops", "media"];
 /// Phases of the drain, in the order of [`crate::event::DrainPhase`].
 pub const PHASES: &[&str] = &["serving", "advising", "closing", "drained"];
 /// Calls of the admin API.
@@ -40,6 +57,12 @@ pub const ADMIN_CALLS: &[&str] = &[
 pub const OPS: &[&str] = &op_names();
 /// The code table's names: reasons of refusals and closes.
 pub const CODES: &[&str] = &code_names();
+/// What the guard may refuse, in the order of [`Asked::place`].
+pub const GUARDED: &[&str] = &guarded_names();
+/// Limits of the guard, in the order of [`Limit::ALL`].
+pub const LIMITS: &[&str] = &limit_names();
+/// Scopes that the guard remembers somebody of.
+pub const SCOPES: &[&str] = &["key", "address", "user"];
 /// How signals end.
 pub const OUTCOMES: &[&str] = &Outcome::NAMES;
 /// Parts of a signal's way.
@@ -57,11 +80,68 @@ pub const EXPORTS: &[&str] = &["traces", "logs", OTHER];
 /// Which part of a recording's labels became `other` because too many histograms were in use.
 pub const FOLDED: &[&str] = &["client", "region"];
 /// Threads beside the workers that do something at an interval.
-pub const TICKING: &[&str] = &["metronome", "watchdog", OTHER];
+pub const TICKING: &[&str] = &["metronome", "watchdog", "profiler", "captures", "baseline", "config", OTHER];
+/// What of a baseline is shown: its mean, and what may not be passed.
+pub const BASELINE_BOUNDS: &[&str] = &["mean", "upper"];
+/// What can fail about the file of the baseline.
+pub const BASELINE_FILE: &[&str] = &["read", "write"];
+/// Why a capture is made.
+pub const CAPTURE_CAUSES: &[&str] = &["latency", "stall", "operator"];
+/// Why one is not: too many in an hour or for one cause, or too many at once.
+pub const CAPTURE_REFUSALS: &[&str] = &["pace", "recording"];
+/// Faults that can be injected on purpose.
+pub const FAULTS: &[&str] = &fault_names();
+/// What can sample stacks.
+pub const SAMPLERS: &[&str] = &["ctimer", "itimer"];
+/// What decides about the variant of a client.
+pub const ASSIGNED_BY: &[&str] = &assigned_by_names();
+/// Calls to media nodes.
+pub const MEDIA_OPS: &[&str] = &names!(MediaOp);
+/// How they end.
+pub const MEDIA_OUTCOMES: &[&str] = &names!(Called);
+/// What a breaker does with calls, in the order of [`BreakerState`].
+pub const BREAKER_STATES: &[&str] = &names!(BreakerState);
+/// Why it changed.
+pub const BREAKER_REASONS: &[&str] = &names!(BreakerReason);
+/// What became of what media nodes say of themselves: four that are taken, then why not, in the order of
+/// [`crate::event::NodeRefusal`].
+pub const REGISTRATIONS: &[&str] = &[
+    "new",
+    "renewed",
+    "changed",
+    "leaving",
+    "invalid",
+    "certificate",
+    "taken",
+    "full",
+    "flapping",
+    "stranger",
+    "garbage",
+];
+/// Why a media node is not known any more.
+pub const NODES_GONE: &[&str] = &["silent", "left", "configuration"];
+/// Media nodes that are told apart, beside `other`.
+pub const NODES_TOLD_MAX: usize = 50;
+/// Which way a room went to its media node; none: there was none.
+pub const PLACED: &[&str] = &["home", "spill_over", "overloaded", "none"];
+/// Whether media nodes take rooms.
+pub const NODE_READY: &[&str] = &["ready", "out"];
+/// Shares of rooms.
+pub const NODE_SHARES: &[&str] = &["wanted", "got"];
+/// Why rooms have another media node than before.
+pub const MOVE_REASONS: &[&str] = &["node_failed", "node_drained", "node_returned"];
+/// Where they moved.
+pub const MOVED_TO: &[&str] = &["node", "nowhere"];
+/// What became of a media node: it takes rooms, or why not.
+pub const NODE_STATES: &[&str] = &["in", "silent", "failing", "cordoned", "draining", "drained", "gone", OTHER];
 /// Ways in which a scrape is answered.
 pub const FORMATS: &[&str] = &["text", "openmetrics", "protobuf"];
 /// Regions that are told apart, beside `other`.
 pub const REGIONS_MAX: usize = 16;
+/// Variants that a router tells apart in its life, beside `other`; of these some eight can be configured at a time.
+pub const VARIANTS_MAX: usize = 12;
+/// Rules that a configuration can have, as many as `gray::RULES_MAX`; those by percent are told apart.
+pub const VARIANT_RULES_MAX: usize = 32;
 /// SDK versions, and scenarios, that are told apart, beside `other`.
 pub const BUSIEST_MAX: usize = 8;
 /// Latency histograms of (op, region, outcome); past them the region is `other`.
@@ -98,6 +178,47 @@ const fn code_names() -> [&'static str; Code::ALL.len()] {
     let mut at = 0;
     while at < names.len() {
         names[at] = Code::ALL[at].name();
+        at += 1;
+    }
+    names
+}
+
+const fn assigned_by_names() -> [&'static str; AssignedBy::ALL.len()] {
+    let mut names = [""; AssignedBy::ALL.len()];
+    let mut at = 0;
+    while at < names.len() {
+        names[at] = AssignedBy::ALL[at].name();
+        at += 1;
+    }
+    names
+}
+
+const fn guarded_names() -> [&'static str; Asked::COUNT] {
+    let mut names = [Asked::Connection.name(); Asked::COUNT];
+    let mut at = 0;
+    while at < OpKind::ALL.len() {
+        let asked = Asked::Signal(OpKind::ALL[at]);
+        names[asked.place()] = asked.name();
+        at += 1;
+    }
+    names
+}
+
+const fn limit_names() -> [&'static str; Limit::ALL.len()] {
+    let mut names = [""; Limit::ALL.len()];
+    let mut at = 0;
+    while at < names.len() {
+        names[at] = Limit::ALL[at].name();
+        at += 1;
+    }
+    names
+}
+
+const fn fault_names() -> [&'static str; Fault::ALL.len()] {
+    let mut names = [""; Fault::ALL.len()];
+    let mut at = 0;
+    while at < names.len() {
+        names[at] = Fault::ALL[at].name();
         at += 1;
     }
     names

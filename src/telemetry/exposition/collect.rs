@@ -15,6 +15,7 @@ use crate::telemetry::{
     drain::Drained,
     latency::{self, NATIVE_SCHEMA, Total},
     recorder::Series,
+    variants::VariantCounts,
 };
 
 /// What lies between it and zero counts as zero; 2^-128, as client_golang has it. No latency does.
@@ -33,9 +34,9 @@ impl Collected {
         self.add(row, Metric { label: labels(row, values), gauge, ..Metric::default() });
     }
 
-    fn counter(&mut self, row: &Row, value: f64) {
+    fn counter(&mut self, row: &Row, values: &[&str], value: f64) {
         let counter = Some(Counter { value: Some(value), ..Counter::default() });
-        self.add(row, Metric { counter, ..Metric::default() });
+        self.add(row, Metric { label: labels(row, values), counter, ..Metric::default() });
     }
 
     fn histogram(&mut self, row: &Row, values: &[&str], total: &Total) {
@@ -61,13 +62,24 @@ impl Telemetry {
             self.latencies(&drained, &mut collected);
             collected
         };
+        self.baselines(&mut collected);
+        self.variants(&mut collected);
+        for (call, seconds) in self.media_call_seconds() {
+            collected.counter(&catalog::MEDIA_CALL_SECONDS, &[call], seconds);
+        }
+        for (row, node, value) in self.media_gauges() {
+            collected.gauge(row, &[&node], value);
+        }
+        for (row, values, value) in self.placement_gauges() {
+            collected.gauge(row, &values.iter().map(String::as_str).collect::<Vec<_>>(), value);
+        }
         #[cfg(tokio_unstable)]
         if let Some(histogram) = polls(&self.polls()) {
             collected.add(&catalog::RUNTIME_POLLS, Metric { histogram: Some(histogram), ..Metric::default() });
         }
         for (row, value) in self.figures(process) {
             match row.kind {
-                Kind::Counter => collected.counter(&row, value),
+                Kind::Counter => collected.counter(&row, &[], value),
                 Kind::Gauge | Kind::Info | Kind::Histogram => collected.gauge(&row, &[], value),
             }
         }
@@ -101,6 +113,14 @@ impl Telemetry {
                     let values = [catalog::STAGES[usize::from(stage)]];
                     into.histogram(&catalog::STAGE_LATENCY, &values, &aggregate.total);
                 }
+                Series::Variant { variant, outcome } => {
+                    let outcome = catalog::OUTCOMES[usize::from(outcome)];
+                    into.histogram(
+                        &catalog::VARIANT_LATENCY,
+                        &[&self.variant_name(variant), outcome],
+                        &aggregate.total,
+                    );
+                }
             }
         }
         for (series, counts) in drained.latency.last_minute() {
@@ -109,7 +129,7 @@ impl Telemetry {
                 Series::Delivery { op, region } => {
                     self.quantiles(into, &catalog::DELIVERY_QUANTILE, (op, region), &counts);
                 }
-                Series::Stage(_) => {}
+                Series::Stage(_) | Series::Variant { .. } => {}
             }
         }
         for (series, recent) in drained.latency.clients() {
@@ -119,6 +139,28 @@ impl Telemetry {
                 let values = [op(series.op), self.region(series.region), &sdk_version, &scenario];
                 into.gauge(&catalog::SIGNAL_P99, &values, p99.as_secs_f64());
             }
+        }
+    }
+
+    fn baselines(&self, into: &mut Collected) {
+        for (pair, standing) in self.standings() {
+            let Some(band) = standing.band else { continue };
+            let (op, region) = (pair.op.name(), pair.region.as_str());
+            let bounds = catalog::BASELINE_BOUNDS.iter().zip([band.mean_seconds, band.upper_seconds]);
+            bounds.for_each(|(bound, seconds)| into.gauge(&catalog::SIGNAL_BASELINE, &[op, region, bound], seconds));
+            into.gauge(&catalog::BASELINE_POINTS, &[op, region], f64::from(band.points));
+        }
+    }
+
+    fn variants(&self, into: &mut Collected) {
+        for VariantCounts { name, sessions, assigned } in self.variant_counts() {
+            into.gauge(&catalog::VARIANT_SESSIONS, &[&name], sessions as f64);
+            for (by, count) in catalog::ASSIGNED_BY.iter().zip(assigned) {
+                into.counter(&catalog::VARIANT_ASSIGNMENTS, &[&name, by], count as f64);
+            }
+        }
+        for (rule, variant, share) in self.shares() {
+            into.gauge(&catalog::VARIANT_SHARE, &[variant.as_str(), &rule], share);
         }
     }
 
@@ -136,7 +178,7 @@ fn op(place: u8) -> &'static str {
 }
 
 /// What the recorder counts. Its families come in no order, nor do their series.
-fn recorded(mut bytes: &[u8]) -> BTreeMap<String, Vec<Metric>> {
+pub(super) fn recorded(mut bytes: &[u8]) -> BTreeMap<String, Vec<Metric>> {
     let mut families = BTreeMap::new();
     while !bytes.is_empty() {
         let family = MetricFamily::decode_length_delimited(&mut bytes).expect("the exporter writes valid protobuf");

@@ -11,12 +11,13 @@ use super::{
     *,
 };
 use crate::{
-    event::{Event, Origin, Outcome},
+    event::{Event, Origin, Outcome, RuleInForce, Varied},
     protocol::{Code, OpKind, v1},
+    telemetry::CaptureFigures,
     telemetry::{
         Settings,
         catalog::{Kind, Unit, Values},
-        tests::{UNIX, settings, signal, telemetry},
+        tests::{UNIX, settings, signal, telemetry, usual::learned},
         trace::KeptTrace,
     },
 };
@@ -31,6 +32,8 @@ const PROCESS: Process = Process {
     max_fds: Some(1024),
     threads: 5,
     start_seconds: 1_700_000_000.25,
+    clock_seconds: 1_700_000_100.5,
+    memory_limit_bytes: 1 << 30,
 };
 
 fn rendered(telemetry: &Telemetry, format: Format) -> Vec<u8> {
@@ -112,6 +115,21 @@ fn catalogue_and_scrape_agree_in_both_directions_in_every_form() {
     let telemetry = busy();
     #[cfg(tokio_unstable)]
     telemetry.set_runtime(&polled_once());
+    let latest_of = [(("join".to_owned(), "sh".to_owned()), Duration::from_secs(1))].into();
+    telemetry.set_captures(&CaptureFigures { latest_of, ..CaptureFigures::default() });
+    telemetry.restore_baseline(learned("sz"));
+    let shown = Event::CertificateShown { listener: "ops", expires: Duration::from_secs(9) };
+    telemetry.observe(&shown, telemetry.started);
+    // a node in full: it has come, stands, and has been heard of
+    for (event, _) in crate::telemetry::tests::media::events() {
+        if !matches!(event, Event::Media(crate::event::MediaFact::Gone { .. })) {
+            telemetry.observe(&event, telemetry.started);
+        }
+    }
+    let rule = RuleInForce { name: "few".into(), variant: "canary".into(), share: Some(500) };
+    let names = vec!["default".into(), "canary".into()];
+    telemetry.observe(&Event::Variant(Varied::InForce { names, rules: vec![rule] }), telemetry.started);
+    telemetry.set_nodes(vec![crate::telemetry::tests::placement::seen()]);
     let catalogued = |form: Format, row: &catalog::Metric| {
         let (name, kind) = match (form, row.kind) {
             (Format::OpenMetrics, Kind::Counter) => (row.name.strip_suffix("_total").unwrap(), "counter"),
@@ -144,7 +162,10 @@ fn check_labels(name: &str, labels: &Labels) {
         let allowed = match label.values {
             Values::Closed(set) => set.contains(&value),
             Values::Numbered { max } => value.parse::<usize>().is_ok_and(|number| number < max),
+            Values::Configured { .. } if of == "variant" => ["default", "canary"].contains(&value),
+            Values::Configured { .. } if of == "rule" => value == "few",
             Values::Configured { .. } => ["sh", "sz", "other"].contains(&value),
+            Values::Nodes { .. } => value == "n1",
             Values::Busiest { .. } => ["web/6.1", "ios/6.1", "video_call", "other"].contains(&value),
             Values::Fixed => ["1.2.3", "r1", "signalbox"].contains(&value),
         };
@@ -155,12 +176,33 @@ fn check_labels(name: &str, labels: &Labels) {
 #[test]
 fn closed_sets_are_there_at_zero_from_the_start_and_latencies_are_not() {
     let scrape = as_text(&telemetry(Instant::now()));
-    let latencies = [catalog::SIGNAL_QUANTILE, catalog::DELIVERY_QUANTILE, catalog::SIGNAL_P99].map(|row| row.name);
+    let latencies = [catalog::SIGNAL_QUANTILE, catalog::DELIVERY_QUANTILE, catalog::SIGNAL_P99];
+    // captures, a baseline, a certificate, a rule and nodes come in their time
+    let later =
+        [catalog::CAPTURE_LATEST_OF, catalog::SIGNAL_BASELINE, catalog::BASELINE_POINTS, catalog::VARIANT_SHARE];
+    let of_nodes = [
+        catalog::MEDIA_NODE_UP,
+        catalog::MEDIA_RTT,
+        catalog::MEDIA_CLOCK_SKEW,
+        catalog::MEDIA_BREAKER_STATE,
+        catalog::PLACEMENT_NODES,
+        catalog::NODE_SCORE,
+        catalog::NODE_WEIGHT,
+        catalog::NODE_SHARE,
+        catalog::NODE_ROOMS,
+    ];
+    let latencies = latencies
+        .into_iter()
+        .chain(later)
+        .chain(of_nodes)
+        .chain([catalog::CERTIFICATE_EXPIRY])
+        .map(|row| row.name)
+        .collect::<Vec<_>>();
     for row in catalog::ALL {
         let each = row.labels.iter().map(|label| match label.values {
             Values::Closed(set) => set.len(),
             Values::Numbered { .. } => settings(Instant::now()).shards,
-            Values::Configured { .. } | Values::Busiest { .. } | Values::Fixed => 1,
+            Values::Configured { .. } | Values::Busiest { .. } | Values::Nodes { .. } | Values::Fixed => 1,
         });
         let later = row.kind == Kind::Histogram || latencies.contains(&row.name);
         let expected = if later { 0 } else { each.product() };

@@ -23,7 +23,7 @@ fn place(op: u8, region: u8, outcome: u8, client: u8) -> SignalSeries {
 fn record(recorder: &Recorder, series: impl IntoIterator<Item = SignalSeries>) {
     let now = Instant::now();
     for series in series {
-        recorder.signal(series, &signal(OpKind::Ping, now, MS), (0, 0));
+        recorder.signal(series, &signal(OpKind::Ping, now, MS), (0, 0), 0);
     }
 }
 
@@ -47,7 +47,7 @@ fn drained(recorder: &Recorder, latency: &mut Latency, second: u64) -> [u64; 2] 
 fn signals(latency: &Latency) -> Vec<(SignalSeries, u64)> {
     let signals = latency.series().filter_map(|(series, aggregate)| match series {
         Series::Signal(s) => Some((s, aggregate.total.count())),
-        Series::Delivery { .. } | Series::Stage(_) => None,
+        Series::Delivery { .. } | Series::Stage(_) | Series::Variant { .. } => None,
     });
     signals.collect()
 }

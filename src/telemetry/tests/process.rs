@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::*;
 use crate::{
-    event::{Origin, SpanId, TraceId, Whereabouts},
+    event::{Fault, Origin, SpanId, TraceId, Whereabouts},
     telemetry::runtime::{Runtime, Worker},
 };
 
@@ -21,6 +21,7 @@ fn returned(stalled_ms: u64) -> Event {
 /// What belongs in the table of all events.
 pub(super) fn events() -> Vec<(Event, Vec<(&'static str, f64)>)> {
     let level = |text: &str| text.to_owned();
+    let fault_active = "signalbox_fault_active{fault=\"cpu\"}";
     vec![
         (
             Event::AcceptFailed { error: "too many open files".to_owned() },
@@ -38,6 +39,14 @@ pub(super) fn events() -> Vec<(Event, Vec<(&'static str, f64)>)> {
         (
             Event::TickPanicked { thread: "metronome" },
             vec![("signalbox_ticks_panicked_total{thread=\"metronome\"}", 1.0)],
+        ),
+        (Event::FaultInjected { fault: Fault::Cpu }, vec![(fault_active, 1.0)]),
+        (Event::FaultEnded { fault: Fault::Cpu, lasted: Duration::from_secs(60) }, vec![(fault_active, -1.0)]),
+        (Event::ProfilerChanged { sampler: None, why: Some("it is switched off".to_owned()) }, Vec::new()),
+        (Event::StallPlaced { worker: 1, tid: Some(7), blocked: true, stack: vec!["read".to_owned()] }, Vec::new()),
+        (
+            Event::BaselineFailed { doing: "read", why: "of the test".to_owned() },
+            vec![("signalbox_baseline_failures_total{doing=\"read\"}", 1.0)],
         ),
         (Event::TickPanicked { thread: "new" }, vec![("signalbox_ticks_panicked_total{thread=\"other\"}", 1.0)]),
     ]
@@ -162,6 +171,7 @@ fn lines_of_a_connection_carry_its_address_trace_and_room() {
         identity: "bob".into(),
         room: room.clone(),
         connection: ConnectionId(4),
+        labels: origin.labels,
     };
     let events = [
         Event::ConnectionOpened { transport: "websocket" },

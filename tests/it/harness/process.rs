@@ -20,6 +20,8 @@ pub(crate) struct Router {
     child: Child,
     pub(crate) client: SocketAddr,
     pub(crate) ops: SocketAddr,
+    /// Where media nodes register, if they may.
+    pub(crate) media: Option<SocketAddr>,
     folder: TempDir,
 }
 
@@ -32,17 +34,46 @@ impl Router {
     /// The same with some keys set otherwise: `("limits.sessions", "1")`. It logs all that it can, so that a secret in
     /// any line is found at its end.
     pub(crate) fn dev_with(settings: &[(&str, &str)]) -> Self {
-        let folder = TempDir::new().unwrap();
+        Self::dev_in(settings, &[])
+    }
+
+    /// The same with some variables of the environment set.
+    pub(crate) fn dev_in(settings: &[(&str, &str)], environment: &[(&str, &str)]) -> Self {
+        Self::start(&["--dev"], settings, environment)
+    }
+
+    /// As one that serves people: no `--dev`, and with a key of its own, which happens to be the well-known one.
+    pub(crate) fn production() -> Self {
+        Self::start(&[], &[("auth.keys.devkey.secret", "secretsecretsecretsecretsecretsecret")], &[])
+    }
+
+    /// As one that serves people, by that file and nothing else: the file says whose tokens it accepts.
+    pub(crate) fn by_file(file: &Path) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_signalbox"));
-        command.args(["serve", "--dev", "--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0"]);
-        command.env("SIGNALBOX_LOG__LEVEL", "trace");
+        command.args(["serve", "--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0", "--config"]).arg(file);
+        Self::of(command)
+    }
+
+    fn start(flags: &[&str], settings: &[(&str, &str)], environment: &[(&str, &str)]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_signalbox"));
+        command.args(["serve", "--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0"]).args(flags);
+        // with --dev nodes could register at one port of the machine, and two routers at once would want it
+        command.env("SIGNALBOX_MEDIA__LISTEN", "127.0.0.1:0");
+        command.env("SIGNALBOX_LOG__LEVEL", "trace").envs(environment.iter().copied());
         for (key, value) in settings {
             command.env(format!("SIGNALBOX_{}", key.replace('.', "__").to_uppercase()), value);
         }
+        Self::of(command)
+    }
+
+    fn of(mut command: Command) -> Self {
+        let folder = TempDir::new().unwrap();
         command.stdout(Stdio::piped()).stderr(File::create(folder.path().join("stderr")).unwrap());
         let mut child = command.spawn().unwrap();
-        let (client, ops) = addresses(&mut child, folder.path());
-        Self { child, client, ops, folder }
+        let line = first_line(&mut child, folder.path());
+        let [client, ops, media] = ["client=", "ops=", "media="].map(|name| address(&line, name));
+        let (client, ops) = client.zip(ops).unwrap_or_else(|| panic!("no addresses in `{line}`"));
+        Self { child, client, ops, media, folder }
     }
 
     /// What it wrote to standard error so far.
@@ -57,6 +88,20 @@ impl Router {
         line.split_whitespace().nth(1).unwrap().parse().unwrap()
     }
 
+    /// How much less important than others a thread of that name is to the scheduler; absent: there is none.
+    pub(crate) fn nice(&self, thread: &str) -> Option<i32> {
+        let mut stats = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap().filter_map(|task| {
+            // it may have ended meanwhile
+            std::fs::read_to_string(task.ok()?.path().join("stat")).ok()
+        });
+        // proc(5): the name in parentheses is the second field, nice the nineteenth
+        let named = |stat: String| {
+            let (name, rest) = stat.split_once('(')?.1.rsplit_once(')')?;
+            (name == thread).then(|| rest.split_whitespace().nth(16)?.parse().ok())?
+        };
+        stats.find_map(named)
+    }
+
     /// Sends SIGTERM.
     pub(crate) fn terminate(&self) {
         self.send_signal("TERM");
@@ -64,8 +109,7 @@ impl Router {
 
     /// Sends a signal of that name.
     pub(crate) fn send_signal(&self, name: &str) {
-        let kill = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status().unwrap();
-        assert!(kill.success());
+        send_signal(&self.child, name);
     }
 
     /// Waits for the process to end by itself.
@@ -120,19 +164,88 @@ impl Drop for Router {
 }
 
 /// Reads the first line, `listening client=… ops=…`; what follows is read and dropped.
-fn addresses(child: &mut Child, folder: &Path) -> (SocketAddr, SocketAddr) {
+fn first_line(child: &mut Child, folder: &Path) -> String {
     let (say, hear) = mpsc::channel();
     let stdout = child.stdout.take().unwrap();
     thread::spawn(move || BufReader::new(stdout).lines().map_while(Result::ok).for_each(|line| drop(say.send(line))));
-    let line = hear.recv_timeout(PATIENCE).unwrap_or_else(|_| {
+    hear.recv_timeout(PATIENCE).unwrap_or_else(|_| {
         child.kill().ok();
-        panic!("the router did not start: {}", std::fs::read_to_string(folder.join("stderr")).unwrap())
-    });
-    let address = |name: &str| {
-        let (_, rest) = line.split_once(name).unwrap_or_else(|| panic!("no {name} in `{line}`"));
-        rest.split_whitespace().next().unwrap().parse().unwrap()
-    };
-    (address("client="), address("ops="))
+        panic!("it did not start: {}", std::fs::read_to_string(folder.join("stderr")).unwrap())
+    })
+}
+
+/// The address of that name in it.
+fn address(line: &str, name: &str) -> Option<SocketAddr> {
+    let (_, rest) = line.split_once(name)?;
+    rest.split_whitespace().next()?.parse().ok()
+}
+
+/// A media node of ours on free ports of loopback.
+pub(crate) struct MediaNode {
+    child: Child,
+    pub(crate) control: SocketAddr,
+    folder: TempDir,
+}
+
+impl MediaNode {
+    /// With these arguments of `signalbox media-node`.
+    pub(crate) fn start(arguments: &[&str]) -> Self {
+        let folder = TempDir::new().unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_signalbox"));
+        command.args(["media-node", "--control", "127.0.0.1:0", "--udp", "127.0.0.1:0"]).args(arguments);
+        command.stdout(Stdio::piped()).stderr(File::create(folder.path().join("stderr")).unwrap());
+        let mut child = command.spawn().unwrap();
+        let line = first_line(&mut child, folder.path());
+        let control = address(&line, "control=").unwrap_or_else(|| panic!("no address in `{line}`"));
+        assert!(line.contains(" udp=127.0.0.1:"), "{line}");
+        Self { child, control, folder }
+    }
+
+    /// Of that id, registered at that router.
+    pub(crate) fn of(router: &Router, id: &str) -> Self {
+        let registry = router.media.expect("a router with media.listen");
+        Self::start(&["--id", id, "--region", "default", "--router", &format!("http://{registry}")])
+    }
+
+    /// What it wrote to standard error so far.
+    pub(crate) fn stderr(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("stderr")).unwrap()
+    }
+
+    /// Sends SIGTERM.
+    pub(crate) fn terminate(&self) {
+        send_signal(&self.child, "TERM");
+    }
+
+    /// How it ended; absent: it runs.
+    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().unwrap()
+    }
+
+    /// Ends it without a word.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+impl Drop for MediaNode {
+    fn drop(&mut self) {
+        self.kill();
+        let log = self.stderr();
+        if thread::panicking() {
+            eprintln!("--- the media node's standard error\n{log}");
+            return;
+        }
+        let leaks = leaks(&log);
+        assert!(leaks.is_empty(), "secrets in {} lines of the media node's log: {}", leaks.len(), leaks[0]);
+    }
+}
+
+/// Sends a signal of that name.
+fn send_signal(child: &Child, name: &str) {
+    let kill = Command::new("kill").args([&format!("-{name}"), &child.id().to_string()]).status().unwrap();
+    assert!(kill.success());
 }
 
 /// Runs the binary with `arguments` and without any SIGNALBOX_ variable until it ends: exit code, standard output

@@ -44,15 +44,25 @@ impl Socket {
         Self::upgrade(router, token, tcp, headers).await
     }
 
+    /// Connected by a path with that query.
+    pub(crate) async fn connect_query(router: &Router, token: &str, query: &str) -> Self {
+        let tcp = TcpStream::connect(router.client).await.unwrap();
+        let url = format!("ws://{}/v1/signal?{query}", router.client);
+        Self::upgrade_at(&url, token, tcp, &[]).await.0
+    }
+
     async fn upgrade(
         router: &Router,
         token: &str,
         tcp: TcpStream,
         headers: &[(&'static str, &str)],
     ) -> (Self, HeaderMap) {
-        let url = format!("ws://{}/v1/signal", router.client);
+        Self::upgrade_at(&format!("ws://{}/v1/signal", router.client), token, tcp, headers).await
+    }
+
+    async fn upgrade_at(url: &str, token: &str, tcp: TcpStream, headers: &[(&'static str, &str)]) -> (Self, HeaderMap) {
         let bearer = HeaderValue::from_str(&format!("Bearer {token}")).unwrap();
-        let mut builder = ClientBuilder::new().uri(&url).unwrap().add_header(header::AUTHORIZATION, bearer).unwrap();
+        let mut builder = ClientBuilder::new().uri(url).unwrap().add_header(header::AUTHORIZATION, bearer).unwrap();
         for (name, value) in headers {
             let value = HeaderValue::from_str(value).unwrap();
             builder = builder.add_header(HeaderName::from_static(name), value).unwrap();

@@ -21,11 +21,23 @@ pub(crate) struct Stream {
 impl Stream {
     /// Connected, and nothing said yet; or why not.
     pub(crate) async fn connect(router: &Router, token: &str) -> Result<Self, Status> {
+        Self::connect_with(router, token, &[]).await
+    }
+
+    /// The same with more metadata.
+    pub(crate) async fn connect_with(
+        router: &Router,
+        token: &str,
+        metadata: &[(&'static str, &str)],
+    ) -> Result<Self, Status> {
         let endpoint = Endpoint::from_shared(format!("http://{}", router.client)).unwrap();
         let channel = within("the connection", endpoint.connect_with_connector(tower::service_fn(connector))).await;
         let (frames, outgoing) = mpsc::channel(16);
         let mut request = Request::new(ReceiverStream::new(outgoing));
         request.metadata_mut().insert("authorization", MetadataValue::try_from(format!("Bearer {token}")).unwrap());
+        for (name, value) in metadata {
+            request.metadata_mut().insert(*name, MetadataValue::try_from(*value).unwrap());
+        }
         let mut client = SignalingClient::new(channel.unwrap());
         let pushes = within("the stream", client.connect(request)).await?.into_inner();
         Ok(Self { frames, pushes, last_id: 0 })

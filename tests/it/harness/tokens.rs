@@ -42,6 +42,12 @@ impl Token {
         self
     }
 
+    /// Names its key by that `kid`.
+    pub(crate) fn kid(mut self, name: &str) -> Self {
+        self.header["kid"] = name.into();
+        self
+    }
+
     fn content(&self) -> String {
         let encode = |part: &Value| URL_SAFE_NO_PAD.encode(part.to_string());
         format!("{}.{}", encode(&self.header), encode(&self.claims))

@@ -1,6 +1,20 @@
-//! Where `.ci/setup test` puts the tools that no package has, and whether Go is there to build some of them.
+//! Where the repository is, and the tools: those of packages, and those that `.ci/setup test` puts where no package has
+//! them, and whether Go is there to build some of them.
 
-use std::{path::PathBuf, process::Command};
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+/// A place by its path from the root of the repository.
+pub(crate) fn repository(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+/// Debian's promtool, and that of a Prometheus 3 where there is one.
+pub(crate) fn promtools() -> Vec<PathBuf> {
+    ["promtool".into()].into_iter().chain(prometheus_3("promtool")).collect()
+}
 
 /// A tool by its path in the cache; `CACHE` says where that is, as for `make`.
 #[track_caller]

@@ -35,6 +35,7 @@ fn telemetry() -> Arc<Telemetry> {
         measures: true,
         traces_waiting_max: 1024,
         head_rate: 0.0,
+        config_hash: 0,
         started: Instant::now(),
         started_unix: Duration::from_secs(1_800_000_000),
     }))

@@ -5,10 +5,7 @@ use std::collections::BTreeMap;
 use opentelemetry_proto::tonic::trace::v1::Span;
 
 use super::job::{Exemplar, Job};
-use crate::otlp::{
-    hex,
-    sink::{Sink, attribute},
-};
+use crate::otlp::sink::{Sink, attribute, hex};
 
 /// Each exemplar points at a trace that the collector has, of a signal of that op that took as long; one of them at the
 /// trace that a client asked for.

@@ -9,6 +9,7 @@ use super::{Labels, Native, Samples, job::Job, told::Told};
 const SIGNAL: &str = "signalbox_signal_latency_seconds";
 const DELIVERY: &str = "signalbox_delivery_latency_seconds";
 const STAGE: &str = "signalbox_stage_latency_seconds";
+const VARIANT: &str = "signalbox_variant_latency_seconds";
 /// Native buckets of schema 3 end at 2^(1/8) times the one before.
 const NATIVE_STEP: f64 = 1.090_507_732_665_257_7;
 
@@ -21,6 +22,7 @@ fn tag(name: &str, labels: &Labels) -> String {
         SIGNAL => ("signal", &["op", "region", "outcome"]),
         DELIVERY => ("delivery", &["op", "region"]),
         STAGE => ("stage", &["stage"]),
+        VARIANT => ("variant", &["variant", "outcome"]),
         other => panic!("a histogram that is not in the log: {other}"),
     };
     let values = names.iter().map(|name| labels[*name].as_str());
@@ -44,7 +46,8 @@ pub(super) fn buckets_hold_what_the_log_holds(
     }
     assert!(seen.keys().eq(told.log.keys()) && seen.values().all(|edges| *edges == 31), "{job}: {seen:?}");
     for ((name, labels), value) in numbers {
-        let Some(histogram) = [SIGNAL, DELIVERY, STAGE].into_iter().find(|of| *name == format!("{of}_sum")) else {
+        let Some(histogram) = [SIGNAL, DELIVERY, STAGE, VARIANT].into_iter().find(|of| *name == format!("{of}_sum"))
+        else {
             continue;
         };
         let logged = &told.log[&tag(histogram, labels)];

@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use crate::harness::{PATIENCE, answered, within};
 
 /// A running server.
-pub(super) struct Prometheus {
+pub(crate) struct Prometheus {
     child: Child,
     client: reqwest::Client,
     at: SocketAddr,
@@ -23,35 +23,35 @@ pub(super) struct Prometheus {
 }
 
 /// Labels of a series, without its name and without what Prometheus adds.
-pub(super) type Labels = BTreeMap<String, String>;
+pub(crate) type Labels = BTreeMap<String, String>;
 /// The latest value of each series, by name and labels.
-pub(super) type Samples = BTreeMap<(String, Labels), f64>;
+pub(crate) type Samples = BTreeMap<(String, Labels), f64>;
 
 /// One series of an answer.
 #[derive(Debug)]
-pub(super) struct Point {
-    pub(super) name: String,
-    pub(super) labels: Labels,
-    pub(super) value: Measured,
+pub(crate) struct Point {
+    pub(crate) name: String,
+    pub(crate) labels: Labels,
+    pub(crate) value: Measured,
 }
 
 #[derive(Debug)]
-pub(super) enum Measured {
+pub(crate) enum Measured {
     Number(f64),
     Native(Native),
 }
 
 /// A native histogram.
 #[derive(Debug)]
-pub(super) struct Native {
-    pub(super) count: f64,
-    pub(super) sum: f64,
+pub(crate) struct Native {
+    pub(crate) count: f64,
+    pub(crate) sum: f64,
     /// Lower edge, upper edge, count; those that are not empty.
-    pub(super) buckets: Vec<(f64, f64, f64)>,
+    pub(crate) buckets: Vec<(f64, f64, f64)>,
 }
 
 impl Point {
-    pub(super) fn number(&self) -> f64 {
+    pub(crate) fn number(&self) -> f64 {
         match self.value {
             Measured::Number(number) => number,
             Measured::Native(_) => panic!("no number: {self:?}"),
@@ -61,7 +61,12 @@ impl Point {
 
 impl Prometheus {
     /// Starts one with these flags and `scrape_configs`, once a second, and waits until it is ready.
-    pub(super) async fn start(binary: &Path, flags: &[&str], scrape_configs: &str) -> Self {
+    pub(crate) async fn start(binary: &Path, flags: &[&str], scrape_configs: &str) -> Self {
+        Self::start_at(([127, 0, 0, 1], 0).into(), binary, flags, scrape_configs).await
+    }
+
+    /// Starts one at that address; port 0 takes a free one.
+    pub(crate) async fn start_at(at: SocketAddr, binary: &Path, flags: &[&str], scrape_configs: &str) -> Self {
         let folder = TempDir::new().unwrap();
         let (config, data) = (folder.path().join("prometheus.yml"), folder.path().join("data"));
         let global = "global: { scrape_interval: 1s, scrape_timeout: 1s }";
@@ -69,13 +74,13 @@ impl Prometheus {
         let output = File::create(folder.path().join("log")).unwrap();
         let mut command = Command::new(binary);
         command.arg("--config.file").arg(config).arg("--storage.tsdb.path").arg(data);
-        command.args(["--web.listen-address", "127.0.0.1:0"]).args(flags);
+        command.args(["--web.listen-address", &at.to_string()]).args(flags);
         command.stdout(output.try_clone().unwrap()).stderr(output);
         let child = command.spawn().unwrap_or_else(|e| panic!("{}: {e}; run `make test`", binary.display()));
         // somebody else's choice stands
         rustls::crypto::ring::default_provider().install_default().ok();
         let client = reqwest::Client::builder().timeout(PATIENCE).no_proxy().build().unwrap();
-        let mut server = Self { child, client, at: ([127, 0, 0, 1], 0).into(), folder };
+        let mut server = Self { child, client, at, folder };
         server.at = answered("the port of a Prometheus", async || server.address()).await;
         answered("a Prometheus to be ready", async || {
             let answer = server.client.get(server.url("/-/ready")).send().await;
@@ -91,7 +96,7 @@ impl Prometheus {
     }
 
     /// Lines of its log that are more than information.
-    pub(super) fn complaints(&self) -> Vec<String> {
+    pub(crate) fn complaints(&self) -> Vec<String> {
         let log = self.log();
         let complaints = log.lines().filter(|line| !line.to_lowercase().contains("level=info"));
         complaints.map(str::to_owned).collect()
@@ -107,25 +112,30 @@ impl Prometheus {
         format!("http://{}{path}", self.at)
     }
 
+    /// Where it answers.
+    pub(crate) fn base(&self) -> String {
+        self.url("")
+    }
+
     /// A page of it.
-    pub(super) async fn page(&self, path: &str) -> String {
+    pub(crate) async fn page(&self, path: &str) -> String {
         let text = async { self.client.get(self.url(path)).send().await?.text().await };
         within("a page of a Prometheus", text).await.unwrap()
     }
 
     /// What the API answers to a question without arguments.
-    pub(super) async fn get(&self, path: &str) -> Value {
+    pub(crate) async fn get(&self, path: &str) -> Value {
         data(&self.page(path).await)
     }
 
     /// What it answers to one with some.
-    pub(super) async fn ask(&self, path: &str, form: &[(&str, &str)]) -> Value {
+    pub(crate) async fn ask(&self, path: &str, form: &[(&str, &str)]) -> Value {
         let text = async { self.client.post(self.url(path)).form(form).send().await?.text().await };
         data(&within("an answer of a Prometheus", text).await.unwrap())
     }
 
     /// The series that an expression has now.
-    pub(super) async fn query(&self, expression: &str) -> Vec<Point> {
+    pub(crate) async fn query(&self, expression: &str) -> Vec<Point> {
         let answer = self.ask("/api/v1/query", &[("query", expression)]).await;
         answer["result"].as_array().unwrap().iter().map(point).collect()
     }
@@ -171,6 +181,6 @@ fn native(histogram: &Value) -> Native {
 }
 
 /// Prometheus writes its numbers as text.
-pub(super) fn number(value: &Value) -> f64 {
+pub(crate) fn number(value: &Value) -> f64 {
     value.as_str().unwrap().parse().unwrap()
 }

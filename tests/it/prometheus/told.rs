@@ -15,7 +15,7 @@ use crate::harness::{Router, get};
 pub(super) struct Told {
     pub(super) samples: Samples,
     pub(super) report: Value,
-    /// By tag, as `signal.join.sh.ok`.
+    /// By tag, as `signal.join.sh.ok`; and `variant.default.ok`, which the log does not have.
     pub(super) log: BTreeMap<String, Latencies>,
 }
 
@@ -24,9 +24,10 @@ pub(super) struct Told {
 pub(super) struct Latencies(Histogram<u64>);
 
 /// Families that are at another value with every look, whether there are signals or not.
-const RESTLESS: [&str; 5] = [
+const RESTLESS: [&str; 6] = [
     "process_",
     "signalbox_runtime_",
+    "signalbox_clock_",
     "signalbox_scrape",
     "signalbox_latency_drain",
     "signalbox_signal_latency_bound_seconds",
@@ -44,6 +45,14 @@ impl Told {
         let mut by_tag: BTreeMap<String, Latencies> = BTreeMap::new();
         for interval in interval_log::read(&log.bytes).unwrap() {
             by_tag.entry(interval.tag).or_insert_with(Latencies::none).0.add(&interval.histogram).unwrap();
+        }
+        // everybody has the default variant: by variant it is the same signals once more
+        let signals: Vec<_> =
+            by_tag.iter().filter(|(tag, _)| tag.starts_with("signal.")).map(|(t, l)| (t.clone(), l.clone())).collect();
+        for (tag, latencies) in signals {
+            let outcome = tag.rsplit('.').next().unwrap();
+            let same = by_tag.entry(format!("variant.default.{outcome}")).or_insert_with(Latencies::none);
+            same.0.add(&latencies.0).unwrap();
         }
         Self { samples: samples(&get(router.ops, "/metrics").await.body), report, log: by_tag }
     }

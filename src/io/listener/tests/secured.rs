@@ -19,12 +19,16 @@ struct Pair {
 
 impl Pair {
     fn new() -> Self {
-        let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
-        Self {
-            certificate: made.cert.der().clone(),
-            certificate_pem: made.cert.pem(),
-            key_pem: made.signing_key.serialize_pem(),
-        }
+        Self::valid_until(2040)
+    }
+
+    /// Until that year begins.
+    fn valid_until(year: i32) -> Self {
+        let mut asked = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        asked.not_after = rcgen::date_time_ymd(year, 1, 1);
+        let key = rcgen::KeyPair::generate().unwrap();
+        let made = asked.self_signed(&key).unwrap();
+        Self { certificate: made.der().clone(), certificate_pem: made.pem(), key_pem: key.serialize_pem() }
     }
 
     fn write(&self, folder: &Path) {
@@ -34,7 +38,7 @@ impl Pair {
 }
 
 fn files(folder: &Path) -> TlsSettings {
-    TlsSettings { certificates: folder.join("tls.crt"), key: folder.join("tls.key") }
+    TlsSettings { certificates: folder.join("tls.crt"), key: folder.join("tls.key"), client_ca: None }
 }
 
 fn secured(folder: &Path, change: impl FnOnce(&mut ListenerSettings)) -> Running {
@@ -171,6 +175,19 @@ async fn new_certificates_are_taken_up_and_bad_ones_leave_the_old_in_force() {
     assert!(handshake(&running, &first, &[]).await.is_err());
     open.write_all(b"x").await.unwrap();
     assert_eq!(open.read_u8().await.unwrap(), b'x');
+}
+
+#[tokio::test]
+async fn it_is_told_until_when_a_certificate_is_valid_at_first_and_whenever_it_changes() {
+    let told =
+        |unix_seconds| Event::CertificateShown { listener: "client", expires: Duration::from_secs(unix_seconds) };
+    let folder = TempDir::new().unwrap();
+    Pair::valid_until(2031).write(folder.path());
+    let running = secured(folder.path(), |_| ());
+    // date -u -d 2031-01-01 +%s
+    running.seen.wait_for(|event| *event == told(1_924_992_000)).await;
+    Pair::valid_until(2032).write(folder.path());
+    running.seen.wait_for(|event| *event == told(1_956_528_000)).await;
 }
 
 #[tokio::test]

@@ -16,7 +16,8 @@ use crate::{
     io::{admin::error_response, ops::routes::Shared},
     protocol::{Code, OpKind},
     telemetry::{
-        PROMISE, Telemetry,
+        PROMISE, Telemetry, UsualRow,
+        baseline::MATURE_POINTS,
         views::{ClientRow, Curve, LatencyReport, Quantiles, Row, WINDOW_MAX, millis},
     },
 };
@@ -148,6 +149,7 @@ fn body(report: &LatencyReport, op: Option<&str>, svg: &str) -> Markup {
         (table("Deliveries to others", &["op", "region"], of("delivery"), |row| vec![row.subject.op, &row.subject.region]))
         (table("Where signals' time went", &["stage"], of("stage"), |row| vec![row.subject.stage]))
         (clients(&report.clients))
+        (usual(&report.baseline))
         h2 { "Kept as a trace when slower than" }
         @for kind in ["signal", "delivery"] {
             p { (kind) ": " @for bound in report.bounds.iter().filter(|bound| bound.kind == kind) { (bound.op) " " (ms(bound.bound_ms)) " ms; " } }
@@ -184,6 +186,37 @@ fn clients(rows: &[ClientRow]) -> Markup {
                         tr {
                             td { (row.op) } td { (row.region) } td { (row.sdk_version) } td { (row.scenario) }
                             (numbers(&row.quantiles))
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn usual(rows: &[UsualRow]) -> Markup {
+    let mut columns = vec!["op", "region", "points of seven days", "mean", "deviation", "usual now", "may be up to"];
+    columns.extend(["mean + 2 sigma", "last day by a week ago", "above it since"]);
+    html! {
+        @if !rows.is_empty() {
+            h2 { "What is usual: P99 of five minutes" }
+            p.hint {
+                "At this time of day, by the last seven. It speaks from " (MATURE_POINTS) " points on: a day of them; then what is slower is kept as a trace,"
+                " and a P99 that leaves it makes a capture."
+            }
+            table {
+                thead { tr { @for column in columns { th { (column) } } } }
+                tbody {
+                    @for row in rows {
+                        tr {
+                            td { (row.op) } td { (row.region) }
+                            td.n { (row.points) @if !row.mature { " (too few)" } }
+                            td.n { (ms(row.mean_ms)) } td.n { (ms(row.deviation_ms)) } td.n { (ms(row.usual_ms)) }
+                            td.n { (ms(row.upper_ms)) } td.n { (ms(row.plain_upper_ms)) }
+                            td.n { @if let Some(drift) = row.drift { (format!("{drift:.2}")) " x" } }
+                            td.bad[row.above_since_unix_ms.is_some()] {
+                                @if let Some(since) = row.above_since_unix_ms { (utc(Duration::from_millis(since))) }
+                            }
                         }
                     }
                 }

@@ -1,6 +1,6 @@
 //! `/debug/slow`: the slowest signals of the last hour, each with where its time went.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use axum::{
     Json,
@@ -9,14 +9,18 @@ use axum::{
 };
 use http::HeaderMap;
 use maud::{Markup, html};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
-use super::{Problem, Question, Shape, ms, page, shape, utc};
+use super::{Problem, Question, Shape, ms, page, shape};
 use crate::{
     event::Stage,
     io::ops::routes::Shared,
     protocol::OpKind,
-    telemetry::{PROMISE, Telemetry, slow::SlowSignal, views::millis},
+    telemetry::{
+        PROMISE, Telemetry,
+        slow::{SlowRow, StagePart},
+        views::millis,
+    },
 };
 
 /// What is asked for.
@@ -38,76 +42,25 @@ pub(in crate::io::ops) async fn slow(
         Err(problem) => return problem.into_response(),
     };
     let answer = move |telemetry: &Telemetry| {
-        let signals = telemetry.slow_signals(Instant::now());
+        let signals: Vec<_> = telemetry.slow_signals(Instant::now()).iter().map(SlowRow::of).collect();
         match shape {
             Shape::Html => page("Slow signals", &body(&signals)),
-            Shape::Json | Shape::Svg => Json(signals.iter().map(Told::of).collect::<Vec<_>>()).into_response(),
+            Shape::Json | Shape::Svg => Json(signals).into_response(),
         }
     };
     shared.apart(answer).await
-}
-
-/// A slow signal as JSON.
-#[derive(Debug, Serialize)]
-struct Told<'a> {
-    op: &'static str,
-    delivery: bool,
-    outcome: &'static str,
-    code: Option<&'static str>,
-    started: String,
-    took_ms: f64,
-    /// In their order.
-    stages: Vec<Part>,
-    room: Option<&'a str>,
-    session: Option<&'a str>,
-    peer_ip: Option<String>,
-    transport: &'static str,
-    region: &'a str,
-    sdk_version: Option<&'a str>,
-    scenario: Option<&'a str>,
-    shard: Option<u16>,
-    inbox_waiting: u32,
-    trace_id: Option<String>,
-}
-
-/// A part of its way.
-#[derive(Debug, Serialize)]
-struct Part {
-    stage: &'static str,
-    took_ms: f64,
-}
-
-impl<'a> Told<'a> {
-    fn of(SlowSignal { case, trace }: &'a SlowSignal) -> Self {
-        let part = |(stage, took): &(Stage, Duration)| Part { stage: stage.name(), took_ms: millis(*took) };
-        Self {
-            op: case.op.name(),
-            delivery: case.delivery,
-            outcome: case.outcome.name(),
-            code: case.outcome.code().map(crate::protocol::Code::name),
-            started: utc(case.started),
-            took_ms: millis(case.took),
-            stages: case.stages.iter().map(part).collect(),
-            room: case.room.as_deref(),
-            session: case.session.as_deref(),
-            peer_ip: case.peer_ip.map(|ip| ip.to_string()),
-            transport: case.transport,
-            region: &case.region,
-            sdk_version: case.sdk_version.as_deref(),
-            scenario: case.scenario.as_deref(),
-            shard: case.shard,
-            inbox_waiting: case.waiting,
-            trace_id: trace.map(|trace| trace.to_string()),
-        }
-    }
 }
 
 /// Colours of the stages, told apart by people who see no red or green as well (Okabe and Ito; the second of Tol).
 const COLOURS: [&str; Stage::ALL.len()] =
     ["#56B4E9", "#882255", "#E69F00", "#009E73", "#F0E442", "#CC79A7", "#D55E00", "#0072B2", "#999999"];
 
-/// What a person does about a stage that stands out.
-const fn meaning(stage: Stage) -> &'static str {
+/// What a stage that stands out tells a person, by its name.
+pub(super) fn meaning(name: &str) -> Option<&'static str> {
+    Stage::ALL.into_iter().find(|stage| stage.name() == name).map(meant)
+}
+
+const fn meant(stage: Stage) -> &'static str {
     match stage {
         Stage::Decode => "reading and checking the frame",
         Stage::Verify => "asking whether the new token is good",
@@ -121,70 +74,101 @@ const fn meaning(stage: Stage) -> &'static str {
     }
 }
 
-/// The time of day: the day is today's, or yesterday's an hour ago.
-fn time_of(since_epoch: Duration) -> String {
-    utc(since_epoch).split('T').nth(1).unwrap_or_default().trim_end_matches('Z').to_owned()
+/// What a stage that was read back and is not known looks like.
+const COLOUR_UNKNOWN: &str = "#555555";
+
+/// The colour of a stage by its name.
+fn colour(name: &str) -> &'static str {
+    Stage::ALL.into_iter().find(|stage| stage.name() == name).map_or(COLOUR_UNKNOWN, |stage| COLOURS[stage as usize])
 }
 
-fn body(signals: &[SlowSignal]) -> Markup {
+/// The time of day: the day is today's, or yesterday's an hour ago.
+fn time_of(started: &str) -> &str {
+    started.split('T').nth(1).unwrap_or_default().trim_end_matches('Z')
+}
+
+fn body(signals: &[SlowRow]) -> Markup {
     html! {
-        p.hint { "The slowest of the last hour by op, slowest first, with where the time went. A delivery is a push's way to one recipient: all until the router had handled the signal, then its flush." }
-        p.key { @for stage in Stage::ALL {
-            span { i style=(format!("background:{}", COLOURS[stage as usize])) {} b { (stage.name()) } " " (meaning(stage)) } " "
-        } }
+        p.hint { "The slowest of the last hour by op, slowest first, with where the time went. " (A_DELIVERY) }
+        (key())
         nav { a href="?format=json" { "JSON" } }
         @if signals.is_empty() { p { "No signal yet." } }
-        @for op in OpKind::ALL {
-            @for delivery in [false, true] {
-                @let of_kind: Vec<_> = signals.iter().filter(|s| s.case.op == op && s.case.delivery == delivery).collect();
-                @if !of_kind.is_empty() {
-                    h2 { @if delivery { "Deliveries of " } (op.name()) }
-                    (table(&of_kind))
-                }
-            }
+        @for (title, of_kind) in kinds(signals) {
+            h2 { (title) }
+            (table(&of_kind))
         }
     }
 }
 
-fn table(signals: &[&SlowSignal]) -> Markup {
+/// What the rows of deliveries mean.
+pub(super) const A_DELIVERY: &str =
+    "A delivery is a push's way to one recipient: all until the router had handled the signal, then its flush.";
+
+/// What the colours of [`table`] mean.
+pub(super) fn key() -> Markup {
     html! {
-        table {
+        p.key { @for stage in Stage::ALL {
+            span { i style=(format!("background:{}", COLOURS[stage as usize])) {} b { (stage.name()) } " " (meant(stage)) } " "
+        } }
+    }
+}
+
+/// By op, signals before deliveries, with a title each; in the order that they have.
+pub(super) fn kinds(signals: &[SlowRow]) -> Vec<(String, Vec<&SlowRow>)> {
+    let kinds = OpKind::ALL.into_iter().flat_map(|op| [(op, false), (op, true)]);
+    kinds
+        .filter_map(|(op, delivery)| {
+            let of_kind: Vec<_> = signals.iter().filter(|s| s.op == op.name() && s.delivery == delivery).collect();
+            let title = if delivery { format!("Deliveries of {}", op.name()) } else { op.name().to_owned() };
+            (!of_kind.is_empty()).then_some((title, of_kind))
+        })
+        .collect()
+}
+
+/// Signals, each with where its time went.
+pub(super) fn table(signals: &[&SlowRow]) -> Markup {
+    html! {
+        div.wide { table {
             thead { tr {
                 th.n { "ms" } th { "where" } th { "" } th { "outcome" } th { "room" } th { "region" } th { "client" }
                 th.n { "waiting" } th.n { "shard" } th { "when (UTC)" } th { "trace" }
             } }
             tbody { @for signal in signals { (row(signal)) } }
+        } }
+    }
+}
+
+fn row(signal: &SlowRow) -> Markup {
+    let share = |part: &StagePart| (100.0 * part.took_ms / signal.took_ms.max(1e-6)).clamp(0.0, 100.0);
+    let longest = signal.stages.iter().max_by(|a, b| a.took_ms.total_cmp(&b.took_ms));
+    let client = [signal.sdk_version.as_deref(), signal.scenario.as_deref()];
+    let client = client.into_iter().flatten().collect::<Vec<_>>().join(", ");
+    let or_none = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
+    let (session, peer) = (or_none(&signal.session), or_none(&signal.peer_ip));
+    let about = format!("session {session}, from {peer} over {}", signal.transport);
+    html! {
+        tr {
+            td.n.bad[signal.took_ms > millis(PROMISE)] { (ms(signal.took_ms)) }
+            td { div.bar {
+                @for part in &signal.stages {
+                    i title=(format!("{} {} ms", called(signal, part), ms(part.took_ms)))
+                        style=(format!("width:{:.1}%;background:{}", share(part), colour(&part.stage))) {}
+                }
+            } }
+            td { @if let Some(part) = longest { (called(signal, part)) " " (ms(part.took_ms)) } }
+            td { (signal.code.as_ref().unwrap_or(&signal.outcome)) }
+            td.name title=(about) { (or_none(&signal.room)) }
+            td { (signal.region) }
+            td { (client) }
+            td.n { @if signal.shard.is_some() { (signal.inbox_waiting) } }
+            td.n { @if let Some(shard) = signal.shard { (shard) } }
+            td title=(signal.started) { (time_of(&signal.started)) }
+            td.trace title=[&signal.trace_id] { @if let Some(trace) = &signal.trace_id { code { (trace) } } }
         }
     }
 }
 
-fn row(SlowSignal { case, trace }: &SlowSignal) -> Markup {
-    let share = |took: Duration| 100.0 * took.as_secs_f64() / case.took.as_secs_f64().max(1e-9);
-    // all that came before is in it: not only the router's work
-    let called = |stage: Stage| if case.delivery && stage == Stage::Handle { "until handled" } else { stage.name() };
-    let longest = case.stages.iter().max_by_key(|(_, took)| *took);
-    let client = [case.sdk_version.as_deref(), case.scenario.as_deref()];
-    let client = client.into_iter().flatten().collect::<Vec<_>>().join(", ");
-    let (session, peer) = (case.session.as_deref().unwrap_or("-"), case.peer_ip.map(|ip| ip.to_string()));
-    let about = format!("session {session}, from {} over {}", peer.as_deref().unwrap_or("-"), case.transport);
-    html! {
-        tr {
-            td.n.bad[case.took > PROMISE] { (ms(millis(case.took))) }
-            td { div.bar {
-                @for (stage, took) in &case.stages {
-                    i title=(format!("{} {} ms", called(*stage), ms(millis(*took))))
-                        style=(format!("width:{:.1}%;background:{}", share(*took), COLOURS[*stage as usize])) {}
-                }
-            } }
-            td { @if let Some((stage, took)) = longest { (called(*stage)) " " (ms(millis(*took))) } }
-            td { (case.outcome.code().map_or(case.outcome.name(), crate::protocol::Code::name)) }
-            td.name title=(about) { (case.room.as_deref().unwrap_or("-")) }
-            td { (case.region) }
-            td { (client) }
-            td.n { @if case.shard.is_some() { (case.waiting) } }
-            td.n { @if let Some(shard) = case.shard { (shard) } }
-            td title=(utc(case.started)) { (time_of(case.started)) }
-            td { @if let Some(trace) = trace { code { (trace) } } }
-        }
-    }
+/// Of a delivery all that came before is in `handle`: not only the router's work.
+fn called<'a>(signal: &SlowRow, part: &'a StagePart) -> &'a str {
+    if signal.delivery && part.stage == Stage::Handle.name() { "until handled" } else { &part.stage }
 }

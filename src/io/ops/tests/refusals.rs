@@ -71,7 +71,7 @@ async fn what_may_not_be_asked_and_what_is_not_there_are_refused_in_the_same_sha
 async fn a_router_that_is_not_ready_says_why_beside_its_health() {
     let state = Arc::new(State::new(Instant::now()));
     let guard = Guard::new(&["127.0.0.1:9600".parse().unwrap()], None).unwrap();
-    let routes = routes::router(Shared::new(telemetry(), state.clone()), guard);
+    let routes = routes::router(Shared::new(shown(telemetry(), state.clone())), guard);
     let ready = || request(Method::GET, "/health/ready");
     let missing = refused(&routes, ready(), Code::NotReady).await;
     assert!(missing.ends_with("missing: listener, keys"), "{missing}");
@@ -91,7 +91,7 @@ async fn a_router_that_is_not_ready_says_why_beside_its_health() {
 
 #[tokio::test]
 async fn what_breaks_while_an_answer_is_made_is_an_internal_error_in_the_same_shape() {
-    let shared = Shared::new(telemetry(), Arc::new(State::new(Instant::now())));
+    let shared = Shared::new(shown(telemetry(), Arc::new(State::new(Instant::now()))));
     let broken =
         axum::Router::new().route("/", axum::routing::get(async move || shared.apart(|_| panic!("of the test")).await));
     let message = refused(&broken, request(Method::GET, "/"), Code::Internal).await;

@@ -60,10 +60,6 @@ fn a_line_is_a_record_with_its_level_fields_and_trace_and_says_who_it_is_from() 
     assert_eq!(counted(&telemetry, "signalbox_logs_exported_total"), 3);
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 #[test]
 fn exporting_makes_no_lines_that_would_be_exported() {
     let (sink, telemetry, lines) = (Sink::start(), telemetry(16), LogQueue::new(1_000));

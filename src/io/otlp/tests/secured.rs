@@ -1,30 +1,11 @@
 //! TLS to the collector, and who we say we are.
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
-
 use super::*;
+use crate::io::test_authority::Authority;
 
-/// An authority of our own.
-struct Authority {
-    pem: String,
-    issuer: Issuer<'static, KeyPair>,
-}
-
-impl Authority {
-    fn new() -> Self {
-        let mut params = CertificateParams::default();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let key = KeyPair::generate().unwrap();
-        let pem = params.self_signed(&key).unwrap().pem();
-        Self { pem, issuer: Issuer::new(params, key) }
-    }
-
-    fn sink(&self) -> Sink {
-        let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(["localhost".to_owned()]).unwrap();
-        let certificate = params.signed_by(&key, &self.issuer).unwrap();
-        Sink::start_tls(&certificate.pem(), &key.serialize_pem())
-    }
+fn sink_of(authority: &Authority) -> Sink {
+    let pair = authority.sign(&["localhost"]);
+    Sink::start_tls(&pair.certificate, &pair.key)
 }
 
 fn secured(sink: &Sink, ca_pem: &str) -> Settings {
@@ -35,9 +16,9 @@ fn secured(sink: &Sink, ca_pem: &str) -> Settings {
 #[test]
 fn a_collector_of_a_private_authority_is_trusted_and_gets_the_authorization() {
     let authority = Authority::new();
-    let sink = authority.sink();
+    let sink = sink_of(&authority);
     let telemetry = telemetry(16);
-    let settings = Settings { authorization: Some("Bearer hide-this".into()), ..secured(&sink, &authority.pem) };
+    let settings = Settings { authorization: Some("Bearer hide-this".into()), ..secured(&sink, &authority.pem()) };
     assert!(!format!("{settings:?}").contains("hide-this"));
     let exporter = start(&settings, &telemetry, &LogQueue::new(100));
     observe_slow(&telemetry, 1);
@@ -48,9 +29,9 @@ fn a_collector_of_a_private_authority_is_trusted_and_gets_the_authorization() {
 
 #[test]
 fn a_collector_of_another_authority_gets_nothing_and_the_line_says_why() {
-    let sink = Authority::new().sink();
+    let sink = sink_of(&Authority::new());
     let (telemetry, lines) = (telemetry(16), LogQueue::new(100));
-    let settings = Settings { timeout: 500 * MS, ..secured(&sink, &Authority::new().pem) };
+    let settings = Settings { timeout: 500 * MS, ..secured(&sink, &Authority::new().pem()) };
     let exporter = start(&settings, &telemetry, &lines);
     observe_slow(&telemetry, 1);
     until("the loss", || traces_lost(&telemetry, "unreachable") == 1);

@@ -165,6 +165,11 @@ impl Sink {
     }
 }
 
+/// An id as it is written.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// The value of an attribute, as text.
 pub(crate) fn attribute(attributes: &[KeyValue], name: &str) -> Option<String> {
     let attribute = attributes.iter().find(|attribute| attribute.key == name)?;

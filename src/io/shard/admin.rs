@@ -1,0 +1,57 @@
+//! Calls of the admin API on their way to the shard of their room.
+
+use tokio::sync::oneshot;
+
+use super::{Arrival, Shards, gone};
+use crate::{
+    ids::RoomId,
+    protocol::Refusal,
+    router::{AdminCall, AdminReply},
+};
+
+impl Shards {
+    /// Carries an admin call to the shard of its room; a list of rooms to all of them.
+    ///
+    /// # Errors
+    /// What the router refuses, and `overloaded` when a shard's inbox stays full.
+    pub async fn admin(&self, by: String, call: AdminCall) -> Result<AdminReply, Refusal> {
+        let AdminCall::ListRooms { limit, .. } = &call else {
+            let shard = self.of(&room_of(&call));
+            return self.ask(shard, by, call).await;
+        };
+        let limit = *limit;
+        let mut rooms = Vec::new();
+        for shard in 0..self.handles.len() {
+            if let AdminReply::Rooms(mut page) = self.ask(shard, by.clone(), call.clone()).await? {
+                rooms.append(&mut page);
+            }
+        }
+        rooms.sort_by(|a, b| a.name.cmp(&b.name));
+        rooms.truncate(limit);
+        Ok(AdminReply::Rooms(rooms))
+    }
+
+    async fn ask(&self, shard: usize, by: String, call: AdminCall) -> Result<AdminReply, Refusal> {
+        let (answer, answered) = oneshot::channel();
+        self.send(shard, Arrival::Admin(by, call, answer)).await.map_err(|(refusal, _)| refusal)?;
+        answered.await.unwrap_or_else(|_| Err(gone()))
+    }
+}
+
+/// The room that a call is about; a list has none.
+fn room_of(call: &AdminCall) -> RoomId {
+    let name = match call {
+        AdminCall::CreateRoom(request) => &request.name,
+        AdminCall::ListRooms { after, .. } => after,
+        AdminCall::GetRoom(request) => &request.room,
+        AdminCall::DeleteRoom(request) => &request.room,
+        AdminCall::UpdateRoom(request) => &request.room,
+        AdminCall::ListParticipants { room, .. } => room,
+        AdminCall::GetParticipant(request) => &request.room,
+        AdminCall::RemoveParticipant(request) => &request.room,
+        AdminCall::UpdateParticipant(request) => &request.room,
+        AdminCall::MuteTrack(request) => &request.room,
+        AdminCall::SendData(request) => &request.room,
+    };
+    RoomId::from(name.as_str())
+}
