@@ -19,7 +19,7 @@ demo: ## a router and calls against it, with a live table (SECONDS=20 ends by it
 	@.ci/setup build
 	$(CARGO) run --release --locked -- demo $(if $(filter-out 0,$(SECONDS)),--seconds $(SECONDS))
 
-watch: ## faults on purpose, and whom the shipped rules tell of them: a real Prometheus and Alertmanager, three minutes
+watch: ## faults on purpose, and whom the shipped rules tell of them: a real Prometheus and Alertmanager, some three minutes
 	@.ci/setup test
 	$(CARGO) test --locked --test watch each_fault -- --nocapture
 

@@ -20,6 +20,7 @@ pub(crate) async fn named(stack: &Stack, cause: Cause, told: &[Message]) -> Resu
     match cause {
         Cause::Difference(function) => difference(stack, function).await,
         Cause::Stack(function) => stalled(stack, function).await,
+        Cause::Stage { op, stage } => slowest(stack, op, stage).await,
         Cause::Said { alert, words } => said(told, alert, words),
     }
 }
@@ -68,6 +69,21 @@ fn trace_ids(page: &Value) -> BTreeSet<String> {
         }
         _ => BTreeSet::new(),
     }
+}
+
+/// On the page of slow signals, all of that op: where the time of each went.
+async fn slowest(stack: &Stack, op: &str, stage: &str) -> Result<String, String> {
+    let page = stack.page("/debug/slow?format=json").await.json();
+    let signals = page.as_array().into_iter().flatten().filter(|signal| signal["op"] == op);
+    let longest = |signal: &&Value| {
+        let took = |part: &&Value| part["took_ms"].as_f64().unwrap_or_default();
+        let parts = signal["stages"].as_array().into_iter().flatten();
+        parts.max_by(|a, b| took(a).total_cmp(&took(b))).map(|part| part["stage"].clone())
+    };
+    let found: Vec<_> = signals.map(|signal| longest(&signal)).collect();
+    let named = !found.is_empty() && found.iter().all(|longest| *longest == Some(stage.into()));
+    let words = format!("{stage}, where the time of the {} slowest {op} went (/debug/slow)", found.len());
+    if named { Ok(words) } else { Err(format!("{op} was slow in {found:?}")) }
 }
 
 async fn stalled(stack: &Stack, function: &str) -> Result<String, String> {

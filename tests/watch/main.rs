@@ -33,7 +33,7 @@ use std::{
 use serde_json::Value;
 
 use self::{
-    expected::{Cause, Row, TABLE},
+    expected::{Cause, Meanwhile, Row, TABLE},
     it::harness,
     shipped::Shipped,
     stack::Stack,
@@ -125,6 +125,15 @@ impl Watch {
         if let Cause::Difference(_) = row.cause {
             self.grow_old().await;
         }
+        let guarded = row.meanwhile == Meanwhile::Guarded;
+        if guarded {
+            self.stack.guard(true).await;
+            self.say("the guard is on");
+        }
+        let _negotiating = match row.meanwhile {
+            Meanwhile::Negotiating => Some(self.stack.negotiate().await),
+            Meanwhile::Load | Meanwhile::Guarded => None,
+        };
         let injected = Instant::now();
         self.stack.fault(row.fault).await;
         self.say(&format!("FAULT {} is injected", row.fault));
@@ -142,6 +151,9 @@ impl Watch {
         self.stack.fault("off").await;
         let ended = Instant::now();
         self.say(&format!("FAULT {} has ended", row.fault));
+        if guarded {
+            self.stack.guard(false).await;
+        }
         for (alert, line) in awaited.iter().zip(&mut lines) {
             line.push_str(&self.over(alert, ended).await);
         }
@@ -240,7 +252,9 @@ impl Watch {
     /// Nothing else was told, and all links lead somewhere.
     async fn check(&mut self, row: &Row, told: &[Message]) {
         let about: Vec<_> = told.iter().filter(|message| [Way::PagerDuty, Way::WeCom].contains(&message.way)).collect();
-        let others: BTreeSet<_> = about.iter().map(|m| &m.alert).filter(|alert| !row.tolerates(alert)).collect();
+        // that something of before is over may be told now
+        let others: BTreeSet<_> =
+            about.iter().filter(|m| !m.over).map(|m| &m.alert).filter(|alert| !row.tolerates(alert)).collect();
         if !others.is_empty() {
             self.complain(format!("{}: nobody should have been told of {others:?}", row.fault));
         }

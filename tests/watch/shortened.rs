@@ -67,6 +67,8 @@ const OFFSET: &str = "offset";
 /// In expressions, those of links included.
 const WINDOWS: &[Row] = &[
     (WINDOW, "1m", "3s"),
+    (WINDOW, "2m", "4s"),
+    (WINDOW, "3m", "6s"),
     (WINDOW, "5m", "10s"),
     (WINDOW, "10m", "12s"),
     (WINDOW, "15m", "15s"),

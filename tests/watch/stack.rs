@@ -1,17 +1,20 @@
-//! All that a watch needs, each a process of its own on free ports of loopback: a router, a load, Prometheus, Alertmanager.
+//! All that a watch needs, each a process of its own on free ports of loopback: a router, a media node, a load, Prometheus,
+//! Alertmanager.
 
 use std::{
     fs::{self, File},
     net::SocketAddr,
     path::Path,
     process::{Child, Command, Stdio},
+    time::Duration,
 };
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::task::JoinHandle;
 
 use crate::{
-    harness::{PATIENCE, Router, answered, ask, free, get, repository, within},
+    harness::{MediaNode, PATIENCE, Router, Socket, answered, ask, free, get, repository, within},
     history,
     shipped::{self, Shipped},
     sink::Sink,
@@ -26,6 +29,12 @@ pub(crate) const OP: &str = "send";
 pub(crate) const REGION: &str = "default";
 /// Rooms, their size, messages a second of each participant: 160 signals a second, more than the baseline's gate.
 const LOAD: [&str; 6] = ["--rooms", "20", "--size", "4", "--rate", "2"];
+/// A variant, and who gets it: two of the load's eighty, whose signals are enough to be judged and too few to be seen in
+/// the P99 of all.
+const CANARY: &str = "canary";
+const CANARY_USERS: [&str; 2] = ["p7", "p47"];
+/// Twenty a second: a breaker's window has enough of them within seconds.
+const NEGOTIATES_EVERY: Duration = Duration::from_millis(50);
 const SECRETS: [&str; 2] = ["pagerduty_platform", "pagerduty_conferencing"];
 const PAGERDUTY_KEY: &str = "0123456789abcdef0123456789abcdef";
 /// Where the links of alerts lead.
@@ -67,13 +76,14 @@ pub(crate) struct Stack {
     _prometheus: Daemon,
     _alertmanager: Daemon,
     _load: Daemon,
+    _node: MediaNode,
     pub(crate) router: Router,
     pub(crate) on_call: OnCall,
     pub(crate) prometheus_at: SocketAddr,
     pub(crate) client: reqwest::Client,
     /// Where traces go.
     pub(crate) sink: Sink,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 /// An alert as Prometheus has it now.
@@ -96,8 +106,16 @@ impl Stack {
         let on_call = OnCall::start().await;
         let sink = Sink::start();
         let traces = [("telemetry.otlp.endpoint", &*sink.endpoint()), ("telemetry.otlp.head_per_million", "0")];
-        // faults shall show as they are, not as what the guard makes of them
-        let router = Router::dev_with(&[&[("log.level", "info"), ("guard.enabled", "false")], &traces[..]].concat());
+        let config_file = folder.path().join("signalbox.toml");
+        fs::write(&config_file, signalbox_config(false)).unwrap();
+        let flags = ["--dev", "--config", config_file.to_str().unwrap()];
+        let router = Router::start(&flags, &[&[("log.level", "info")], &traces[..]].concat(), &[]);
+        let node = MediaNode::of(&router, "m1");
+        answered("the media node to be chosen", async || {
+            let known = get(router.ops, "/api/nodes").await.json();
+            (known["nodes"][0]["standing"] == "ready").then_some(())
+        })
+        .await;
         let load = start_load(&router, folder.path());
         let (prometheus_at, alertmanager_at) = (free(), free());
         let alertmanager = start_alertmanager(alertmanager_at, &on_call, folder.path());
@@ -117,13 +135,41 @@ impl Stack {
             _prometheus: prometheus,
             _alertmanager: alertmanager,
             _load: load,
+            _node: node,
             router,
             on_call,
             prometheus_at,
             client,
             sink,
-            _folder: folder,
+            folder,
         }
+    }
+
+    /// Somebody joins a room on the media node and signals to it until what this answers is dropped.
+    pub(crate) async fn negotiate(&self) -> Negotiating {
+        let (mut negotiator, joined) = Socket::join(&self.router, "negotiation", "ann").await;
+        assert!(joined["media"]["node"].is_string(), "{joined}");
+        Negotiating(tokio::spawn(async move {
+            loop {
+                negotiator.ask(json!({ "signal": { "end_of_candidates": {} } })).await;
+                tokio::time::sleep(NEGOTIATES_EVERY).await;
+            }
+        }))
+    }
+
+    /// Switches the router's guard, and waits until it is so.
+    pub(crate) async fn guard(&self, enabled: bool) {
+        let beside = self.folder.path().join("beside");
+        fs::write(&beside, signalbox_config(enabled)).unwrap();
+        fs::rename(beside, self.folder.path().join("signalbox.toml")).unwrap();
+        self.router.send_signal("HUP");
+        answered("the router to take its new configuration", async || {
+            let shown = self.page("/api/config").await.json();
+            let keys = shown["keys"].as_array()?;
+            let row = keys.iter().find(|row| row["key"] == "guard.enabled")?;
+            (row["value"].to_string().trim_matches('"') == enabled.to_string()).then_some(())
+        })
+        .await;
     }
 
     /// Injects a fault, or `off`.
@@ -162,6 +208,24 @@ impl Stack {
     /// A page of the router.
     pub(crate) async fn page(&self, path: &str) -> crate::harness::Answer {
         get(self.router.ops, path).await
+    }
+}
+
+/// What the router's file says: who is a canary; and whether it guards itself, for most faults shall show as they are, not
+/// as what the guard makes of them.
+fn signalbox_config(guard: bool) -> String {
+    format!(
+        "[guard]\nenabled = {guard}\n\n[variants]\nnames = [\"{CANARY}\"]\n\n\
+         [[variants.rules]]\nname = \"few\"\nvariant = \"{CANARY}\"\nusers = {CANARY_USERS:?}\n"
+    )
+}
+
+/// Somebody who signals to the media node.
+pub(crate) struct Negotiating(JoinHandle<()>);
+
+impl Drop for Negotiating {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Read, Seek},
     net::SocketAddr,
     path::Path,
     process::{Child, Command, ExitStatus, Stdio},
@@ -54,7 +54,8 @@ impl Router {
         Self::of(command)
     }
 
-    fn start(flags: &[&str], settings: &[(&str, &str)], environment: &[(&str, &str)]) -> Self {
+    /// With these flags of `serve`, keys set otherwise, and variables of the environment.
+    pub(crate) fn start(flags: &[&str], settings: &[(&str, &str)], environment: &[(&str, &str)]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_signalbox"));
         command.args(["serve", "--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0"]).args(flags);
         // with --dev nodes could register at one port of the machine, and two routers at once would want it
@@ -255,16 +256,27 @@ pub(crate) fn run_to_end(arguments: &[&str]) -> (i32, String, String) {
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("SIGNALBOX_")) {
         command.env_remove(name);
     }
-    let mut child = command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // into files: a pipe holds 64 KiB, and whoever writes more waits for somebody to read
+    let [stdout, stderr] = [(); 2].map(|()| tempfile::tempfile().unwrap());
+    let [into_stdout, into_stderr] = [&stdout, &stderr].map(|file| file.try_clone().unwrap());
+    let mut child = command.args(arguments).stdout(into_stdout).stderr(into_stderr).spawn().unwrap();
     let since = std::time::Instant::now();
-    while child.try_wait().unwrap().is_none() {
+    let status = loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            break status;
+        }
         if since.elapsed() > PATIENCE {
             child.kill().ok();
+            child.wait().ok();
             panic!("`signalbox {}` does not end", arguments.join(" "));
         }
         thread::sleep(std::time::Duration::from_millis(10));
-    }
-    let output = child.wait_with_output().unwrap();
-    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-    (output.status.code().unwrap_or(-1), text(output.stdout), text(output.stderr))
+    };
+    let text = |mut file: File| {
+        let mut bytes = Vec::new();
+        file.rewind().unwrap();
+        file.read_to_end(&mut bytes).unwrap();
+        String::from_utf8_lossy(&bytes).into_owned()
+    };
+    (status.code().unwrap_or(-1), text(stdout), text(stderr))
 }
