@@ -35,7 +35,7 @@ use self::{
 use super::{
     clock,
     faults::{Afflicted, Faults},
-    guard::{Bounds, Gauge, QueueSettings},
+    guard::{Bounds, Gauge, QueueSettings, UnderWay},
     outbound::{Attachment, Mark, Outbound, Seat, Unsent},
 };
 use crate::{
@@ -220,6 +220,8 @@ fn gone() -> Refusal {
 struct Hand {
     /// The signal and its connection, until it has ended.
     signal: Option<(ConnectionId, Box<Signal>)>,
+    /// Its places among those that may be under way at once, which are given back when it has ended.
+    under_way: Option<UnderWay>,
     /// What pushes to others are measured from, and whose signal it was.
     cause: Option<(ConnectionId, Delivery)>,
 }
@@ -299,8 +301,8 @@ impl Shard {
     }
 
     fn signal(&mut self, connection: ConnectionId, input: Input, brought: Brought, waiting: usize) {
-        // its places are given back once it has been handled
-        let Brought { signal, received, under_way: _under_way } = brought;
+        let Brought { signal, received, under_way } = brought;
+        self.hand.under_way = under_way;
         self.hand.signal = signal.map(|mut signal| {
             signal.waiting = u32::try_from(waiting).unwrap_or(u32::MAX);
             signal.shard = Some(self.number);
@@ -314,6 +316,7 @@ impl Shard {
         debug_assert!(self.hand.signal.is_none(), "every signal ends, by an answer or without one");
         // a fault of ours, and then an error like any other: it must not be missing from the count
         self.end_unanswered(Outcome::Refused(Code::Internal), Instant::now());
+        self.hand.under_way = None;
     }
 
     /// One input, all its outputs, and what these in turn bring about.

@@ -11,6 +11,7 @@ use super::{Arrival, Shard, Shards};
 use crate::{
     event::{Outcome, Signal, SpanRef, Stage, TraceId},
     ids::{ConnectionId, NodeId, RoomId},
+    io::guard::UnderWay,
     placement::NodeFact,
     protocol::{Code, Refusal, v1},
     router::{Input, MediaCall, MediaOutcome, MediaTicket},
@@ -58,9 +59,17 @@ impl fmt::Debug for Calls {
 struct Waiting {
     /// The signal that ends with it, and its connection; absent: none does, or signals are not measured.
     signal: Option<(ConnectionId, Box<Signal>)>,
+    /// The signal's places among those that may be under way at once.
+    under_way: Option<UnderWay>,
     since: Instant,
     /// Once the call has left.
     by: Option<Instant>,
+}
+
+impl Waiting {
+    fn since(at: Instant) -> Self {
+        Self { signal: None, under_way: None, since: at, by: None }
+    }
 }
 
 impl Calls {
@@ -89,7 +98,7 @@ impl Calls {
     /// The ticket's call has to be answered by then. Its signal's time began when its frame arrived, not when it was
     /// handled.
     fn limit(&mut self, ticket: MediaTicket, by: Instant, at: Instant) -> Instant {
-        let waiting = self.waiting.entry(ticket).or_insert(Waiting { signal: None, since: at, by: None });
+        let waiting = self.waiting.entry(ticket).or_insert_with(|| Waiting::since(at));
         let spent = waiting.signal.as_ref().map(|(_, signal)| at.saturating_duration_since(signal.timeline.received()));
         let by = spent.and_then(|spent| by.checked_sub(spent)).unwrap_or(by).max(at);
         if let Some(before) = waiting.by.replace(by) {
@@ -104,8 +113,9 @@ impl Shard {
     /// The signal at hand ends with the outcome of a call. One that waited for it before, on a connection that is gone,
     /// has ended.
     pub(super) fn awaits(&mut self, ticket: MediaTicket, at: Instant) {
-        let signal = self.hand.signal.take();
-        let waiting = self.media.waiting.entry(ticket).or_insert(Waiting { signal: None, since: at, by: None });
+        let (signal, under_way) = (self.hand.signal.take(), self.hand.under_way.take());
+        let waiting = self.media.waiting.entry(ticket).or_insert_with(|| Waiting::since(at));
+        waiting.under_way = under_way;
         let before = std::mem::replace(&mut waiting.signal, signal);
         if let Some((connection, signal)) = before {
             self.signal_ended(connection, signal, Outcome::Gone, at);
@@ -144,6 +154,7 @@ impl Shard {
     /// A call has ended: the signal that waited for it is at hand again, until the router has ended it.
     pub(super) fn media_reply(&mut self, outcome: MediaOutcome, at: Instant) {
         let Some(waiting) = self.media.take(outcome.ticket) else { return };
+        self.hand.under_way = waiting.under_way;
         self.hand.signal = waiting.signal.map(|(connection, mut signal)| {
             signal.timeline.call(Stage::Media, at.saturating_duration_since(waiting.since));
             (connection, signal)
@@ -151,6 +162,7 @@ impl Shard {
         self.turn(Input::MediaReply(outcome));
         debug_assert!(self.hand.signal.is_none(), "a signal ends with the call that it waited for");
         self.end_unanswered(Outcome::Refused(Code::Internal), at);
+        self.hand.under_way = None;
     }
 
     /// Calls that were not taken end at once.

@@ -10,8 +10,10 @@ use crate::{
     auth::Grant,
     config::{Config, Slice},
     event::Labels,
+    guard::limits::{Bound, Rules, Slot},
     ids::Variant,
     io::{
+        guard::{Guard, GuardSettings},
         ops::tests::telemetry,
         outbound::{Batch, Outgoing, tests::outbound},
     },
@@ -20,7 +22,7 @@ use crate::{
         OpKind,
         v1::{self, ClientFrame, ServerFrame, client_frame::Op, server_frame::Body},
     },
-    router::{MediaCall, MediaOutcome, Opening},
+    router::{AdminCall, MediaCall, MediaOutcome, Opening},
     telemetry::exposition::Format,
 };
 
@@ -78,11 +80,15 @@ impl Scene {
     }
 
     async fn offer(&self, id: u64) {
+        self.offer_as(id, brought(OpKind::Signal)).await;
+    }
+
+    async fn offer_as(&self, id: u64, brought: Brought) {
         let offer = Some(v1::SessionDescription { sdp: "v=0".to_owned(), ice_restart: false });
         let op = Some(Op::Signal(v1::Signal { offer, ..v1::Signal::default() }));
         let frame = Box::new(ClientFrame { id: Some(id), traceparent: String::new(), op });
         let input = Input::Frame { connection: ANN, frame, grant: None };
-        self.shards.send(0, Arrival::Signal(ANN, input, brought(OpKind::Signal))).await.unwrap();
+        self.shards.send(0, Arrival::Signal(ANN, input, brought)).await.unwrap();
     }
 
     /// The next call to the node.
@@ -112,6 +118,12 @@ impl Scene {
     async fn outcome(&self, ask: &MediaAsk, result: Result<Option<v1::SessionDescription>, Refusal>) {
         let ticket = ask.ticket.expect("somebody waits");
         self.shards.media_reply(MediaOutcome { ticket, room: "r".into(), result }).await;
+    }
+
+    /// Returns once the shard has done all that it was given before: it takes inputs in order.
+    async fn in_order(&self) {
+        let list = AdminCall::ListRooms { after: String::new(), limit: 1 };
+        self.shards.admin(String::new(), list).await.expect("the shard lives");
     }
 
     /// Signals that ended so, as far as they were counted: those whose answer nobody reads are not.
@@ -195,6 +207,26 @@ async fn a_node_that_never_answers_costs_the_client_the_deadline_and_no_more() {
 }
 
 #[tokio::test]
+async fn a_signal_that_waits_for_its_node_keeps_its_place_until_it_is_answered() {
+    let rules = Rules::new(|slot, _| Bound { rate: None, at_once: (slot == Slot::Any).then_some(1) });
+    let guard = Guard::new(GuardSettings { rules, cells: 10 });
+    let door = guard.knock([203, 0, 113, 1].into(), Instant::now()).unwrap();
+    let entered = guard.enter(door, ("key", "ann"), Instant::now()).unwrap();
+    let ask_for_a_place = || guard.signal(&entered.scopes, OpKind::Signal, Instant::now());
+    let mut scene = Scene::new(PATIENCE, false).await;
+    let brought = Brought { under_way: ask_for_a_place().unwrap(), ..brought(OpKind::Signal) };
+    assert!(brought.under_way.is_some());
+    scene.offer_as(2, brought).await;
+    let ask = scene.ask().await;
+    scene.in_order().await;
+    assert!(ask_for_a_place().is_err(), "the node has it still");
+    scene.outcome(&ask, Ok(Some(theirs()))).await;
+    assert_eq!(scene.answer().await.1, Outcome::Ok);
+    scene.in_order().await;
+    assert!(ask_for_a_place().is_ok());
+}
+
+#[tokio::test]
 async fn a_call_that_nobody_takes_is_refused_at_once() {
     let scene = Scene::new(PATIENCE, true).await;
     scene.offer(2).await;
@@ -208,11 +240,7 @@ async fn a_signal_whose_connection_is_lost_while_it_waits_ends_as_gone() {
     let ask = scene.ask().await;
     scene.shards.lost(0, ANN, Code::ConnectionLost).await;
     scene.outcome(&ask, Ok(Some(theirs()))).await;
-    // inputs are taken in order: once the shard has answered this, it has ended the signal
-    scene
-        .shards
-        .admin(String::new(), crate::router::AdminCall::ListRooms { after: String::new(), limit: 1 })
-        .await
-        .unwrap();
+    // once the shard has answered this, it has ended the signal
+    scene.in_order().await;
     assert!(scene.counted("outcome=\"gone\""));
 }
