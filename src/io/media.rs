@@ -1,7 +1,9 @@
 //! The router's side of the wire to media nodes: where they register, a stream to each, the calls to them.
 //!
-//!     registration, configuration -> known -> a line: stream.rs (hello, probes, reports, pushes), calling.rs (calls in order)
-//!     what becomes known of a node -> every shard; the outcome of a call, a push -> the shard of the room
+//! ```text
+//! registration, configuration -> known -> a line: stream.rs (hello, probes, reports, pushes), calling.rs (calls in order)
+//! what becomes known of a node -> every shard; the outcome of a call, a push -> the room's shard
+//! ```
 //!
 //! Must not know how a node is chosen, nor what a call is for. Everything that waits has a bound; what a node says is
 //! taken for what a stranger says.
