@@ -117,7 +117,7 @@ pub struct AtTheDoor {
 pub struct Entered {
     /// Whose limits hold for what it does.
     pub scopes: Arc<Scopes>,
-    _taken: [Option<UnderWay>; 2],
+    _taken: Option<UnderWay>,
 }
 
 /// How many cells there are, and how many were forgotten since this was asked last.
@@ -160,7 +160,8 @@ impl Guard {
         let now_ns = self.nanos(at);
         let cell = self.addresses.cell(origin_of(address), now_ns);
         let scopes = Scopes::new([Some(self.router.clone()), None, Some(cell.clone()), None]);
-        Ok(AtTheDoor { address: cell, taken: self.connect(&Arc::new(scopes), now_ns)? })
+        let taken = self.connect(&Arc::new(scopes), [Scope::Router, Scope::Address], now_ns)?;
+        Ok(AtTheDoor { address: cell, taken })
     }
 
     /// Asks for it once its token has been verified: of that API key and identity.
@@ -171,15 +172,22 @@ impl Guard {
         let now_ns = self.nanos(at);
         let AtTheDoor { address, taken } = door;
         let (of_key, of_user) = (self.keys.cell(key, now_ns), self.users.cell((key, identity), now_ns));
-        let own = Scopes::new([None, Some(of_key.clone()), None, Some(of_user.clone())]);
-        let taken = [taken, self.connect(&Arc::new(own), now_ns)?];
-        let cells = [Some(self.router.clone()), Some(of_key), Some(address), Some(of_user)];
-        Ok(Entered { scopes: Arc::new(Scopes::new(cells)), _taken: taken })
+        let scopes = [Some(self.router.clone()), Some(of_key), Some(address), Some(of_user)];
+        let scopes = Arc::new(Scopes::new(scopes));
+        let own = self.connect(&scopes, [Scope::Key, Scope::User], now_ns)?;
+        // one for both: there are as many as connections
+        let taken = match taken {
+            Some(taken) => Some(taken.with(own, &scopes)),
+            None => own,
+        };
+        Ok(Entered { scopes, _taken: taken })
     }
 
-    fn connect(&self, scopes: &Arc<Scopes>, now_ns: u64) -> Result<Option<UnderWay>, Shed> {
+    /// Asks for a connection's places, of these scopes.
+    fn connect(&self, scopes: &Arc<Scopes>, of: [Scope; 2], now_ns: u64) -> Result<Option<UnderWay>, Shed> {
         let rules = self.rules.load();
-        UnderWay::take(scopes, rules.connect(), now_ns).map_err(|(check, full)| Shed::of(check, full))
+        let checks = rules.connect().iter().filter(|check| of.contains(&check.scope));
+        UnderWay::take(scopes, checks, now_ns).map_err(|(check, full)| Shed::of(check, full))
     }
 
     /// Asks for one signal of a connection; what it answers is held until the signal has been handled.

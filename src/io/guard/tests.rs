@@ -95,6 +95,27 @@ fn one_user_with_ten_thousand_connections_gets_as_many_as_are_allowed_and_all_ot
 }
 
 #[test]
+fn a_connection_has_a_place_in_each_scope_and_gives_each_back_once() {
+    let guard = guard(&[
+        (Slot::Connect, Scope::Router, || at_once(3)),
+        (Slot::Connect, Scope::Address, || at_once(2)),
+        (Slot::Connect, Scope::User, || at_once(1)),
+    ]);
+    let now = Instant::now();
+    for _ in 0..3 {
+        let alice = enter(&guard, 1, "alice", now).unwrap();
+        assert_eq!(enter(&guard, 1, "alice", now).unwrap_err().limit, Limit::AtOnce(Scope::User));
+        // who was refused has kept no place of its address
+        let bob = enter(&guard, 1, "bob", now).unwrap();
+        assert_eq!(enter(&guard, 1, "carol", now).unwrap_err().limit, Limit::AtOnce(Scope::Address));
+        let carol = enter(&guard, 2, "carol", now).unwrap();
+        assert_eq!(enter(&guard, 3, "dave", now).unwrap_err().limit, Limit::AtOnce(Scope::Router));
+        drop((alice, bob, carol));
+        assert!(guard.router.is_empty());
+    }
+}
+
+#[test]
 fn an_address_is_refused_before_anything_else_is_known_of_it() {
     let guard = guard(&[(Slot::Connect, Scope::Address, || rate(5, 5))]);
     let now = Instant::now();

@@ -92,6 +92,17 @@ impl UnderWay {
         }
         Ok((!taken.is_nothing()).then(|| Self { scopes: scopes.clone(), taken }))
     }
+
+    /// With what another has taken of the same slot, under scopes that know the cells of both.
+    pub(super) fn with(mut self, other: Option<Self>, scopes: &Arc<Scopes>) -> Self {
+        self.scopes = scopes.clone();
+        // taken over, so that it is given back once
+        let more = other.map(|mut other| std::mem::take(&mut other.taken)).unwrap_or_default();
+        self.taken.own = self.taken.own.or(more.own);
+        self.taken.of_own |= more.of_own;
+        self.taken.of_any |= more.of_any;
+        self
+    }
 }
 
 impl Drop for UnderWay {
