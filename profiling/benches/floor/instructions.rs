@@ -29,6 +29,8 @@ const LENGTH: Duration = Duration::from_secs(10);
 /// Messages a second of each participant.
 const LIGHT: f64 = 20.0;
 const HEAVIER: f64 = 60.0;
+/// What the profiler's sampler wants in the environment from the first moment.
+const FORCED: &str = "DIAL9_FORCE_CTIMER";
 
 /// One row, or a line that says why there is none.
 pub(crate) fn rows(args: &Runner) -> Result<Vec<Row>> {
@@ -77,11 +79,14 @@ fn loaded(bin: &Path, rate: f64) -> Result<(f64, f64)> {
     let to_file = format!("--callgrind-out-file={}", out.display());
     let bin = bin.to_str().context("the binary's path is not text")?;
     let arguments = [&["--tool=callgrind", "--quiet", &to_file, bin][..], &SERVE[..]].concat();
-    // a router with a profiler executes itself anew, and what is executed is not counted
     let environment = [
         ("SIGNALBOX_TELEMETRY__MEASURE", "false"),
-        ("SIGNALBOX_PROFILER__ENABLED", "false"),
         ("SIGNALBOX_DRAIN__SECONDS", "0"),
+        // else it executes itself anew, and what is executed then is not counted
+        (FORCED, "1"),
+        ("SIGNALBOX_PROFILER__ENABLED", "false"),
+        // one that is fifty times slower is behind all the time, and would turn away what is to be counted
+        ("SIGNALBOX_GUARD__ENABLED", "false"),
     ];
     let server = Server::start(Path::new("valgrind"), &arguments, &environment)?;
     let mut options = Workload::Fanout20.options(Side::Unmeasured, &server);
