@@ -27,7 +27,7 @@ const ID_BYTES_MAX: usize = 64;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  signalbox media-node --id m1 --region sh --router http://127.0.0.1:7802
+  signalbox media-node --id m1 --region default --router http://127.0.0.1:7802
       beside `signalbox serve --dev`; prints `listening control=… udp=…` when it is ready
   signalbox media-node --id m2 --region sz --udp 0.0.0.0:7901 --announce 203.0.113.7 --weight 20 \\
       --control 10.0.0.7:7900 --router https://r1.internal:7802 --router https://r2.internal:7802 --router-ca ca.pem \\
