@@ -137,7 +137,7 @@ impl Running {
         let media = Media::new(config.media_settings(&instance_id), observe.clone(), faults.clone());
         let around = Surroundings { telemetry: telemetry.clone(), faults: faults.clone(), media: Some(media.calls()) };
         let shards = start_shards(config, &resume_secret, &around);
-        let (directory, fleet) = join_fleet(config, &instance_id, &telemetry);
+        let (directory, fleet) = join_fleet(config, &instance_id, &telemetry, &media);
         let shown = Shown {
             telemetry: telemetry.clone(),
             state: state.clone(),
@@ -328,11 +328,17 @@ fn start_shards(config: &Config, resume_secret: &[u8], around: &Surroundings) ->
 }
 
 /// Where the fleet agrees, and what is seen of it; absent: this router runs alone.
-fn join_fleet(config: &Config, instance_id: &str, telemetry: &Arc<Telemetry>) -> (Option<DirectoryHandle>, Fleet) {
+fn join_fleet(
+    config: &Config,
+    instance_id: &str,
+    telemetry: &Arc<Telemetry>,
+    media: &Media,
+) -> (Option<DirectoryHandle>, Fleet) {
     let fleet = Fleet::default();
     let start = |settings| {
-        let (observe, telemetry, seed) = (observer(telemetry), telemetry.clone(), random_seed());
-        DirectoryHandle::start(settings, Around { observe, telemetry, fleet: fleet.clone(), seed })
+        let (observe, telemetry, media) = (observer(telemetry), telemetry.clone(), media.clone());
+        let around = Around { observe, telemetry, media, fleet: fleet.clone(), seed: random_seed() };
+        DirectoryHandle::start(settings, around)
     };
     (config.directory_settings(instance_id).map(start), fleet)
 }

@@ -66,9 +66,10 @@ fn as_table(told: &Value) -> String {
     }
     let mut lines = vec![printed(&table), String::new()];
     lines.push(format!(
-        "view:  revision {}, digest {}, {}, lag {}",
+        "view:  revision {}, digest {}, {} media nodes, {}, lag {}",
         view["revision"],
         word(view, "digest"),
+        view["media_nodes"],
         word(view, "watch"),
         seconds(view, "watch_lag_seconds"),
     ));
@@ -100,7 +101,7 @@ mod tests {
         };
         let view = json!({
             "router": "r1", "answers": false, "why": "connection refused", "registered": true, "watch": "opening",
-            "lease_age_seconds": 40.0, "watch_lag_seconds": 41.5, "revision": 7, "digest": "00000000abcd",
+            "lease_age_seconds": 40.0, "watch_lag_seconds": 41.5, "revision": 7, "digest": "00000000abcd", "media_nodes": 4,
             "routers": [row("r1", false), row("r2", true)], "unreadable": [{ "key": "r3", "why": "no version" }],
         });
         let told = as_table(&json!({ "mode": "etcd", "view": view }));
@@ -108,7 +109,7 @@ mod tests {
         let words: Vec<_> = lines[1].split_whitespace().collect();
         assert_eq!(words, ["3", "2", "1.3", "s", "r1", "(this", "one)", "sh", "0.1.0", "serving"], "{told}");
         assert!(lines[2].contains("r2 ") && lines[2].contains("draining"), "{told}");
-        assert!(told.contains("view:  revision 7, digest 00000000abcd, opening, lag 41.5 s"), "{told}");
+        assert!(told.contains("view:  revision 7, digest 00000000abcd, 4 media nodes, opening, lag 41.5 s"), "{told}");
         assert!(told.contains("lease: registered, confirmed 40.0 s ago"), "{told}");
         assert!(told.contains("does not answer as it should: connection refused"), "{told}");
         assert!(told.ends_with("cannot be read: r3: no version"), "{told}");

@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant};
 
 use super::pace::Pace;
-use crate::event::{DirectoryFact, ReadReason};
+use crate::event::ReadReason;
 
 /// It is asked for a sign of life so many times before it counts as dead.
 const PROBES: u32 = 3;
@@ -104,6 +104,11 @@ impl Following {
         }
     }
 
+    /// Whether that stream is the one that counts.
+    pub(super) fn is_told_by(&self, stream: u64) -> bool {
+        self.phase == (Phase::Watching { stream })
+    }
+
     /// All records were read, as of that revision: why they were.
     pub(super) fn listed(&mut self, revision: i64, now: Instant) -> Option<ReadReason> {
         self.under_way = false;
@@ -144,17 +149,21 @@ impl Following {
         self.revision = self.revision.max(revision);
     }
 
-    /// The stream ended.
-    pub(super) fn ended(&mut self, stream: u64, why: String, now: Instant) -> Option<DirectoryFact> {
+    /// The stream ended; absent: it did not count any more.
+    pub(super) fn ended(&mut self, stream: u64, now: Instant) -> Option<()> {
         if self.phase != (Phase::Watching { stream }) {
             return None;
         }
         (self.phase, self.due) = (Phase::Opening, now + self.pace.failed());
-        Some(DirectoryFact::WatchLost { why })
+        Some(())
     }
 
     /// All has to be read again; the stream that is of no use any more.
     pub(super) fn read_again(&mut self, reason: ReadReason, now: Instant) -> Option<u64> {
+        if reason == ReadReason::Rewound {
+            // of a history that is over
+            self.revision = 0;
+        }
         let before = std::mem::replace(&mut self.phase, Phase::Reading(reason));
         if let Phase::Reading(earlier) = before {
             // it is about to be

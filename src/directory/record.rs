@@ -1,4 +1,4 @@
-//! What a router writes about itself, and how what others wrote is read.
+//! What a router writes about itself and the media nodes that registered with it, and how what others wrote is read.
 //!
 //! JSON with a `version`. Fields that this version does not know are kept and ignored; what cannot be read says why, and
 //! never quotes what stands there.
@@ -51,6 +51,38 @@ pub struct RouterRecord {
     pub rest: Map<String, Value>,
 }
 
+/// What a router says of a media node that registered with it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NodeRecord {
+    /// [`RECORD_VERSION`].
+    pub version: u32,
+    /// Its id, as in its key.
+    pub id: String,
+    /// Which start of it this is.
+    pub incarnation: String,
+    /// Where it is.
+    pub region: String,
+    /// Whom it serves.
+    pub variant: String,
+    /// Where it is called.
+    pub control_url: String,
+    /// Told to clients; may be empty.
+    #[serde(default)]
+    pub public_url: String,
+    /// A node of twice the weight gets twice the rooms.
+    pub base_weight: u32,
+    /// It said that it is about to go.
+    #[serde(default)]
+    pub leaving: bool,
+    /// The router that it registered with,
+    pub by: String,
+    /// and which start of that.
+    pub by_incarnation: String,
+    /// What later versions say.
+    #[serde(flatten)]
+    pub rest: Map<String, Value>,
+}
+
 /// How much a router carries, when it said so last.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Load {
@@ -87,6 +119,32 @@ impl RouterRecord {
             return Err(format!("a URL of it is longer than {URL_BYTES_MAX} bytes"));
         }
         Ok(record)
+    }
+}
+
+impl NodeRecord {
+    /// As it is written.
+    pub fn bytes(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("texts and numbers are JSON")
+    }
+
+    /// Reads what stands at the key of that id. Whether a node may be such a one here is not asked.
+    ///
+    /// # Errors
+    /// Says why it cannot be read.
+    pub fn read(id: &str, bytes: &[u8]) -> Result<Self, String> {
+        let value = json(bytes)?;
+        version(&value)?;
+        let record: Self = serde_json::from_value(value).map_err(|_| "a field is missing, or of another kind")?;
+        match record.id == id {
+            true => Ok(record),
+            false => Err("its id is not that of its key".to_owned()),
+        }
+    }
+
+    /// Whether both are one process.
+    pub fn is_of_the_start_of(&self, other: &Self) -> bool {
+        self.incarnation == other.incarnation
     }
 }
 

@@ -94,6 +94,11 @@ impl Registration {
         self.ending == Ending::Left
     }
 
+    /// The lease, while nothing is known of its end and nobody leaves.
+    pub(super) fn lease(&self) -> Option<i64> {
+        self.lease.filter(|_| self.ending == Ending::No)
+    }
+
     /// Whether the record stands, as far as this router was told.
     pub(super) fn stands(&self) -> bool {
         self.lease.is_some() && self.written.is_some()

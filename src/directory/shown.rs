@@ -3,8 +3,12 @@
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
+use sha2::{Digest as _, Sha256};
 
-use super::Directory;
+use super::{
+    Directory, RouterRecord,
+    view::{Kept, Record, View},
+};
 
 /// The fleet as one router sees it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -29,6 +33,8 @@ pub struct FleetView {
     pub digest: String,
     /// Those that are registered, by id.
     pub routers: Vec<RouterRow>,
+    /// Media nodes that are registered with any of them; signalbox nodes shows them.
+    pub media_nodes: usize,
     /// Records that cannot be read.
     pub unreadable: Vec<UnreadableRow>,
 }
@@ -87,37 +93,64 @@ pub struct Figures {
 impl Directory {
     /// What gauges show at that moment.
     pub fn figures(&self, now: Instant) -> Figures {
-        let routers = self.view.routers();
+        let (routers, nodes) = (self.routers.view.readable(), self.media.view.readable());
         Figures {
             lease: self.lease,
             lease_age: self.registration.age(now),
-            watch_lag: self.following.lag(now),
+            watch_lag: self.lag(now),
             routers,
-            unreadable: self.view.kept().count() - routers,
-            digest: self.view.digest(),
+            unreadable: self.routers.view.kept().count() + self.media.view.kept().count() - routers - nodes,
+            digest: self.digest(),
         }
+    }
+
+    /// Of the part that is worse off.
+    fn lag(&self, now: Instant) -> Duration {
+        self.routers.following.lag(now).max(self.media.following.lag(now))
+    }
+
+    /// Of both parts; 48 bits, which a float holds exactly.
+    fn digest(&self) -> u64 {
+        let both = [self.routers.view.digest(), self.media.view.digest()].concat();
+        let digest: [u8; 32] = Sha256::digest(both).into();
+        digest[26..].iter().fold(0, |number, byte| number << 8 | u64::from(*byte))
+    }
+
+    /// The word for what its two watches do; of the one that is worse off.
+    fn watch(&self) -> &'static str {
+        let phases = [self.routers.following.phase(), self.media.following.phase()];
+        let worse = ["reading", "opening"].into_iter().find(|phase| phases.contains(phase));
+        worse.unwrap_or("watching")
+    }
+
+    fn unreadable(&self) -> Vec<UnreadableRow> {
+        fn rows<R: Record>(view: &View<R>) -> impl Iterator<Item = UnreadableRow> {
+            let row = |(key, kept): (&str, &Kept<R>)| {
+                let why = kept.record.as_ref().err()?.clone();
+                Some(UnreadableRow { key: view.shown(key), why })
+            };
+            view.kept().filter_map(row)
+        }
+        rows(&self.routers.view).chain(rows(&self.media.view)).collect()
     }
 
     /// What operators see at that moment.
     pub fn shown(&self, now: Instant) -> FleetView {
-        let (mut routers, mut unreadable) = (Vec::new(), Vec::new());
-        for (key, kept) in self.view.kept() {
-            match &kept.record {
-                Ok(record) => routers.push(RouterRow {
-                    id: record.id.clone(),
-                    region: record.region.clone(),
-                    version: record.build.clone(),
-                    url: record.url.clone(),
-                    ops_url: record.ops_url.clone(),
-                    started_unix: record.started_unix,
-                    sessions: record.load.sessions,
-                    rooms: record.load.rooms,
-                    lease_age_seconds: kept.age(now).as_secs_f64(),
-                    draining: record.draining,
-                }),
-                Err(why) => unreadable.push(UnreadableRow { key: key.to_owned(), why: why.clone() }),
-            }
-        }
+        let row = |(_, kept): (&str, &Kept<RouterRecord>)| {
+            let record = kept.record.as_ref().ok()?;
+            Some(RouterRow {
+                id: record.id.clone(),
+                region: record.region.clone(),
+                version: record.build.clone(),
+                url: record.url.clone(),
+                ops_url: record.ops_url.clone(),
+                started_unix: record.started_unix,
+                sessions: record.load.sessions,
+                rooms: record.load.rooms,
+                lease_age_seconds: kept.age(now).as_secs_f64(),
+                draining: record.draining,
+            })
+        };
         let not_yet = || (!self.found).then(|| "it was not asked yet".to_owned());
         FleetView {
             router: self.own.id.clone(),
@@ -125,12 +158,13 @@ impl Directory {
             why: self.fault.as_ref().map(|fault| fault.why.clone()).or_else(not_yet),
             registered: self.registration.stands(),
             lease_age_seconds: self.registration.age(now).as_secs_f64(),
-            watch: self.following.phase(),
-            watch_lag_seconds: self.following.lag(now).as_secs_f64(),
-            revision: self.following.revision(),
-            digest: format!("{:012x}", self.view.digest()),
-            routers,
-            unreadable,
+            watch: self.watch(),
+            watch_lag_seconds: self.lag(now).as_secs_f64(),
+            revision: self.revision(),
+            digest: format!("{:012x}", self.digest()),
+            routers: self.routers.view.kept().filter_map(row).collect(),
+            media_nodes: self.media.view.readable(),
+            unreadable: self.unreadable(),
         }
     }
 }

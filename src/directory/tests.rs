@@ -1,6 +1,7 @@
 //! A directory against an etcd of the tests' own, in virtual time.
 
 mod etcd;
+mod nodes;
 
 use std::time::{Duration, Instant};
 
@@ -34,16 +35,22 @@ struct Driven {
     calls: Vec<(u64, Call)>,
     closed: Vec<u64>,
     probed: Vec<u64>,
+    nodes: Vec<NodeNews>,
+    registered: Vec<NodeRecord>,
     now: Instant,
 }
 
 impl Driven {
     fn new(now: Instant) -> Self {
-        let own = record("own", "sh");
+        Self::called("own", now)
+    }
+
+    fn called(id: &str, now: Instant) -> Self {
+        let own = record(id, "sh");
         let settings = Settings { prefix: "/s".to_owned(), own, lease: LEASE, records_max: 5, seed: 7 };
         let directory = Directory::new(settings, now);
-        let (facts, calls, closed, probed) = Default::default();
-        let mut driven = Self { directory, facts, calls, closed, probed, now };
+        let (facts, calls, closed, probed, nodes, registered) = Default::default();
+        let mut driven = Self { directory, facts, calls, closed, probed, nodes, registered, now };
         driven.tell(Input::Tick);
         driven
     }
@@ -55,6 +62,7 @@ impl Driven {
                 Output::Probe { stream } => self.probed.push(stream),
                 Output::Close { stream } => self.closed.push(stream),
                 Output::Observe(fact) => self.facts.push(fact),
+                Output::Node(news) => self.nodes.push(news),
             }
         }
     }
@@ -163,10 +171,15 @@ fn a_watch_that_says_nothing_is_asked_then_closed_and_resumed_after_what_it_told
     // nothing is answered any more, and nothing is told
     driven.pass(LEASE * 2);
     let stream = driven.probed[0];
-    assert_eq!((driven.probed.len(), &driven.closed[..]), (2, &[stream][..]));
-    assert!(driven.facts.iter().any(|fact| matches!(fact, DirectoryFact::WatchLost { why } if why.contains("30 s"))));
-    let (_, watch) = driven.take(DirectoryOp::Watch);
-    assert_eq!(watch, Call::Watch { prefix: "/s/routers/".to_owned(), from: known + 1 });
+    assert_eq!((driven.probed.len(), driven.closed.len()), (4, 2), "of both parts");
+    assert!(driven.closed.contains(&stream));
+    assert!(
+        driven.facts.iter().any(|fact| matches!(fact, DirectoryFact::WatchLost { why, .. } if why.contains("30 s")))
+    );
+    let mut watches = [driven.take(DirectoryOp::Watch).1, driven.take(DirectoryOp::Watch).1];
+    watches.sort_by_key(|watch| format!("{watch:?}"));
+    let Call::Watch { prefix, from } = &watches[1] else { panic!("{watches:?}") };
+    assert_eq!((prefix.as_str(), *from), ("/s/routers/", known + 1));
     assert!(driven.directory.shown(driven.now).watch_lag_seconds > 30.0);
 }
 
@@ -184,7 +197,7 @@ fn a_compacted_watch_reads_all_again_once() {
     live(&mut driven, &mut etcd, Duration::from_secs(9));
     assert_eq!(driven.names(), ["b", "own"]);
     let reads = driven.facts.iter().filter_map(|fact| match fact {
-        DirectoryFact::Read { reason, .. } => Some(*reason),
+        DirectoryFact::Read { part: "routers", reason, .. } => Some(*reason),
         _ => None,
     });
     assert_eq!(reads.collect::<Vec<_>>(), [ReadReason::Start, ReadReason::Compacted]);
@@ -202,7 +215,7 @@ fn an_etcd_that_was_made_anew_is_read_anew_and_registered_with() {
     assert_eq!(driven.names(), ["new", "own"]);
     assert!(driven.facts.iter().any(|fact| matches!(fact, DirectoryFact::LeaseLost { .. })));
     let rewound = |fact: &&DirectoryFact| matches!(fact, DirectoryFact::Read { reason: ReadReason::Rewound, .. });
-    assert_eq!(driven.facts.iter().filter(rewound).count(), 1);
+    assert_eq!(driven.facts.iter().filter(rewound).count(), 2, "each part once");
 }
 
 #[test]
@@ -234,7 +247,7 @@ fn a_wrong_password_is_told_and_tried_on() {
     let shown = driven.directory.shown(driven.now);
     assert_eq!((shown.answers, shown.registered, shown.why.as_deref()), (false, false, Some("authentication failed")));
     assert!(shown.lease_age_seconds > 80.0 && shown.watch_lag_seconds > 80.0);
-    assert_eq!(driven.calls.len(), 2, "each of both is tried on: {:?}", driven.calls);
+    assert_eq!(driven.calls.len(), 3, "registration and both parts are tried on: {:?}", driven.calls);
 }
 
 /// What may happen, in any order.
@@ -242,6 +255,10 @@ fn a_wrong_password_is_told_and_tried_on() {
 enum Happening {
     Put(u8, bool),
     Delete(u8),
+    /// Media nodes are registered with this router: those of these numbers.
+    Register(Vec<u8>),
+    /// Another router writes a media node, or takes it away.
+    Node(u8, bool),
     Compact,
     Cut,
     Wipe,
@@ -257,6 +274,8 @@ fn happenings() -> impl Strategy<Value = Vec<Happening>> {
     let one = prop_oneof![
         6 => (0..9u8, any::<bool>()).prop_map(|(key, readable)| Happening::Put(key, readable)),
         4 => (0..9u8).prop_map(Happening::Delete),
+        3 => prop::collection::vec(0..4u8, 0..4).prop_map(Happening::Register),
+        3 => (0..4u8, any::<bool>()).prop_map(|(node, there)| Happening::Node(node, there)),
         1 => Just(Happening::Compact),
         2 => Just(Happening::Cut),
         1 => Just(Happening::Wipe),
@@ -275,6 +294,14 @@ fn happen(driven: &mut Driven, etcd: &mut Etcd, happening: &Happening) {
         Happening::Put(at, true) => etcd.put(&key(at), record(&at.to_string(), "bj").bytes()),
         Happening::Put(at, false) => etcd.put(&key(at), b"{\"version\":2}".to_vec()),
         Happening::Delete(at) => etcd.delete(&key(at)),
+        Happening::Register(numbers) => {
+            driven.registered = numbers.iter().map(|n| nodes::node(&format!("n{n}"), "x", "")).collect();
+            driven.tell(Input::Registered(driven.registered.clone()));
+        }
+        Happening::Node(n, true) => {
+            etcd.put(&format!("/s/media/n{n}"), nodes::node(&format!("n{n}"), "y", "other").bytes())
+        }
+        Happening::Node(n, false) => etcd.delete(&format!("/s/media/n{n}")),
         Happening::Compact => etcd.compact(),
         Happening::Cut => etcd.cut(),
         Happening::Wipe => etcd.wipe(),
@@ -313,14 +340,22 @@ proptest! {
         live(&mut driven, &mut etcd, LEASE * 4);
         // another one that begins now sees the same
         let mut fresh = Driven::new(driven.now);
+        fresh.tell(Input::Registered(driven.registered.clone()));
         converse(&mut fresh, &mut etcd);
         let (one, other) = (driven.directory.shown(driven.now), fresh.directory.shown(fresh.now));
         prop_assert_eq!(&one.digest, &other.digest, "{:?} {:?}", one, other);
         let there: Vec<String> = etcd.keys("/s/routers/").into_iter().take(5).collect();
         let mut seen: Vec<String> = one.routers.into_iter().map(|row| row.id).collect();
-        seen.extend(one.unreadable.into_iter().map(|row| row.key));
+        seen.extend(one.unreadable.iter().filter_map(|row| row.key.strip_prefix("routers/").map(str::to_owned)));
         seen.sort();
         prop_assert_eq!(seen, there);
         prop_assert!(one.registered && one.answers && one.watch == "watching");
+        // who registered here stands there, and nobody else in the name of this router
+        let mut here: Vec<String> = driven.registered.iter().map(|node| node.id.clone()).collect();
+        here.sort();
+        here.dedup();
+        let ours = |key: &String| nodes::read(&etcd, key).by == "own";
+        let there: Vec<String> = etcd.keys("/s/media/").into_iter().filter(ours).collect();
+        prop_assert_eq!(there, here);
     }
 }

@@ -12,8 +12,12 @@ pub enum DirectoryOp {
     Grant,
     /// The lease, kept.
     Refresh,
-    /// A record, written.
+    /// This router's record, written.
     Put,
+    /// A media node's record, written if nobody else was first.
+    Claim,
+    /// The same, taken away.
+    Release,
     /// All records, read.
     List,
     /// Changes of records, from a revision on.
@@ -24,7 +28,8 @@ pub enum DirectoryOp {
 
 impl DirectoryOp {
     /// All of them.
-    pub const ALL: [Self; 6] = [Self::Grant, Self::Refresh, Self::Put, Self::List, Self::Watch, Self::Revoke];
+    pub const ALL: [Self; 8] =
+        [Self::Grant, Self::Refresh, Self::Put, Self::Claim, Self::Release, Self::List, Self::Watch, Self::Revoke];
 
     /// The word for it in metrics and logs.
     pub const fn name(self) -> &'static str {
@@ -32,6 +37,8 @@ impl DirectoryOp {
             Self::Grant => "grant",
             Self::Refresh => "refresh",
             Self::Put => "put",
+            Self::Claim => "claim",
+            Self::Release => "release",
             Self::List => "list",
             Self::Watch => "watch",
             Self::Revoke => "revoke",
@@ -131,8 +138,10 @@ pub enum DirectoryFact {
     },
     /// This router gave its lease back: it is about to end.
     Left,
-    /// All records were read.
+    /// All records of a part were read.
     Read {
+        /// Of which part: `routers`, `media`.
+        part: &'static str,
         /// Why.
         reason: ReadReason,
         /// As of that revision.
@@ -142,11 +151,15 @@ pub enum DirectoryFact {
     },
     /// Changes are told from now on.
     WatchStands {
+        /// Of which part.
+        part: &'static str,
         /// After that revision.
         revision: i64,
     },
     /// They are not told any more; they will be asked for from the same revision.
     WatchLost {
+        /// Of which part.
+        part: &'static str,
         /// What happened.
         why: String,
     },

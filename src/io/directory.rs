@@ -24,7 +24,7 @@ use tokio::{
 
 use self::etcd::{Done, Etcd};
 pub use self::settings::{DirectorySettings, DirectoryTls};
-use super::{clock, listener::Observe};
+use super::{clock, listener::Observe, media::Media};
 use crate::{
     directory::{
         Answer, Directory, Fault, Figures, FleetView, Heard, Input, Load, Output, RouterRecord, Settings,
@@ -34,11 +34,11 @@ use crate::{
     telemetry::{DirectoryFigures, Telemetry},
 };
 
-/// Most routers of a fleet.
-const ROUTERS_MAX: usize = 1_000;
+/// Most routers of a fleet, and most media nodes of it that one router sees.
+const RECORDS_MAX: usize = 10_000;
 /// What streams have to say that waits to be heard; past it, streams wait, and etcd keeps it for them.
 const HEARD_WAITING: usize = 64;
-/// Figures are told, and the load is looked at, so often.
+/// Figures are told, and it is looked who is there and which media nodes are registered, so often.
 const FIGURES_EVERY: Duration = Duration::from_secs(1);
 
 /// What the ops port shows of the fleet; absent: this router has none.
@@ -114,6 +114,8 @@ pub struct Around {
     pub observe: Observe,
     /// Shows figures, and says who is there.
     pub telemetry: Arc<Telemetry>,
+    /// Whose registrations others should hear of, and who takes up theirs.
+    pub media: Media,
     /// What the ops port shows.
     pub fleet: Fleet,
     /// Of jitter.
@@ -169,7 +171,7 @@ impl Driver {
             rest: serde_json::Map::new(),
         };
         let (prefix, lease) = (settings.prefix.clone(), settings.lease);
-        let decides = Settings { prefix, own, lease, records_max: ROUTERS_MAX, seed: around.seed };
+        let decides = Settings { prefix, own, lease, records_max: RECORDS_MAX, seed: around.seed };
         let (says, heard) = mpsc::channel(HEARD_WAITING);
         Self {
             directory: Directory::new(decides, Instant::now()),
@@ -220,6 +222,7 @@ impl Driver {
         for output in self.directory.handle(input, Instant::now()) {
             match output {
                 Output::Observe(fact) => (self.around.observe)(Event::Directory(fact)),
+                Output::Node(news) => self.around.media.adopt(news),
                 Output::Call { ticket, call } => {
                     let (etcd, begun) = (self.etcd.clone(), Instant::now());
                     self.calls.spawn(async move {
@@ -260,6 +263,7 @@ impl Driver {
         let now = Instant::now();
         self.around.telemetry.set_directory(figures(&self.directory.figures(now)));
         self.around.fleet.show(self.directory.shown(now));
+        self.take(Input::Registered(self.around.media.registered()));
         let population = self.around.telemetry.population();
         Input::Loaded(Load { sessions: population.sessions, rooms: population.rooms })
     }

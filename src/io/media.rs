@@ -8,6 +8,7 @@
 
 mod answers;
 mod calling;
+mod fleet;
 mod gate;
 mod known;
 mod line;

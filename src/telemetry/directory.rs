@@ -113,22 +113,22 @@ impl Telemetry {
                 }
             }
             DirectoryFact::Left => info!(target: "signalbox", "left the fleet"),
-            DirectoryFact::Read { reason, revision, records } => {
+            DirectoryFact::Read { part, reason, revision, records } => {
                 handles.reads.at(*reason as usize).increment(1);
                 if let Some(held_back) = self.admit(&lines.read, at) {
                     let reason = reason.name();
-                    info!(target: "signalbox", reason, revision, records, held_back, "all records of the fleet read");
+                    info!(target: "signalbox", part, reason, revision, records, held_back, "all records of the fleet read");
                 }
             }
-            DirectoryFact::WatchStands { revision } => {
+            DirectoryFact::WatchStands { part, revision } => {
                 if let Some(held_back) = self.admit(&lines.watch_stands, at) {
-                    info!(target: "signalbox", revision, held_back, "the fleet is watched");
+                    info!(target: "signalbox", part, revision, held_back, "the fleet is watched");
                 }
             }
-            DirectoryFact::WatchLost { why } => {
+            DirectoryFact::WatchLost { part, why } => {
                 handles.watches_lost.increment(1);
                 if let Some(held_back) = self.admit(&lines.watch_lost, at) {
-                    warn!(target: "signalbox", why, held_back, "the watch of the fleet was lost; what is known stays");
+                    warn!(target: "signalbox", part, why, held_back, "the watch of the fleet was lost; what is known stays");
                 }
             }
             DirectoryFact::RouterSeen { .. }

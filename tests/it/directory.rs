@@ -1,6 +1,7 @@
 //! Routers of a fleet and a real etcd: who is seen by whom, and what an etcd that fails costs.
 
 mod etcd;
+mod nodes;
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +9,7 @@ use etcd_client::{PermissionType, RoleRevokePermissionOptions};
 use serde_json::{Value, json};
 
 use self::etcd::{Etcd, compact};
-use crate::harness::{Authority, Router, Socket, answered, get, remember, run_to_end};
+use crate::harness::{Authority, Router, Socket, answered, free, get, remember, run_to_end};
 
 /// As short as etcd grants one: what ends with it ends within the test.
 const LEASE_SECONDS: &str = "2";
@@ -209,9 +210,10 @@ async fn what_was_compacted_while_a_router_was_cut_off_is_read_again_whole() {
     })
     .await;
     agree(&[&one], &["r1", "r9"]).await;
-    assert_eq!(metric(&one, "signalbox_directory_reads_total{reason=\"compacted\"}").await, Some(1.0));
+    let read = metric(&one, "signalbox_directory_reads_total{reason=\"compacted\"}").await;
+    assert_eq!(read, Some(2.0), "routers and media nodes, each once");
     let seen = view(&one).await;
-    assert_eq!(seen["unreadable"], json!([{ "key": "r8", "why": "version 2; this router reads 1" }]));
+    assert_eq!(seen["unreadable"], json!([{ "key": "routers/r8", "why": "version 2; this router reads 1" }]));
     let log = one.stderr();
     let named = log.lines().filter(|line| line.contains("a record of the fleet cannot be read"));
     assert_eq!(named.count(), 1, "named once");
@@ -305,6 +307,14 @@ async fn without_an_etcd_a_router_starts_serves_and_registers_once_there_is_one(
     etcd.again().await;
     agree(&[&one], &["r1"]).await;
     call.speak().await;
+}
+
+#[tokio::test]
+async fn a_member_that_is_away_is_passed_over() {
+    let (etcd, away) = (Etcd::start().await, free());
+    let members = format!("http://{away},{}", etcd.url());
+    let one = with(&etcd, "r1", &[("etcd.endpoints", &members)]);
+    agree(&[&one], &["r1"]).await;
 }
 
 #[tokio::test]

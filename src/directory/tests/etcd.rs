@@ -18,9 +18,11 @@ pub(super) struct Etcd {
     compacted: i64,
     leases: BTreeMap<i64, (Instant, Duration)>,
     granted: i64,
-    /// Prefix and first revision by stream.
-    streams: BTreeMap<u64, (String, i64)>,
-    said: VecDeque<(u64, Heard)>,
+    /// Who speaks with it now.
+    client: String,
+    /// Prefix and first revision by whose stream it is and its ticket.
+    streams: BTreeMap<(String, u64), (String, i64)>,
+    said: VecDeque<((String, u64), Heard)>,
 }
 
 impl Default for Etcd {
@@ -33,6 +35,7 @@ impl Default for Etcd {
             compacted: 0,
             leases: BTreeMap::new(),
             granted: 0,
+            client: String::new(),
             streams: BTreeMap::new(),
             said: VecDeque::new(),
         }
@@ -40,6 +43,15 @@ impl Default for Etcd {
 }
 
 impl Etcd {
+    /// Speaks with that router from now on.
+    pub(super) fn serve(&mut self, client: &str) {
+        self.client = client.to_owned();
+    }
+
+    fn own(&self, ticket: u64) -> (String, u64) {
+        (self.client.clone(), ticket)
+    }
+
     pub(super) fn revision(&self) -> i64 {
         self.revision
     }
@@ -73,7 +85,7 @@ impl Etcd {
         let revision = self.revision;
         for (stream, (prefix, _)) in self.streams.iter().filter(|(_, (_, from))| revision >= *from) {
             if let Some(key) = key.strip_prefix(prefix.as_str()) {
-                self.said.push_back((*stream, changed(key, value.clone(), revision)));
+                self.said.push_back((stream.clone(), changed(key, value.clone(), revision)));
             }
         }
         self.history.push((revision, key.to_owned(), value));
@@ -96,23 +108,26 @@ impl Etcd {
     /// Another etcd in its place.
     pub(super) fn wipe(&mut self) {
         self.cut();
-        let said = std::mem::take(&mut self.said);
-        *self = Self { cluster: self.cluster + 1, said, ..Self::default() };
+        let (said, client) = (std::mem::take(&mut self.said), self.client.clone());
+        *self = Self { cluster: self.cluster + 1, said, client, ..Self::default() };
     }
 
     pub(super) fn close(&mut self, stream: u64) {
-        self.streams.remove(&stream);
-        self.said.retain(|(of, _)| *of != stream);
+        let own = self.own(stream);
+        self.streams.remove(&own);
+        self.said.retain(|(of, _)| *of != own);
     }
 
     pub(super) fn probe(&mut self, stream: u64) {
-        if self.streams.contains_key(&stream) {
-            self.said.push_back((stream, Heard::Alive));
+        let own = self.own(stream);
+        if self.streams.contains_key(&own) {
+            self.said.push_back((own, Heard::Alive));
         }
     }
 
     pub(super) fn said(&mut self) -> Option<(u64, Heard)> {
-        self.said.pop_front()
+        let own = self.said.iter().position(|((client, _), _)| *client == self.client)?;
+        self.said.remove(own).map(|((_, ticket), heard)| (ticket, heard))
     }
 
     /// Leases that were not refreshed end.
@@ -144,6 +159,22 @@ impl Etcd {
                 self.write(key, value.clone(), *lease);
                 Ok(Answer::Written { cluster, revision: self.revision })
             }
+            Call::Claim { lease, .. } if !self.leases.contains_key(lease) => Err(gone()),
+            Call::Claim { key, value, lease, expected } => {
+                let is_expected = self.now.get(key).map_or(0, |(_, revision, _)| *revision) == *expected;
+                if !is_expected {
+                    return Ok(Answer::Overtaken);
+                }
+                self.write(key, value.clone(), *lease);
+                Ok(Answer::Written { cluster, revision: self.revision })
+            }
+            Call::Release { key, expected } => {
+                if self.now.get(key).is_none_or(|(_, revision, _)| revision != expected) {
+                    return Ok(Answer::Overtaken);
+                }
+                self.delete(key);
+                Ok(Answer::Written { cluster, revision: self.revision })
+            }
             Call::Revoke { lease } => {
                 self.revoke(*lease);
                 Ok(Answer::Revoked)
@@ -158,14 +189,15 @@ impl Etcd {
                 Ok(Answer::Listed { cluster, revision, records: all.into_iter().take(*limit).collect(), more })
             }
             Call::Watch { prefix, from } => {
-                self.streams.insert(ticket, (prefix.clone(), *from));
+                let own = self.own(ticket);
+                self.streams.insert(own.clone(), (prefix.clone(), *from));
                 if *from <= self.compacted {
-                    self.streams.remove(&ticket);
-                    self.said.push_back((ticket, Heard::Compacted));
+                    self.streams.remove(&own);
+                    self.said.push_back((own.clone(), Heard::Compacted));
                 }
                 for (revision, key, value) in self.history.iter().filter(|(revision, ..)| revision >= from) {
                     if let Some(key) = key.strip_prefix(prefix.as_str()).filter(|_| *from > self.compacted) {
-                        self.said.push_back((ticket, changed(key, value.clone(), *revision)));
+                        self.said.push_back((own.clone(), changed(key, value.clone(), *revision)));
                     }
                 }
                 Ok(Answer::Watching)

@@ -13,8 +13,8 @@ use std::{
 };
 
 use etcd_client::{
-    Certificate, Client, ConnectOptions, Error, EventType, GetOptions, Identity, PutOptions, TlsOptions, WatchOptions,
-    WatchResponse, WatchStream,
+    Certificate, Client, Compare, CompareOp, ConnectOptions, Error, EventType, GetOptions, Identity, PutOptions,
+    TlsOptions, Txn, TxnOp, WatchOptions, WatchResponse, WatchStream,
 };
 use tokio::sync::Mutex;
 use tonic::{Code, Status};
@@ -146,6 +146,14 @@ async fn carry_out(mut client: Client, call: Call) -> Result<Done, Error> {
             let (cluster, revision) = written.header().map_or((0, 0), |h| (h.cluster_id(), h.revision()));
             Answer::Written { cluster, revision }
         }
+        Call::Claim { key, value, lease, expected } => {
+            let put = TxnOp::put(key.clone(), value, Some(PutOptions::new().with_lease(lease)));
+            transact(client, key, expected, put).await?
+        }
+        Call::Release { key, expected } => {
+            let delete = TxnOp::delete(key.clone(), None);
+            transact(client, key, expected, delete).await?
+        }
         Call::List { prefix, limit } => list(client, &prefix, limit).await?,
         Call::Watch { prefix, from } => {
             let options = WatchOptions::new().with_prefix().with_start_revision(from).with_progress_notify();
@@ -158,6 +166,14 @@ async fn carry_out(mut client: Client, call: Call) -> Result<Done, Error> {
         }
     };
     Ok(Done::Answer(answer))
+}
+
+/// Does it, if what stands at the key is of that revision; 0: nothing stands there.
+async fn transact(mut client: Client, key: String, expected: i64, op: TxnOp) -> Result<Answer, Error> {
+    let unchanged = Compare::mod_revision(key, CompareOp::Equal, expected);
+    let done = client.txn(Txn::new().when([unchanged]).and_then([op])).await?;
+    let (cluster, revision) = done.header().map_or((0, 0), |h| (h.cluster_id(), h.revision()));
+    Ok(if done.succeeded() { Answer::Written { cluster, revision } } else { Answer::Overtaken })
 }
 
 async fn list(client: Client, prefix: &str, limit: usize) -> Result<Answer, Error> {

@@ -38,11 +38,14 @@ fn of_this_router() -> Vec<(DirectoryFact, Moved)> {
         (DirectoryFact::LeaseLost { lease: 7 }, vec![("signalbox_directory_leases_lost_total", 1.0)]),
         (DirectoryFact::Left, Vec::new()),
         (
-            DirectoryFact::Read { reason: ReadReason::Compacted, revision: 9, records: 3 },
+            DirectoryFact::Read { part: "media", reason: ReadReason::Compacted, revision: 9, records: 3 },
             vec![("signalbox_directory_reads_total{reason=\"compacted\"}", 1.0)],
         ),
-        (DirectoryFact::WatchStands { revision: 9 }, Vec::new()),
-        (DirectoryFact::WatchLost { why: "reset".to_owned() }, vec![("signalbox_directory_watches_lost_total", 1.0)]),
+        (DirectoryFact::WatchStands { part: "media", revision: 9 }, Vec::new()),
+        (
+            DirectoryFact::WatchLost { part: "media", why: "reset".to_owned() },
+            vec![("signalbox_directory_watches_lost_total", 1.0)],
+        ),
     ]
 }
 

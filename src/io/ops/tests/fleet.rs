@@ -38,6 +38,7 @@ fn view() -> FleetView {
         revision: 7,
         digest: "00000000abcd".to_owned(),
         routers: vec![row],
+        media_nodes: 0,
         unreadable: Vec::new(),
     }
 }
