@@ -90,8 +90,8 @@ impl Claims {
     }
 
     fn claim(&self, view: &View<NodeRecord>) -> Option<Step> {
-        let free = self.wanted.iter().filter(|(id, _)| !self.settling.contains_key(*id));
-        free.filter_map(|(id, node)| {
+        let mut free = self.wanted.iter().filter(|(id, _)| !self.settling.contains_key(*id));
+        free.find_map(|(id, node)| {
             let expected = match view.get(id) {
                 None => 0,
                 Some((Ok(there), _)) if there == node => return None,
@@ -101,16 +101,14 @@ impl Claims {
             };
             Some(Step::Claim { id: id.clone(), value: node.bytes(), expected })
         })
-        .next()
     }
 
     fn release(&self, view: &View<NodeRecord>) -> Option<Step> {
-        let not_wanted = view.kept().filter_map(|(id, kept)| {
+        view.kept().find_map(|(id, kept)| {
             let ours = kept.record.as_ref().is_ok_and(|there| self.is_ours(there));
             let free = !self.wanted.contains_key(id) && !self.settling.contains_key(id);
             (ours && free).then(|| Step::Release { id: id.to_owned(), expected: kept.revision })
-        });
-        not_wanted.take(1).next()
+        })
     }
 
     fn is_ours(&self, node: &NodeRecord) -> bool {

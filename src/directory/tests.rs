@@ -299,7 +299,7 @@ fn happen(driven: &mut Driven, etcd: &mut Etcd, happening: &Happening) {
             driven.tell(Input::Registered(driven.registered.clone()));
         }
         Happening::Node(n, true) => {
-            etcd.put(&format!("/s/media/n{n}"), nodes::node(&format!("n{n}"), "y", "other").bytes())
+            etcd.put(&format!("/s/media/n{n}"), nodes::node(&format!("n{n}"), "y", "other").bytes());
         }
         Happening::Node(n, false) => etcd.delete(&format!("/s/media/n{n}")),
         Happening::Compact => etcd.compact(),

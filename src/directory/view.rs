@@ -42,7 +42,7 @@ pub enum Change {
 #[derive(Clone, Debug, PartialEq)]
 pub enum NodeNews {
     /// It registered with a router of the fleet, or says something else of itself.
-    There(NodeRecord),
+    There(Box<NodeRecord>),
     /// It is registered with no router of the fleet any more.
     Gone {
         /// Which.
@@ -97,7 +97,7 @@ impl Record for NodeRecord {
     }
 
     fn came(&self, before: Option<&Self>) -> Option<News> {
-        (before != Some(self)).then(|| News::Node(NodeNews::There(self.clone())))
+        (before != Some(self)).then(|| News::Node(NodeNews::There(Box::new(self.clone()))))
     }
 
     fn went(&self) -> News {

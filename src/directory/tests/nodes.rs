@@ -60,11 +60,11 @@ fn a_node_that_registers_is_heard_of_by_all_and_gone_when_it_does_not_any_more()
     one.tell(Input::Registered(vec![node("m1", "x", "")]));
     live_both(&mut one, &mut other, &mut etcd, Duration::from_secs(2));
     let signed = node("m1", "x", "r1");
-    assert_eq!((read(&etcd, "m1"), there(&other, "m1")), (signed.clone(), vec![NodeNews::There(signed.clone())]));
+    assert_eq!((read(&etcd, "m1"), there(&other, "m1")), (signed.clone(), vec![NodeNews::There(Box::new(signed))]));
     let views = [&one, &other].map(|driven| driven.directory.shown(driven.now));
     assert_eq!((views[0].media_nodes, &views[0].digest), (1, &views[1].digest));
     let leaving = NodeRecord { leaving: true, ..node("m1", "x", "") };
-    one.tell(Input::Registered(vec![leaving.clone()]));
+    one.tell(Input::Registered(vec![leaving]));
     live_both(&mut one, &mut other, &mut etcd, Duration::from_secs(2));
     assert!(read(&etcd, "m1").leaving && there(&other, "m1").len() == 2);
     one.tell(Input::Registered(Vec::new()));
@@ -109,7 +109,7 @@ fn of_two_starts_of_a_node_the_later_one_is_written_over_what_was_seen_and_nothi
     other.tell(Input::Registered(vec![node("m1", "w", "")]));
     live_both(&mut one, &mut other, &mut etcd, Duration::from_secs(2));
     assert_eq!(read(&etcd, "m1"), node("m1", "w", "r2"));
-    assert_eq!(there(&one, "m1").last(), Some(&NodeNews::There(node("m1", "w", "r2"))));
+    assert_eq!(there(&one, "m1").last(), Some(&NodeNews::There(Box::new(node("m1", "w", "r2")))));
 }
 
 #[test]

@@ -46,7 +46,7 @@ impl Media {
             // what is gone there may be silent for as long as any other
             NodeNews::Gone { node } => shared.known().unlist(&node, Instant::now()),
             NodeNews::There(record) if record.by == shared.settings.load().router => {}
-            NodeNews::There(record) => shared.list(record),
+            NodeNews::There(record) => shared.list(*record),
         }
     }
 }
