@@ -25,11 +25,12 @@ use self::{
     },
 };
 use crate::{
-    config::{Config, InForce, Slice},
+    config::{Config, Edition, InForce, Slice},
     event::{DrainPhase, Event},
     io::{
         admin::{self, AdminState},
         clock,
+        directory::{Around, DirectoryHandle, Fleet},
         faults::Faults,
         gateway::{self, Gateway, GatewayParts},
         guard::Guard,
@@ -103,6 +104,7 @@ pub struct Running {
     observers: Observers,
     exporter: Option<Exporter>,
     media: Media,
+    directory: Option<DirectoryHandle>,
     media_addr: Option<SocketAddr>,
     connections: TaskTracker,
     /// Ends the accept loop: no new connections.
@@ -123,10 +125,7 @@ impl Running {
         let edition = configured.edition();
         let config = &edition.loaded.config;
         raise_file_limit();
-        let settings = telemetry_settings(&edition);
-        let instance_id = settings.instance_id.clone();
-        let telemetry = Arc::new(Telemetry::new(settings));
-        let observe = observer(&telemetry);
+        let (instance_id, telemetry, observe) = measured(&edition);
         let authenticator = Authenticator::new(&config.auth_settings(), Arc::new(clock::unix_ms), observe.clone())?;
         let limits = listener::Limits::new(limit_settings(config));
         let listener = Listener::bind(listener_settings(config, limits.clone(), observe.clone()))?;
@@ -138,6 +137,7 @@ impl Running {
         let media = Media::new(config.media_settings(&instance_id), observe.clone(), faults.clone());
         let around = Surroundings { telemetry: telemetry.clone(), faults: faults.clone(), media: Some(media.calls()) };
         let shards = start_shards(config, &resume_secret, &around);
+        let (directory, fleet) = join_fleet(config, &instance_id, &telemetry, &media);
         let shown = Shown {
             telemetry: telemetry.clone(),
             state: state.clone(),
@@ -146,6 +146,7 @@ impl Running {
             faults: faults.clone(),
             shards: shards.clone(),
             config: configured.in_force.clone(),
+            fleet,
         };
         let ops = Ops::start(ops_settings(config, observe.clone()), shown)?;
         media.start(shards.clone(), registry);
@@ -183,6 +184,7 @@ impl Running {
             in_force: configured.in_force.clone(),
             reloading: live::follow(configured, &gateway, Parts { watched, media: &media, instance_id }, observe)?,
             media,
+            directory,
             media_addr,
         };
         running.spawn(config, listener, gateway);
@@ -241,6 +243,7 @@ impl Running {
     /// are being recorded, the baseline and what waits for the collector.
     pub async fn drain(&self) {
         self.advance(DrainPhase::Advising);
+        self.directory.iter().for_each(DirectoryHandle::drain);
         let window = self.in_force.edition().loaded.config.drain.seconds.duration();
         let over = tokio::time::Instant::now() + window;
         self.shards.drain(window).await;
@@ -256,6 +259,9 @@ impl Running {
         tokio::time::timeout(CLOSING_MAX, self.connections.wait()).await.ok();
         // what the ends of sessions and rooms mean for their nodes
         self.media.finish().await;
+        if let Some(directory) = &self.directory {
+            directory.finish().await;
+        }
         self.observers.finish().await;
         self.advance(DrainPhase::Drained);
         if let Some(exporter) = &self.exporter {
@@ -285,6 +291,15 @@ pub fn log_queue(config: &Config) -> Option<LogQueue> {
     (otlp.endpoint.is_some() && otlp.logs).then(|| LogQueue::new(otlp.logs_waiting))
 }
 
+/// What names this process, what is measured of it, and what tells it.
+fn measured(edition: &Edition) -> (String, Arc<Telemetry>, listener::Observe) {
+    let settings = telemetry_settings(edition);
+    let instance_id = settings.instance_id.clone();
+    let telemetry = Arc::new(Telemetry::new(settings));
+    let observe = observer(&telemetry);
+    (instance_id, telemetry, observe)
+}
+
 /// Takes note of what happens, at the moment that it is told.
 fn observer(telemetry: &Arc<Telemetry>) -> listener::Observe {
     let telemetry = telemetry.clone();
@@ -310,6 +325,22 @@ fn start_shards(config: &Config, resume_secret: &[u8], around: &Surroundings) ->
         queues: config.queue_settings(),
     };
     Shards::start(settings, shared, around)
+}
+
+/// Where the fleet agrees, and what is seen of it; absent: this router runs alone.
+fn join_fleet(
+    config: &Config,
+    instance_id: &str,
+    telemetry: &Arc<Telemetry>,
+    media: &Media,
+) -> (Option<DirectoryHandle>, Fleet) {
+    let fleet = Fleet::default();
+    let start = |settings| {
+        let (observe, telemetry, media) = (observer(telemetry), telemetry.clone(), media.clone());
+        let around = Around { observe, telemetry, media, fleet: fleet.clone(), seed: random_seed() };
+        DirectoryHandle::start(settings, around)
+    };
+    (config.directory_settings(instance_id).map(start), fleet)
 }
 
 /// As far as the system lets us.

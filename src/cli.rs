@@ -11,6 +11,7 @@ use crate::profiler::{NAMES_COMMAND, answer_names};
 
 mod config;
 mod demo;
+mod fleet;
 mod in_place;
 mod load;
 mod media_check;
@@ -55,6 +56,8 @@ enum Command {
     Profile(profile::Args),
     /// The media nodes of a router: how they stand, and whether they take rooms.
     Nodes(nodes::Args),
+    /// The routers of a fleet, and how new a router's view of them is.
+    Fleet(fleet::Args),
     /// Why a room is on its media node.
     Placement(placement::Args),
     /// Finds names for the profiler of a router, which starts this by itself.
@@ -88,6 +91,7 @@ pub fn run() -> ExitCode {
         Command::Variant(args) => variant::run(args),
         Command::Profile(args) => profile::run(args),
         Command::Nodes(args) => nodes::run(args),
+        Command::Fleet(args) => fleet::run(args),
         Command::Placement(args) => placement::run(args),
         Command::Names => answer_names().map(|()| ExitCode::SUCCESS).map_err(Into::into),
         Command::MediaNode(args) => media_node::run(args),

@@ -30,9 +30,9 @@ pub use mistake::{ConfigError, Mistake, Source};
 pub use settings::Slice;
 pub use show::{Row, example};
 pub use tree::{
-    ApiKey, Auth, Client, Config, Drain, Expiry, Ice, IceServer, Introspection, Jwks, Limits, Log, Media, MediaBreaker,
-    MediaNode, NodeTls, Oidc, Ops, Otlp, RegistryTls, Resume, Role, Rooms, Server, Signal, Telemetry, Tls, VariantRule,
-    Variants,
+    ApiKey, Auth, Client, Config, Drain, Etcd, Expiry, Ice, IceServer, Introspection, Jwks, Limits, Log, Media,
+    MediaBreaker, MediaNode, NodeTls, Oidc, Ops, Otlp, RegistryTls, Resume, Role, Rooms, Server, Signal, Telemetry,
+    Tls, VariantRule, Variants,
 };
 pub use values::{Millis, Seconds, Url};
 

@@ -2,6 +2,8 @@
 //!
 //! Built by the core and by `io`; knows nothing of metrics, logs or spans.
 
+mod captured;
+mod directory;
 mod fault;
 mod guard;
 mod media;
@@ -16,6 +18,8 @@ use std::{
 };
 
 pub use self::{
+    captured::Captured,
+    directory::{DirectoryFact, DirectoryOp, DirectoryOutcome, ReadReason},
     fault::Fault,
     guard::{Asked, BreakerReason, BreakerState, Guarded, Limit, Pressure, Scope},
     media::{Called, MediaFact, MediaOp, NodeRefusal},
@@ -197,60 +201,6 @@ impl std::fmt::Display for Changed {
         let Self { key, from, to, live: _ } = self;
         write!(f, "{key}: {from} -> {to}")
     }
-}
-
-/// What happens to captures of bad minutes.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Captured {
-    /// A capture of a bad minute was begun.
-    Made {
-        /// Its name.
-        id: String,
-        /// `latency`, `stall`, `operator`.
-        cause: &'static str,
-    },
-    /// Another P99 left its band while a capture is being recorded: it is in that one.
-    Joined {
-        /// The capture.
-        id: String,
-        /// The kind of the signal.
-        op: String,
-        /// The client's region.
-        region: String,
-    },
-    /// No capture was made, because there have been enough.
-    Refused {
-        /// `latency`, `stall`, `operator`.
-        cause: &'static str,
-        /// `pace`, `recording`.
-        reason: &'static str,
-    },
-    /// A capture has all its parts.
-    Ready {
-        /// Its name.
-        id: String,
-        /// What it weighs.
-        bytes: u64,
-    },
-    /// A capture was let go of for a newer one.
-    MadeWay {
-        /// Its name.
-        id: String,
-    },
-    /// A capture that was begun will not be there.
-    Lost {
-        /// Its name.
-        id: String,
-        /// Why.
-        why: String,
-    },
-    /// Something in the folder of captures cannot be used, or the folder itself.
-    FolderFailed {
-        /// What.
-        what: String,
-        /// Why.
-        why: String,
-    },
 }
 
 /// A fact about this router.
@@ -490,6 +440,8 @@ pub enum Event {
     },
     /// Something happened between this router and a media node.
     Media(MediaFact),
+    /// Something happened between this router and the directory of its fleet.
+    Directory(DirectoryFact),
     /// What is logged was changed while running.
     LogLevelChanged {
         /// What was logged before.

@@ -79,6 +79,10 @@ text_id! {
     NodeId
 }
 text_id! {
+    /// A router of a fleet, its `server.id`; 1 to 64 letters, digits, `.`, `_`, `-`.
+    RouterId
+}
+text_id! {
     /// The version pool that gray-release rules send a client to; `default` is always one.
     Variant
 }

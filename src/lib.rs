@@ -7,6 +7,7 @@ pub mod ids;
 pub mod protocol;
 
 pub mod auth;
+pub mod directory;
 pub mod gray;
 pub mod guard;
 pub mod placement;

@@ -23,6 +23,7 @@ pub mod catalog;
 mod clients;
 mod config;
 mod counts;
+mod directory;
 mod drain;
 mod exports;
 pub mod exposition;
@@ -53,6 +54,7 @@ pub use self::{
     captured::Totals,
     captures::CaptureFigures,
     counts::{Counts, LATENCY_MAX},
+    directory::DirectoryFigures,
     process::Process,
     profiler::ProfilerFigures,
     usual::{Usual, UsualRow},

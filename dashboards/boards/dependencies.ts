@@ -6,7 +6,7 @@ import type { Board } from "./board";
 import { toBoard } from "./links";
 import { HISTOGRAM, METRIC } from "./metrics";
 import { type Panel, type Tile, graph, tile } from "./panels";
-import { CLOCK_SKEW, happened, max, quantile, rate, routers, share, sum, sumBy } from "./queries";
+import { CLOCK_SKEW, happened, max, maxBy, quantile, rate, routers, share, sum, sumBy } from "./queries";
 import { COLOR, RESULTS, type Styles } from "./theme";
 
 interface Dependency {
@@ -252,7 +252,94 @@ const configuration: Dependency = {
   ],
 };
 
-const DEPENDENCIES: readonly Dependency[] = [keys, introspection, certificates, configuration, collector, clocks];
+const digests = `count_values by (cluster, domain) ("digest", ${routers(METRIC.directoryDigest)})`;
+
+const directory: Dependency = {
+  name: "Directory (etcd)",
+  tile: {
+    title: "Oldest lease",
+    what: "How long ago etcd confirmed what stands there for a router, the worst of them. Nothing: routers run alone.",
+    good: "Under a third of etcd.lease_seconds (30): 10 s.",
+    act: "Calls go on: nothing on the way of a signal asks etcd. But new routers are not seen, and this one may be taken for gone. SignalboxDirectoryLost has the runbook.",
+    unit: "s",
+    decimals: 0,
+    expr: max(routers(METRIC.directoryLeaseAge)),
+    levels: { warn: 15, bad: 30 },
+  },
+  panels: [
+    graph({
+      title: "Lease and view",
+      what: "Seconds since etcd confirmed the router's lease, and since anything proved that its view of the fleet is new; the bound is the lease itself.",
+      good: "Saw teeth under a third of the bound.",
+      act: "All routers: etcd. One: its network, or what etcd lets it do; its log says which.",
+      unit: "s",
+      lines: [
+        { expr: maxBy("instance", routers(METRIC.directoryLeaseAge)), legend: "{{instance}} lease" },
+        { expr: maxBy("instance", routers(METRIC.directoryWatchLag)), legend: "{{instance}} view" },
+        { expr: max(routers(METRIC.directoryLease)), legend: "bound" },
+      ],
+      styles: { bound: { color: COLOR.bound, dash: "dash" } },
+      table: true,
+    }),
+    graph({
+      title: "Calls to etcd",
+      what: "Calls to etcd, by kind and outcome.",
+      good: "ok only: for each router a refresh and a put every third of the lease.",
+      act: "denied: name, password or permission. unreachable, late: etcd, or the way there. gone: a lease that had ended.",
+      unit: "none",
+      lines: [{ expr: `${sumBy("call, outcome", happened(METRIC.directoryCalls))} > 0`, legend: "{{call}} {{outcome}}" }],
+      styles: { "/ ok$/": { color: COLOR.good } },
+      bars: true,
+      table: true,
+    }),
+    graph({
+      title: "Time of calls to etcd",
+      what: "P99 by kind, connection and failures included.",
+      good: "Some milliseconds.",
+      act: "At etcd.timeout_ms: it hangs. Tens of milliseconds and rising: its disk (etcd_disk_wal_fsync_duration_seconds).",
+      unit: "s",
+      lines: [{ expr: quantile(0.99, HISTOGRAM.directory, "call"), legend: "{{call}}" }],
+      table: true,
+    }),
+    graph({
+      title: "Views of the fleet",
+      what: "How many routers have which view of the fleet, by its digest.",
+      good: "One a domain; two for seconds while routers come and go.",
+      act: "Two for minutes is SignalboxFleetDisagrees: signalbox fleet on a router of each.",
+      unit: "none",
+      lines: [{ expr: digests, legend: "{{domain}} {{digest}}" }],
+      stacked: true,
+      table: true,
+    }),
+    graph({
+      title: "Routers of the fleet",
+      what: "Routers that each router knows, itself included, and records that it cannot read.",
+      good: "All lines are one, and it is how many there are; nothing unreadable.",
+      act: "Unreadable while versions are mixed: of a newer one. Else somebody writes there who should not; the log names the key.",
+      unit: "none",
+      lines: [
+        { expr: maxBy("instance", routers(METRIC.directoryRouters)), legend: "{{instance}}" },
+        { expr: `${maxBy("instance", routers(METRIC.directoryUnreadable))} > 0`, legend: "{{instance}} unreadable" },
+      ],
+      table: true,
+    }),
+    graph({
+      title: "Leases and watches lost, all read again",
+      what: "Leases that had ended, watches that broke or fell silent, and times that all records were read, by reason.",
+      good: "None but a reading at each start.",
+      act: "compacted: the router was cut off for longer than etcd keeps history. rewound: etcd was restored from a copy, or made anew.",
+      unit: "none",
+      lines: [
+        { expr: `${sum(happened(METRIC.directoryLeasesLost))} > 0`, legend: "leases lost" },
+        { expr: `${sum(happened(METRIC.directoryWatchesLost))} > 0`, legend: "watches lost" },
+        { expr: `${sumBy("reason", happened(METRIC.directoryReads))} > 0`, legend: "read: {{reason}}" },
+      ],
+      bars: true,
+    }),
+  ],
+};
+
+const DEPENDENCIES: readonly Dependency[] = [keys, introspection, certificates, configuration, directory, collector, clocks];
 
 /** The tiles share one line. */
 const width = (at: number) => Math.floor(24 / DEPENDENCIES.length) + (at < 24 % DEPENDENCIES.length ? 1 : 0);
@@ -260,7 +347,7 @@ const width = (at: number) => Math.floor(24 / DEPENDENCIES.length) + (at < 24 % 
 export const dependencies: Board = {
   uid: "signalbox-dependencies",
   title: "signalbox / Dependencies",
-  description: "Whether what the router depends on is well: keys, introspection, certificates, its configuration, the collector, clocks.",
+  description: "Whether what the router depends on is well: keys, introspection, certificates, its configuration, the directory of its fleet, the collector, clocks.",
   tags: ["dependencies"],
   banner: banner(),
   rows: [

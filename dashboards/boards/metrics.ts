@@ -29,6 +29,16 @@ export const METRIC = {
   deliveries: "signalbox_deliveries_total",
   deliveryBound: "signalbox_delivery_latency_bound_seconds",
   deliveryQuantile: "signalbox_delivery_latency_quantile_seconds",
+  directoryCalls: "signalbox_directory_calls_total",
+  directoryDigest: "signalbox_directory_digest",
+  directoryLease: "signalbox_directory_lease_seconds",
+  directoryLeaseAge: "signalbox_directory_lease_age_seconds",
+  directoryLeasesLost: "signalbox_directory_leases_lost_total",
+  directoryReads: "signalbox_directory_reads_total",
+  directoryRouters: "signalbox_directory_routers",
+  directoryUnreadable: "signalbox_directory_records_unreadable",
+  directoryWatchLag: "signalbox_directory_watch_lag_seconds",
+  directoryWatchesLost: "signalbox_directory_watches_lost_total",
   drainPhase: "signalbox_drain_phase",
   exportFailures: "signalbox_export_failures_total",
   fault: "signalbox_fault_active",
@@ -136,6 +146,11 @@ export interface Histogram {
 }
 
 export const HISTOGRAM = {
+  directory: {
+    bucket: "signalbox_directory_call_latency_seconds_bucket",
+    count: "signalbox_directory_call_latency_seconds_count",
+    sum: "signalbox_directory_call_latency_seconds_sum",
+  },
   deliveries: {
     bucket: "signalbox_delivery_latency_seconds_bucket",
     count: "signalbox_delivery_latency_seconds_count",

@@ -17,6 +17,7 @@ const EVERY = "*";
 const NO_CANARY = "no variant beside the default is configured";
 const NEVER = "counts what a healthy router never does";
 const NO_NODE = "there is no media node";
+const ALONE = "routers run alone, without an etcd";
 
 export const SILENT: readonly Silent[] = [
   { board: EVERY, panel: "Alerts", reason: "no alert fires" },
@@ -30,6 +31,13 @@ export const SILENT: readonly Silent[] = [
   { board: "signalbox-dependencies", panel: "Certificate ends in", reason: "no TLS on any listener" },
   { board: "signalbox-dependencies", panel: "Days left, by listener", reason: "no TLS on any listener" },
   { board: "signalbox-dependencies", panel: "Introspection failures", reason: NEVER },
+  { board: "signalbox-dependencies", panel: "Oldest lease", reason: ALONE },
+  { board: "signalbox-dependencies", panel: "Lease and view", reason: ALONE },
+  { board: "signalbox-dependencies", panel: "Calls to etcd", reason: ALONE },
+  { board: "signalbox-dependencies", panel: "Time of calls to etcd", reason: ALONE },
+  { board: "signalbox-dependencies", panel: "Views of the fleet", reason: ALONE },
+  { board: "signalbox-dependencies", panel: "Routers of the fleet", reason: ALONE },
+  { board: "signalbox-dependencies", panel: "Leases and watches lost, all read again", reason: ALONE },
   {
     board: "signalbox-dependencies",
     panel: "Traces lost on the way",

@@ -15,6 +15,7 @@ use clap::Parser;
 use signalbox::{
     config::{self, InForce, Sources},
     io::{
+        directory::Fleet,
         guard::QueueSettings,
         listener::{LimitSettings, Limits, ListenerSettings, ProxyProtocol},
         ops::{Ops, OpsSettings, Shown, State},
@@ -75,7 +76,8 @@ fn main() {
     let state = Arc::new(State::new(Instant::now()));
     let config = Arc::new(configuration());
     let shards = without_shards(&telemetry);
-    let shown = Shown { telemetry, state, profiler: profiler.clone(), captures, faults: None, shards, config };
+    let fleet = Fleet::default();
+    let shown = Shown { telemetry, state, profiler: profiler.clone(), captures, faults: None, shards, config, fleet };
     let ops = Ops::start(ops_settings(), shown).expect("a free port");
     let _stalling = args.stall_ms.map(|ms| stall(Duration::from_millis(ms), profiling.on_stall()));
     say(&format!("listening ops={}", ops.local_addr()));

@@ -1,5 +1,6 @@
 //! What one key alone cannot tell: pairs, needs, and files that hold secrets.
 
+mod etcd;
 mod media;
 mod otlp;
 mod variants;
@@ -41,6 +42,7 @@ pub(super) fn check(read: &mut Read, dev: bool, files: Files) {
     check.otlp(config);
     check.telemetry(config);
     check.media(config, dev);
+    check.etcd(config);
     check.guard(config);
 }
 

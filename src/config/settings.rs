@@ -17,6 +17,7 @@ use crate::{
     },
     ids::{Region, Variant},
     io::{
+        directory,
         guard::{GuardSettings, QueueSettings},
         media, otlp,
     },
@@ -136,6 +137,26 @@ impl Config {
                 instance_id: instance_id.to_owned(),
                 attributes: otlp.resource_attributes.iter().filter_map(split).collect(),
             },
+        })
+    }
+
+    /// Where the fleet agrees; absent: this router runs alone. The process is named as in metrics.
+    pub fn directory_settings(&self, instance_id: &str) -> Option<directory::DirectorySettings> {
+        let (own, server) = (&self.etcd, &self.server);
+        (!own.endpoints.is_empty()).then(|| directory::DirectorySettings {
+            endpoints: own.endpoints.iter().map(|url| url.as_str().to_owned()).collect(),
+            user: own.username.clone().zip(own.password.clone()),
+            tls: own
+                .ca_file
+                .clone()
+                .map(|ca| directory::DirectoryTls { ca, own: own.cert_file.clone().zip(own.key_file.clone()) }),
+            prefix: own.prefix.clone(),
+            timeout: own.timeout_ms.duration(),
+            lease: own.lease_seconds.duration(),
+            router: instance_id.to_owned(),
+            region: server.region.clone(),
+            url: server.url.clone(),
+            ops_url: server.ops_url.clone(),
         })
     }
 

@@ -1,5 +1,6 @@
 //! Tests of the layers, the mistakes, the secrets and the example.
 
+mod etcd;
 mod example;
 mod layering;
 mod live;

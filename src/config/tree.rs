@@ -1,6 +1,7 @@
 //! The tree: every section and key, with its type, default, bounds and reason.
 
 mod auth;
+mod etcd;
 mod guard;
 mod media;
 mod otlp;
@@ -11,6 +12,7 @@ mod rooms;
 mod variants;
 
 pub use auth::{ApiKey, Auth, Expiry, Introspection, Jwks, Oidc, Role};
+pub use etcd::Etcd;
 use guard::Guard;
 pub use media::{Media, MediaBreaker, MediaNode, NodeTls, RegistryTls};
 pub use otlp::Otlp;
@@ -56,6 +58,8 @@ section! {
             ice: Ice;
             /// Media nodes: where they register, which are known anyway, and how they are called.
             media: Media;
+            /// The directory of a fleet.
+            etcd: Etcd;
             /// Coming back after a lost connection.
             resume: Resume;
             /// The way out.
@@ -88,6 +92,10 @@ section! {
             regions: Vec<String> = Vec::new(), List { count: 0..=REGIONS_MAX - 1, each: REGION };
             /// Names this process among all routers, in metrics, traces and logs; empty: drawn at start.
             id: Option<String> = None, LABEL, own;
+            /// Where clients reach this router itself, past any balancer; told to the other routers of its fleet. May be empty.
+            url: String = String::new(), PUBLIC_URL, own;
+            /// Where operators reach its ops port; told likewise. May be empty.
+            ops_url: String = String::new(), OPS_URL, own;
             /// A folder for what is to outlive the process: captures of bad minutes, the baseline. Empty: they are kept in memory.
             /// Nothing that calls need is in it, so a router without one is whole.
             data_dir: Option<std::path::PathBuf> = None, (), own;
@@ -178,6 +186,14 @@ const REGION: Text =
 pub(super) const SECRET_BYTES: std::ops::RangeInclusive<usize> = 32..=4096;
 const RECONNECT_URL: Text =
     Text { allowed: "a URL, ws:// or wss:// or http:// or https://, or empty", test: is_reconnect };
+const PUBLIC_URL: Text = Text {
+    allowed: "a URL, ws://, wss://, http:// or https://, of at most 512 bytes, or empty",
+    test: |text| is_reconnect(text) && text.len() <= 512,
+};
+const OPS_URL: Text = Text {
+    allowed: "a URL, http:// or https://, of at most 512 bytes, or empty",
+    test: |text| is_reconnect(text) && !text.starts_with("ws") && text.len() <= 512,
+};
 const LEVEL: Text = Text {
     allowed: "off, error, warn, info, debug, trace, or a list as warn,signalbox=debug",
     test: |t| check_level(t).is_ok(),

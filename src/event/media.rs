@@ -167,7 +167,7 @@ pub enum MediaFact {
         variant: String,
         /// Where it is called.
         control_url: String,
-        /// `registration`, `configuration`.
+        /// `registration`, `configuration`, `fleet`.
         by: &'static str,
     },
     /// A node that was known said something else of itself, or was started anew.

@@ -10,6 +10,7 @@
 
 mod answers;
 mod calling;
+mod fleet;
 mod gate;
 mod known;
 mod line;

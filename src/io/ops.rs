@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 mod captures;
 mod config;
 mod fault;
+mod fleet;
 mod guard;
 mod nodes;
 mod pages;
@@ -40,6 +41,7 @@ pub use variants::{ShownRule, ShownVariants};
 
 use self::{guard::Guard, rendering::RENDERING_MAX, routes::Shared};
 use super::{
+    directory::Fleet,
     faults::Faults,
     listener::{Accepted, BindError, ByteStream, Listener, ListenerSettings},
     shard::Shards,
@@ -78,6 +80,8 @@ pub struct Shown {
     pub shards: Shards,
     /// What the router runs with.
     pub config: Arc<dyn Configuration>,
+    /// The other routers, as far as there are any.
+    pub fleet: Fleet,
 }
 
 /// What the ops port needs to know.

@@ -35,6 +35,7 @@ const RULE: Label = Label { name: "rule", values: Values::Configured { max: VARI
 /// A media node.
 const NODE: Label = Label { name: "node", values: Values::Nodes { max: NODES_TOLD_MAX } };
 const MEDIA_CALL: Label = closed("call", MEDIA_OPS);
+const DIRECTORY_CALL: Label = closed("call", DIRECTORY_OPS);
 const SCOPE: Label = closed("scope", SCOPES);
 const QUANTILE: Label = closed("q", QUANTILE_NAMES);
 
@@ -193,6 +194,28 @@ catalog! {
         "Streams to media nodes that were lost, or could not be made.";
     MEDIA_PUSHES_DROPPED "signalbox_media_pushes_dropped_total" Counter Count Media []
         "Offers and candidates of media nodes that were not handed on: they cannot be used, or the room's shard took none.";
+    DIRECTORY_LEASE "signalbox_directory_lease_seconds" Gauge Seconds Dependencies []
+        "How long what is registered in etcd for this router stays there when it falls silent; a view that is not proven for so long is old.";
+    DIRECTORY_LEASE_AGE "signalbox_directory_lease_age_seconds" Gauge Seconds Dependencies []
+        "How long ago etcd confirmed what is registered there for this router; without one that is configured: absent, as all gauges of the directory.";
+    DIRECTORY_WATCH_LAG "signalbox_directory_watch_lag_seconds" Gauge Seconds Dependencies []
+        "For how long nothing has proven that what this router knows of its fleet is new.";
+    DIRECTORY_ROUTERS "signalbox_directory_routers" Gauge Count Dependencies []
+        "Routers of the fleet that this one knows, itself included.";
+    DIRECTORY_UNREADABLE "signalbox_directory_records_unreadable" Gauge Count Dependencies []
+        "Records of the fleet that this router cannot read: of another version, or none of ours.";
+    DIRECTORY_DIGEST "signalbox_directory_digest" Gauge Count Dependencies []
+        "48 bits of a hash of what this router knows of its fleet, load left out; routers that differ for long see different fleets.";
+    DIRECTORY_CALLS "signalbox_directory_calls_total" Counter Count Dependencies [DIRECTORY_CALL, closed("outcome", DIRECTORY_OUTCOMES)]
+        "Calls to etcd that ended.";
+    DIRECTORY_CALL_LATENCY "signalbox_directory_call_latency_seconds" Histogram Seconds Dependencies [DIRECTORY_CALL]
+        "How long calls to etcd took, connection and failures included.";
+    DIRECTORY_READS "signalbox_directory_reads_total" Counter Count Dependencies [closed("reason", READ_REASONS)]
+        "Times that all records of the fleet were read: at start, or because changes could not be told one by one.";
+    DIRECTORY_LEASES_LOST "signalbox_directory_leases_lost_total" Counter Count Dependencies []
+        "Times that the lease of this router had ended, so that it was not seen in its fleet until it had registered again.";
+    DIRECTORY_WATCHES_LOST "signalbox_directory_watches_lost_total" Counter Count Dependencies []
+        "Watches of the fleet that broke or fell silent; they are resumed where they were.";
     SHARD_INBOX_DEPTH "signalbox_shard_inbox_depth" Gauge Count Runtime [SHARD]
         "Inputs that wait for a shard.";
     SHARD_INBOX_BOUND "signalbox_shard_inbox_bound" Gauge Count Runtime [SHARD]

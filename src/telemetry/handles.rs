@@ -11,6 +11,7 @@ use super::{
     captures::CaptureHandles,
     catalog::{self, Kind, Metric, Values},
     config::ConfigHandles,
+    directory::DirectoryHandles,
     guard::GuardHandles,
     media::MediaHandles,
     placement::PlacementHandles,
@@ -175,6 +176,7 @@ pub(super) struct Handles {
     pub(super) media: MediaHandles,
     pub(super) placement: PlacementHandles,
     pub(super) guard: GuardHandles,
+    pub(super) directory: DirectoryHandles,
     pub(super) build_info: Gauge,
     pub(super) target_info: Gauge,
 }
@@ -251,6 +253,7 @@ impl Handles {
             media: MediaHandles::new(recorder),
             placement: PlacementHandles::new(recorder),
             guard: GuardHandles::new(recorder, shards),
+            directory: DirectoryHandles::new(recorder),
             build_info: gauge(recorder, &catalog::BUILD_INFO, &[&settings.version]),
             target_info: target_info(recorder, settings),
         }

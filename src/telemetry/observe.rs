@@ -150,6 +150,7 @@ impl Telemetry {
             Event::FaultInjected { fault } => self.fault_injected(*fault),
             Event::FaultEnded { fault, lasted } => self.fault_ended(*fault, *lasted),
             Event::Media(fact) => self.media(fact, at),
+            Event::Directory(fact) => self.directory(fact, at),
             Event::ConfigReloaded { generation, hash, changes } => self.config_reloaded(*generation, *hash, changes),
             Event::ConfigRefused { why } => self.config_refused(why),
             Event::LogLevelChanged { from, to } => self.log_level_changed(from, to),
@@ -200,6 +201,7 @@ impl Telemetry {
         told(&self.quiet.returned, "worker returned", "");
         self.settle_media(told);
         self.settle_placement(told);
+        self.settle_directory(told);
         for (quiet, line, reason) in self.quiet.guard.each() {
             told(quiet, line, reason);
         }

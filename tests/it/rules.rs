@@ -135,8 +135,8 @@ fn the_manifests_for_kubernetes_are_the_rules() {
 }
 
 /// Read by rules, and not there all the time: without TLS, before the first capture of a latency, without a bound,
-/// without `--dev`, without a media node.
-const ABSENT_AT_TIMES: [&str; 9] = [
+/// without `--dev`, without a media node, without a fleet.
+const ABSENT_AT_TIMES: [&str; 13] = [
     "signalbox_certificate_expiry_timestamp_seconds",
     "signalbox_latency_capture_timestamp_seconds",
     "process_max_fds",
@@ -146,6 +146,10 @@ const ABSENT_AT_TIMES: [&str; 9] = [
     "signalbox_media_clock_skew_seconds",
     "signalbox_placement_nodes",
     "signalbox_node_share_ratio",
+    "signalbox_directory_lease_seconds",
+    "signalbox_directory_lease_age_seconds",
+    "signalbox_directory_watch_lag_seconds",
+    "signalbox_directory_digest",
 ];
 
 #[test]

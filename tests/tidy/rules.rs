@@ -7,8 +7,8 @@ const FUNCTION_LINES_MAX: usize = 70;
 const ARCHITECTURE_LINES_MAX: usize = 260;
 
 /// Modules whose state changes by values only.
-const DOMAIN: [&str; 10] =
-    ["ids", "protocol", "auth", "session", "room", "placement", "gray", "guard", "router", "event"];
+const DOMAIN: [&str; 11] =
+    ["ids", "protocol", "auth", "directory", "session", "room", "placement", "gray", "guard", "router", "event"];
 
 /// What reaches for the world. `Instant` and `Duration` as values, and `std::net::IpAddr`, are fine.
 const WORLD: [(&str, &str); 18] = [
@@ -66,13 +66,14 @@ const BELOW_IO: &[&str] = &[
     "placement",
     "gray",
     "guard",
+    "directory",
     "router",
     "telemetry",
     "profiler",
 ];
 
 /// Who may import whom: the modules of both lists; who is not listed may import everything.
-const IMPORTS: [(&str, &[&str], &[&str]); 17] = [
+const IMPORTS: [(&str, &[&str], &[&str]); 18] = [
     ("ids", &[], &[]),
     ("protocol", &["ids"], &[]),
     ("event", &["ids", "protocol"], &[]),
@@ -81,6 +82,7 @@ const IMPORTS: [(&str, &[&str], &[&str]); 17] = [
     ("room", &["ids", "protocol", "event"], &[]),
     ("placement", &["ids", "protocol", "event"], &[]),
     ("gray", &["ids", "protocol", "event"], &[]),
+    ("directory", &["ids", "protocol", "event"], &[]),
     ("guard", &["ids", "protocol", "event"], &[]),
     ("router", &["ids", "protocol", "event"], &["auth", "session", "room", "placement", "guard"]),
     ("telemetry", &["ids", "protocol", "event"], &[]),

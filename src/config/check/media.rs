@@ -83,7 +83,7 @@ impl Check<'_> {
         }
     }
 
-    fn pair(&mut self, at: &str, cert_file: &Option<PathBuf>, key_file: &Option<PathBuf>) {
+    pub(super) fn pair(&mut self, at: &str, cert_file: &Option<PathBuf>, key_file: &Option<PathBuf>) {
         for (name, file) in [("cert_file", cert_file), ("key_file", key_file)] {
             let key = join(at, name);
             match file {
@@ -96,7 +96,7 @@ impl Check<'_> {
         }
     }
 
-    fn ca(&mut self, key: &str, path: Option<&PathBuf>) {
+    pub(super) fn ca(&mut self, key: &str, path: Option<&PathBuf>) {
         let Some(path) = path else { return };
         let shown = path.display().to_string();
         match read_bounded(path, CA_FILE_BYTES_MAX, self.files) {

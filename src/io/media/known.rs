@@ -1,4 +1,5 @@
-//! Which nodes there are: who registered, who stands in the configuration, and who may call itself what.
+//! Which nodes there are: who registered here or with another router of the fleet, who stands in the configuration, and who may
+//! call itself what.
 //!
 //! Pure: time and whether a node is alive come in as values. What follows from a change is carried out by whoever asks.
 
@@ -29,7 +30,22 @@ pub(super) struct Told {
 struct Entry {
     told: Told,
     seen: Instant,
+    /// When it registered here last; absent: it never did.
+    registered: Option<Instant>,
+    /// It is registered with another router of the fleet.
+    listed: bool,
     leaving: bool,
+}
+
+/// What another router of the fleet says of a node changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Listed {
+    /// Absent: nothing of what it is.
+    pub(super) change: Option<Change>,
+    /// Absent: nothing of whether it is about to go.
+    pub(super) leaving: Option<bool>,
+    /// Another start of it had registered here, and gives way.
+    pub(super) gives_way: bool,
 }
 
 /// What a registration, or a configuration, changes.
@@ -98,8 +114,68 @@ impl Known {
         if change != Change::Same {
             self.count(&id, now)?;
         }
-        self.entries.insert(id, Entry { told, seen: now, leaving: false });
+        let listed = self.entries.get(&id).is_some_and(|entry| entry.listed);
+        self.entries.insert(id, Entry { told, seen: now, registered: Some(now), listed, leaving: false });
         Ok(change)
+    }
+
+    /// Another router of the fleet says that a node is registered there. What it says of one that registered here as well, or
+    /// that the configuration has, is known better here.
+    ///
+    /// # Errors
+    /// There are `nodes_max`.
+    pub(super) fn list(
+        &mut self,
+        told: Told,
+        leaving: bool,
+        nodes_max: usize,
+        now: Instant,
+    ) -> Result<Listed, Refused> {
+        let id = told.info.id.clone();
+        let nothing = Listed { change: None, leaving: None, gives_way: false };
+        let count = self.entries.len();
+        let change = match self.entries.get_mut(&id) {
+            Some(entry) if entry.told.incarnation.is_none() => return Ok(nothing),
+            Some(entry) if entry.told.incarnation == told.incarnation => {
+                entry.listed = true;
+                if entry.registered.is_some() {
+                    return Ok(nothing);
+                }
+                let change = match () {
+                    () if entry.told.control_url != told.control_url => Some(Change::Moved),
+                    () if entry.told.info != told.info => Some(Change::Figures),
+                    () => None,
+                };
+                let turned = entry.leaving != leaving;
+                (entry.told, entry.seen, entry.leaving) = (told, now, leaving);
+                return Ok(Listed { change, leaving: turned.then_some(leaving), gives_way: false });
+            }
+            Some(_) => Change::Restarted,
+            None if count >= nodes_max => {
+                let why = format!("media.nodes_max: there are {count} nodes, at most {nodes_max}");
+                return Err(refused(NodeRefusal::Full, why));
+            }
+            None => Change::New,
+        };
+        let gives_way = self.entries.get(&id).is_some_and(|entry| entry.registered.is_some());
+        self.entries.insert(id, Entry { told, seen: now, registered: None, listed: true, leaving });
+        Ok(Listed { change: Some(change), leaving: leaving.then_some(true), gives_way })
+    }
+
+    /// A node is not registered with another router any more: it is forgotten unless it registers anew in time.
+    pub(super) fn unlist(&mut self, id: &NodeId, now: Instant) {
+        if let Some(entry) = self.entries.get_mut(id)
+            && std::mem::replace(&mut entry.listed, false)
+        {
+            entry.seen = now;
+        }
+    }
+
+    /// Those that registered here within that time, and whether each is about to go.
+    pub(super) fn registered(&self, ttl: Duration, now: Instant) -> impl Iterator<Item = (&Told, bool)> {
+        let lately = move |at: Instant| now.saturating_duration_since(at) <= ttl;
+        let here = self.entries.values().filter(move |entry| entry.registered.is_some_and(lately));
+        here.map(|entry| (&entry.told, entry.leaving))
     }
 
     /// One more change of it, unless there were too many.
@@ -134,8 +210,8 @@ impl Known {
 
     /// Forgets those that have been silent for longer than `ttl`, and tells which; those of the configuration stay.
     pub(super) fn sweep(&mut self, ttl: Duration, now: Instant) -> Vec<NodeId> {
-        let silent =
-            |entry: &Entry| entry.told.incarnation.is_some() && now.saturating_duration_since(entry.seen) > ttl;
+        let old = |entry: &Entry| now.saturating_duration_since(entry.seen) > ttl;
+        let silent = |entry: &Entry| entry.told.incarnation.is_some() && !entry.listed && old(entry);
         let gone: Vec<NodeId> = self.entries.iter().filter(|(_, e)| silent(e)).map(|(id, _)| id.clone()).collect();
         gone.iter().for_each(|id| self.forget(id));
         self.flaps.retain(|_, flaps| flaps.back().is_some_and(|at| now.saturating_duration_since(*at) < FLAP_WINDOW));
@@ -157,7 +233,7 @@ impl Known {
                 Some(before) if before.control_url != told.control_url => Change::Moved,
                 Some(_) => Change::Figures,
             };
-            let entry = Entry { told: told.clone(), seen: now, leaving: false };
+            let entry = Entry { told: told.clone(), seen: now, registered: None, listed: false, leaving: false };
             self.entries.insert(told.info.id.clone(), entry);
             changes.push((told, change));
         }
@@ -291,6 +367,55 @@ mod tests {
         // it thought better of it
         known.register(told("a", 1, "x"), true, 9, now).unwrap();
         assert!(!known.is_leaving(&"a".into()));
+    }
+
+    #[test]
+    fn a_node_that_registered_with_another_router_stays_while_that_says_so_and_a_time_to_live_after() {
+        let (mut known, begun) = (Known::default(), Instant::now());
+        let list = |known: &mut Known, told: Told, leaving| known.list(told, leaving, 9, begun);
+        let listed = |change, leaving| Ok(Listed { change, leaving, gives_way: false });
+        assert_eq!(list(&mut known, told("a", 1, "x"), false), listed(Some(Change::New), None));
+        assert_eq!(list(&mut known, told("a", 1, "x"), false), listed(None, None));
+        assert_eq!(list(&mut known, told("a", 2, "x"), true), listed(Some(Change::Moved), Some(true)));
+        assert!(known.is_leaving(&"a".into()));
+        assert_eq!(known.sweep(TTL, begun + TTL * 9), []);
+        assert_eq!(known.registered(TTL, begun).count(), 0);
+        let later = begun + TTL * 9;
+        known.unlist(&"a".into(), later);
+        known.unlist(&"a".into(), later + TTL);
+        assert_eq!(known.sweep(TTL, later + TTL), []);
+        assert_eq!(known.sweep(TTL, later + TTL + Duration::from_millis(1)), ["a".into()]);
+    }
+
+    #[test]
+    fn of_two_starts_of_a_node_the_one_that_the_fleet_has_counts_until_it_is_dead() {
+        let (mut known, now) = (Known::default(), Instant::now());
+        known.register(told("a", 1, "x"), false, 9, now).unwrap();
+        assert_eq!(known.registered(TTL, now).count(), 1);
+        // the same process, by another router as well: known better here
+        let nothing = Listed { change: None, leaving: None, gives_way: false };
+        assert_eq!(known.list(told("a", 9, "x"), true, 9, now), Ok(nothing.clone()));
+        let gives_way = Listed { change: Some(Change::Restarted), leaving: None, gives_way: true };
+        assert_eq!(known.list(told("a", 2, "y"), false, 9, now), Ok(gives_way));
+        assert_eq!(known.registered(TTL, now).count(), 0);
+        assert_eq!(reason(known.register(told("a", 1, "x"), true, 9, now)), NodeRefusal::Taken);
+        assert_eq!(known.register(told("a", 1, "x"), false, 9, now), Ok(Change::Restarted));
+        // those of the configuration are nobody else's
+        known.configure(vec![told("b", 1, "")], now);
+        assert_eq!(known.list(told("b", 7, "z"), false, 9, now), Ok(nothing));
+        assert_eq!(known.list(told("c", 7, "z"), false, 2, now).unwrap_err().reason, NodeRefusal::Full);
+    }
+
+    #[test]
+    fn who_registered_here_is_told_to_the_fleet_for_a_time_to_live() {
+        let (mut known, now) = (Known::default(), Instant::now());
+        known.configure(vec![told("b", 1, "")], now);
+        known.register(told("a", 1, "x"), false, 9, now).unwrap();
+        known.deregister(&"a".into(), "x").unwrap();
+        let here: Vec<_> =
+            known.registered(TTL, now + TTL).map(|(told, leaving)| (told.info.id.to_string(), leaving)).collect();
+        assert_eq!(here, [("a".to_owned(), true)]);
+        assert_eq!(known.registered(TTL, now + TTL + Duration::from_millis(1)).count(), 0);
     }
 
     #[test]

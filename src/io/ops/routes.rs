@@ -14,7 +14,7 @@ use http::{HeaderMap, HeaderValue, header};
 use serde_json::{Map, Value, json};
 
 use super::{
-    Configuration, Shown, captures, config, fault,
+    Configuration, Shown, captures, config, fault, fleet,
     guard::{self, Guard},
     nodes, pages,
     pprof::{self, Profiles},
@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     event::{DrainPhase, Event},
-    io::{admin::error_response, faults::Faults, shard::Shards},
+    io::{admin::error_response, directory::Fleet, faults::Faults, shard::Shards},
     profiler::captures::Captures,
     protocol::{Code, Refusal},
     telemetry::{Telemetry, logs, observe::phase_name},
@@ -50,6 +50,7 @@ const INDEX: &str = concat!(
     /api/config/check  POST a file (TOML): its mistakes, or what it would change; nothing is applied; ?format=json|text\n\
     /api/variants   who gets which variant, and how each is served; ?user_id=…&device_type=…&ab_tag=… explains one\n\
     /api/nodes      the media nodes: standing, score by part, weight, share wanted and got; PUT …/NODE/cordon, uncordon, drain\n\
+    /api/fleet      the routers of the fleet, how new the view of them is, and whether etcd answers\n\
     /api/placement  why a room is on its media node: ?room=NAME\n\
     /debug/latency  quantiles by op, region, outcome and stage; ?window=5m&op=join&format=html|json|svg\n\
     /debug/latency.hlog  the last hour as an interval log of HdrHistogram; ?window=1h\n\
@@ -72,12 +73,13 @@ pub(super) struct Shared {
     pub(super) faults: Option<Faults>,
     pub(super) shards: Shards,
     pub(super) config: Arc<dyn Configuration>,
+    pub(super) fleet: Fleet,
     rendering: Rendering,
 }
 
 impl Shared {
     pub(super) fn new(shown: Shown) -> Self {
-        let Shown { telemetry, state, profiler, captures, faults, shards, config } = shown;
+        let Shown { telemetry, state, profiler, captures, faults, shards, config, fleet } = shown;
         let rendering = Rendering::default();
         let scrapes = Scrapes::new(telemetry.clone(), rendering.clone());
         Self {
@@ -89,6 +91,7 @@ impl Shared {
             faults,
             shards,
             config,
+            fleet,
             rendering,
         }
     }
@@ -113,6 +116,7 @@ pub(super) fn router(shared: Shared, guard: Guard) -> Router {
         .route("/api/config", get(config::shown))
         .route("/api/config/check", post(config::check).layer(DefaultBodyLimit::max(CONFIG_BYTES_MAX)))
         .route("/api/variants", get(variants::shown))
+        .route("/api/fleet", get(fleet::shown))
         .route("/api/nodes", get(nodes::list))
         .route("/api/nodes/{node}/{act}", put(nodes::act).post(nodes::act))
         .route("/api/placement", get(nodes::explain))
@@ -135,6 +139,8 @@ pub(super) fn router(shared: Shared, guard: Guard) -> Router {
 /// A router that is not ready says why as any refusal does, and shows its health beside that.
 async fn ready(State(shared): State<Shared>) -> Response {
     let mut report = health(&shared.state);
+    // told, and no reason not to be ready: sessions and rooms do not depend on it
+    report.extend(fleet::health(&shared.fleet).map(|health| ("directory".to_owned(), health)));
     let mut response = match unready(&shared.state) {
         None => Json(Value::Object(report)).into_response(),
         Some(refusal) => {

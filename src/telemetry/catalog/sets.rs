@@ -1,7 +1,10 @@
 //! What labels may say: closed sets, the bounds of the others, and the edges of latency buckets.
 
 use crate::{
-    event::{Asked, AssignedBy, BreakerReason, BreakerState, Called, Fault, Limit, MediaOp, Outcome, Stage},
+    event::{
+        Asked, AssignedBy, BreakerReason, BreakerState, Called, DirectoryOp, DirectoryOutcome, Fault, Limit, MediaOp,
+        Outcome, ReadReason, Stage,
+    },
     protocol::{Code, OpKind},
 };
 
@@ -134,6 +137,12 @@ pub const MOVE_REASONS: &[&str] = &["node_failed", "node_drained", "node_returne
 pub const MOVED_TO: &[&str] = &["node", "nowhere"];
 /// What became of a media node: it takes rooms, or why not.
 pub const NODE_STATES: &[&str] = &["in", "silent", "failing", "cordoned", "draining", "drained", "gone", OTHER];
+/// Calls to etcd.
+pub const DIRECTORY_OPS: &[&str] = &names!(DirectoryOp);
+/// How they end.
+pub const DIRECTORY_OUTCOMES: &[&str] = &names!(DirectoryOutcome);
+/// Why all records were read.
+pub const READ_REASONS: &[&str] = &names!(ReadReason);
 /// Ways in which a scrape is answered.
 pub const FORMATS: &[&str] = &["text", "openmetrics", "protobuf"];
 /// Regions that are told apart, beside `other`.

@@ -126,6 +126,17 @@ fn catalogue_and_scrape_agree_in_both_directions_in_every_form() {
             telemetry.observe(&event, telemetry.started);
         }
     }
+    for (event, _) in crate::telemetry::tests::directory::events() {
+        telemetry.observe(&event, telemetry.started);
+    }
+    telemetry.set_directory(crate::telemetry::DirectoryFigures {
+        lease: Duration::from_secs(1),
+        lease_age: Duration::from_secs(1),
+        watch_lag: Duration::from_secs(1),
+        routers: 2,
+        unreadable: 0,
+        digest: 7,
+    });
     let rule = RuleInForce { name: "few".into(), variant: "canary".into(), share: Some(500) };
     let names = vec!["default".into(), "canary".into()];
     telemetry.observe(&Event::Variant(Varied::InForce { names, rules: vec![rule] }), telemetry.started);
@@ -177,7 +188,7 @@ fn check_labels(name: &str, labels: &Labels) {
 fn closed_sets_are_there_at_zero_from_the_start_and_latencies_are_not() {
     let scrape = as_text(&telemetry(Instant::now()));
     let latencies = [catalog::SIGNAL_QUANTILE, catalog::DELIVERY_QUANTILE, catalog::SIGNAL_P99];
-    // captures, a baseline, a certificate, a rule and nodes come in their time
+    // captures, a baseline, a certificate, a rule, nodes and a fleet come in their time
     let later =
         [catalog::CAPTURE_LATEST_OF, catalog::SIGNAL_BASELINE, catalog::BASELINE_POINTS, catalog::VARIANT_SHARE];
     let of_nodes = [
@@ -195,7 +206,15 @@ fn closed_sets_are_there_at_zero_from_the_start_and_latencies_are_not() {
         .into_iter()
         .chain(later)
         .chain(of_nodes)
-        .chain([catalog::CERTIFICATE_EXPIRY])
+        .chain([
+            catalog::CERTIFICATE_EXPIRY,
+            catalog::DIRECTORY_LEASE,
+            catalog::DIRECTORY_LEASE_AGE,
+            catalog::DIRECTORY_WATCH_LAG,
+            catalog::DIRECTORY_ROUTERS,
+            catalog::DIRECTORY_UNREADABLE,
+            catalog::DIRECTORY_DIGEST,
+        ])
         .map(|row| row.name)
         .collect::<Vec<_>>();
     for row in catalog::ALL {

@@ -3,10 +3,10 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use crate::{
-    event::{SpanId, TraceId},
+    event::{SpanId, TraceId, nanos},
     telemetry::{
         catalog::EDGES_US,
-        counts::{Counts, upper},
+        counts::{Counts, histogram, micros, upper},
     },
 };
 
@@ -56,6 +56,14 @@ impl Total {
             self.buckets[bucket(latency)] += count;
             *self.native.entry(native_bucket(latency)).or_default() += count;
         }
+    }
+
+    /// One alone, of what is rare.
+    pub(in crate::telemetry) fn record(&mut self, latency: Duration) {
+        // where the histograms of all others would have it
+        let mut one = histogram::<u32>();
+        one.saturating_record(micros(nanos(latency)));
+        self.add(&Counts::of(&one), latency);
     }
 
     /// The latest of each bucket stays, whatever order they are told in: Prometheus complains of one that is older than
@@ -109,10 +117,6 @@ fn native_bucket(latency: Duration) -> i32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        event::nanos,
-        telemetry::counts::{histogram, micros},
-    };
 
     fn total(latencies: &[Duration]) -> Total {
         let mut dense = histogram::<u32>();

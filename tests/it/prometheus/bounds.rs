@@ -3,15 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use signalbox::telemetry::catalog::{
-    ALL, BASELINE_POINTS, CAPTURE_LATEST_OF, CERTIFICATE_EXPIRY, Kind, MEDIA_BREAKER_STATE, MEDIA_CLOCK_SKEW,
-    MEDIA_NODE_UP, MEDIA_RTT, Metric, NODE_ROOMS, NODE_SCORE, NODE_SHARE, NODE_WEIGHT, PLACEMENT_NODES,
-    SIGNAL_BASELINE, VARIANT_SHARE, Values,
+    ALL, BASELINE_POINTS, CAPTURE_LATEST_OF, CERTIFICATE_EXPIRY, DIRECTORY_CALL_LATENCY, DIRECTORY_DIGEST,
+    DIRECTORY_LEASE, DIRECTORY_LEASE_AGE, DIRECTORY_ROUTERS, DIRECTORY_UNREADABLE, DIRECTORY_WATCH_LAG, Kind,
+    MEDIA_BREAKER_STATE, MEDIA_CLOCK_SKEW, MEDIA_NODE_UP, MEDIA_RTT, Metric, NODE_ROOMS, NODE_SCORE, NODE_SHARE,
+    NODE_WEIGHT, PLACEMENT_NODES, SIGNAL_BASELINE, VARIANT_SHARE, Values,
 };
 
 use super::{Labels, job::Job};
 
-/// Nothing leaves its band here, no five minutes pass, nobody speaks TLS, no rule has a share, and there is no media node.
-pub(super) const ABSENT: [Metric; 14] = [
+/// Nothing leaves its band here, no five minutes pass, nobody speaks TLS, no rule has a share, there is no media node,
+/// and the router runs alone.
+pub(super) const ABSENT: [Metric; 21] = [
     CAPTURE_LATEST_OF,
     SIGNAL_BASELINE,
     BASELINE_POINTS,
@@ -26,6 +28,13 @@ pub(super) const ABSENT: [Metric; 14] = [
     NODE_WEIGHT,
     NODE_SHARE,
     NODE_ROOMS,
+    DIRECTORY_LEASE,
+    DIRECTORY_LEASE_AGE,
+    DIRECTORY_WATCH_LAG,
+    DIRECTORY_ROUTERS,
+    DIRECTORY_UNREADABLE,
+    DIRECTORY_DIGEST,
+    DIRECTORY_CALL_LATENCY,
 ];
 
 /// Of all series that there ever were.

@@ -1,0 +1,119 @@
+//! `signalbox fleet`: the routers of a fleet as one of them sees them, and whether its view can be trusted.
+
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+use serde_json::Value;
+
+use super::{
+    nodes::asked,
+    profile::{
+        Access,
+        show::{printed, table},
+    },
+    say,
+};
+
+const EXAMPLES: &str = "Examples:
+  The routers of the fleet, and whether etcd answers:
+    signalbox fleet
+
+  The same for a program; equal digests are equal views:
+    signalbox fleet --json --url http://r2:9600 | jq -r .view.digest
+
+Exit code 1 when the router refused or could not be reached, 64 when the command line is wrong.";
+
+/// Arguments of `signalbox fleet`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Args {
+    #[command(flatten, next_help_heading = "Router")]
+    access: Access,
+    /// Answers as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(args: Args) -> Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start")?;
+    let told = runtime.block_on(async { asked(&args.access.client()?, "/api/fleet", &[]).await })?;
+    say(&if args.json { serde_json::to_string_pretty(&told)? } else { as_table(&told) });
+    Ok(ExitCode::SUCCESS)
+}
+
+fn as_table(told: &Value) -> String {
+    let view = &told["view"];
+    if view.is_null() {
+        return "this router runs alone: etcd.endpoints is empty".to_owned();
+    }
+    let rows = |name: &str| view[name].as_array().cloned().unwrap_or_default();
+    let word = |row: &Value, part: &str| row[part].as_str().unwrap_or("-").to_owned();
+    let seconds = |row: &Value, part: &str| format!("{:.1} s", row[part].as_f64().unwrap_or_default());
+    let mut table = table(["SESSIONS", "ROOMS", "LEASE AGE", "ROUTER", "REGION", "VERSION", "STATE", "URL"], 3);
+    for row in rows("routers") {
+        let state = if row["draining"] == true { "draining" } else { "serving" };
+        let own = if row["id"] == view["router"] { " (this one)" } else { "" };
+        table.add_row([
+            row["sessions"].to_string(),
+            row["rooms"].to_string(),
+            seconds(&row, "lease_age_seconds"),
+            format!("{}{own}", word(&row, "id")),
+            word(&row, "region"),
+            word(&row, "version"),
+            state.to_owned(),
+            word(&row, "url"),
+        ]);
+    }
+    let mut lines = vec![printed(&table), String::new()];
+    lines.push(format!(
+        "view:  revision {}, digest {}, {} media nodes, {}, lag {}",
+        view["revision"],
+        word(view, "digest"),
+        view["media_nodes"],
+        word(view, "watch"),
+        seconds(view, "watch_lag_seconds"),
+    ));
+    let registered = if view["registered"] == true { "registered" } else { "not registered" };
+    lines.push(format!("lease: {registered}, confirmed {} ago", seconds(view, "lease_age_seconds")));
+    lines.push(match view["answers"] == true {
+        true => "etcd:  answers".to_owned(),
+        false => format!("etcd:  does not answer as it should: {}", word(view, "why")),
+    });
+    for row in rows("unreadable") {
+        lines.push(format!("cannot be read: {}: {}", word(&row, "key"), word(&row, "why")));
+    }
+    lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_router_is_a_row_and_what_is_wrong_is_said_in_words() {
+        let row = |id: &str, draining: bool| {
+            json!({
+                "id": id, "region": "sh", "version": "0.1.0", "url": "", "sessions": 3, "rooms": 2,
+                "lease_age_seconds": 1.26, "draining": draining,
+            })
+        };
+        let view = json!({
+            "router": "r1", "answers": false, "why": "connection refused", "registered": true, "watch": "opening",
+            "lease_age_seconds": 40.0, "watch_lag_seconds": 41.5, "revision": 7, "digest": "00000000abcd", "media_nodes": 4,
+            "routers": [row("r1", false), row("r2", true)], "unreadable": [{ "key": "r3", "why": "no version" }],
+        });
+        let told = as_table(&json!({ "mode": "etcd", "view": view }));
+        let lines: Vec<&str> = told.lines().collect();
+        let words: Vec<_> = lines[1].split_whitespace().collect();
+        assert_eq!(words, ["3", "2", "1.3", "s", "r1", "(this", "one)", "sh", "0.1.0", "serving"], "{told}");
+        assert!(lines[2].contains("r2 ") && lines[2].contains("draining"), "{told}");
+        assert!(told.contains("view:  revision 7, digest 00000000abcd, 4 media nodes, opening, lag 41.5 s"), "{told}");
+        assert!(told.contains("lease: registered, confirmed 40.0 s ago"), "{told}");
+        assert!(told.contains("does not answer as it should: connection refused"), "{told}");
+        assert!(told.ends_with("cannot be read: r3: no version"), "{told}");
+        let alone = as_table(&json!({ "mode": "embedded", "view": null }));
+        assert_eq!(alone, "this router runs alone: etcd.endpoints is empty");
+    }
+}

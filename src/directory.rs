@@ -1,0 +1,265 @@
+//! What a fleet agrees on by etcd, as one router decides about it: its own registration, the media nodes that registered with it,
+//! and who else is registered.
+//!
+//! `(state, Input, now) -> Outputs`: calls leave as outputs with a ticket, and each ticket comes back once with an answer.
+//! Must not know sockets, tasks and clocks; `io::directory` drives it. Nothing on the way of a signal waits for it.
+//!
+//!     Registration: grant -> put -> refresh -> put ...      Part (routers, nodes): list -> watch -> changes -> View
+//!     Claims: the nodes that registered here, written where the view lacks them
+
+mod claims;
+mod exchange;
+mod following;
+mod pace;
+mod part;
+pub mod record;
+mod registration;
+mod shown;
+mod view;
+
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use claims::Claims;
+pub use exchange::{Answer, Call, Fault, Heard, Input, Output, Settings};
+use following::Following;
+use part::{Part, Told};
+pub use record::{Load, NodeRecord, RouterRecord};
+use registration::Registration;
+pub use shown::{Figures, FleetView, RouterRow, UnreadableRow};
+pub use view::{Change, NodeNews, Stored};
+use view::{News, View};
+
+use crate::event::{DirectoryFact, DirectoryOp, DirectoryOutcome, ReadReason};
+
+/// The parts, by what stands after the prefix of all keys.
+const ROUTERS: &str = "routers";
+const MEDIA: &str = "media";
+
+/// A call that has not come back.
+#[derive(Debug)]
+struct Pending {
+    op: DirectoryOp,
+    /// Of a list or a watch: of which part.
+    part: &'static str,
+    /// What was known when it was made.
+    revision: i64,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Directory {
+    prefix: String,
+    own: RouterRecord,
+    lease: Duration,
+    registration: Registration,
+    routers: Part<RouterRecord>,
+    media: Part<NodeRecord>,
+    claims: Claims,
+    pending: BTreeMap<u64, Pending>,
+    tickets: u64,
+    /// Which etcd answered last.
+    cluster: Option<u64>,
+    /// Why the last call was not done; absent: it was, or there was none.
+    fault: Option<Fault>,
+    /// Whether any call was done.
+    found: bool,
+}
+
+impl Directory {
+    /// Nothing was asked yet; all of it is due.
+    pub fn new(settings: Settings, now: Instant) -> Self {
+        let Settings { prefix, own, lease, records_max, seed } = settings;
+        let following = |n| Following::new(lease, seed.wrapping_add(n), now);
+        let by = (own.id.clone(), own.incarnation.clone());
+        Self {
+            prefix,
+            lease,
+            registration: Registration::new(lease, seed, now),
+            routers: Part { name: ROUTERS, following: following(1), view: View::new(ROUTERS, records_max) },
+            media: Part { name: MEDIA, following: following(2), view: View::new(MEDIA, records_max) },
+            claims: Claims::new(by, seed.wrapping_add(3), now),
+            own,
+            pending: BTreeMap::new(),
+            tickets: 0,
+            cluster: None,
+            fault: None,
+            found: false,
+        }
+    }
+
+    /// Takes note of what happened, and says what is to be done.
+    pub fn handle(&mut self, input: Input, now: Instant) -> Vec<Output> {
+        let mut outputs = Vec::new();
+        match input {
+            Input::Tick => {}
+            Input::Loaded(load) => self.own.load = load,
+            Input::Registered(nodes) => self.claims.registered(nodes),
+            Input::Draining => {
+                self.own.draining = true;
+                self.registration.changed(now);
+            }
+            Input::Leave => self.registration.leave(now),
+            Input::Answered { ticket, took, answer } => self.answered((ticket, took), answer, now, &mut outputs),
+            Input::Heard { stream, heard } => {
+                let told = match self.media.following.is_told_by(stream) {
+                    true => self.media.heard(stream, heard, now),
+                    false => self.routers.heard(stream, heard, now),
+                };
+                self.take(told, &mut outputs);
+            }
+        }
+        self.go_on(now, &mut outputs);
+        outputs
+    }
+
+    /// When it is to be told that time has passed.
+    pub fn wake(&self) -> Option<Instant> {
+        let claims = self.registration.lease().and(self.claims.wake());
+        let parts = [self.routers.following.wake(), self.media.following.wake()];
+        parts.into_iter().chain([self.registration.wake(), claims]).flatten().min()
+    }
+
+    /// Whether nothing of this router is left there, as far as it could be taken away.
+    pub fn has_left(&self) -> bool {
+        self.registration.has_left()
+    }
+
+    /// All that is known goes up to that revision, or further.
+    fn revision(&self) -> i64 {
+        self.routers.following.revision().max(self.media.following.revision())
+    }
+
+    /// What a part brought.
+    fn take(&mut self, told: impl IntoIterator<Item = Told>, outputs: &mut Vec<Output>) {
+        for told in told {
+            // of what it sees, claims follow
+            self.claims.stir();
+            if let Told::News(News::Fact(DirectoryFact::Read { part: MEDIA, .. })) = told {
+                self.claims.forget_revisions();
+            }
+            outputs.push(match told {
+                Told::Close(stream) => Output::Close { stream },
+                Told::News(News::Fact(fact)) => Output::Observe(fact),
+                Told::News(News::Node(news)) => Output::Node(news),
+            });
+        }
+    }
+
+    fn answered(
+        &mut self,
+        (ticket, took): (u64, Duration),
+        answer: Result<Answer, Fault>,
+        now: Instant,
+        outputs: &mut Vec<Output>,
+    ) {
+        let Some(Pending { op, part, revision: known }) = self.pending.remove(&ticket) else { return };
+        let (outcome, why) = match &answer {
+            Ok(_) => (DirectoryOutcome::Done, String::new()),
+            Err(fault) => (fault.outcome, fault.why.clone()),
+        };
+        outputs.push(Output::Observe(DirectoryFact::CallEnded { op, outcome, took, why }));
+        // a lease that is gone is an answer as well
+        self.fault = answer.as_ref().err().filter(|fault| fault.outcome != DirectoryOutcome::Gone).cloned();
+        self.found |= self.fault.is_none();
+        let rewound = self.is_rewound(&answer, known);
+        match op {
+            DirectoryOp::Grant | DirectoryOp::Refresh | DirectoryOp::Put | DirectoryOp::Revoke => {
+                outputs.extend(self.registration.answered(answer.as_ref(), now).map(Output::Observe));
+                self.claims.stir();
+            }
+            DirectoryOp::Claim | DirectoryOp::Release => self.claims.answered(answer.as_ref(), now),
+            DirectoryOp::List => {
+                let told =
+                    if part == MEDIA { self.media.listed(answer, now) } else { self.routers.listed(answer, now) };
+                self.take(told, outputs);
+            }
+            DirectoryOp::Watch => {
+                let told = match part {
+                    MEDIA => self.media.opened(ticket, &answer, now),
+                    _ => self.routers.opened(ticket, &answer, now),
+                };
+                self.take(told, outputs);
+            }
+        }
+        if rewound {
+            // what was just read is as new as the answer
+            let read = (op == DirectoryOp::List).then_some(part);
+            let routers = if read == Some(ROUTERS) { None } else { self.routers.read_again(ReadReason::Rewound, now) };
+            let media = if read == Some(MEDIA) { None } else { self.media.read_again(ReadReason::Rewound, now) };
+            self.take([routers, media].into_iter().flatten(), outputs);
+        }
+    }
+
+    /// Whether an answer is of another history than what was known when it was asked for. Both kinds are answered as of the
+    /// newest revision that there is.
+    fn is_rewound(&mut self, answer: &Result<Answer, Fault>, known: i64) -> bool {
+        let Ok(Answer::Written { cluster, revision } | Answer::Listed { cluster, revision, .. }) = answer else {
+            return false;
+        };
+        let before = self.cluster.replace(*cluster);
+        *revision < known || before.is_some_and(|before| before != *cluster)
+    }
+
+    /// All that is due.
+    fn go_on(&mut self, now: Instant, outputs: &mut Vec<Output>) {
+        while let Some(step) = self.registration.step(now) {
+            let call = match step {
+                registration::Step::Grant => Call::Grant { ttl: self.lease },
+                registration::Step::Refresh { lease } => Call::Refresh { lease },
+                registration::Step::Revoke { lease } => Call::Revoke { lease },
+                registration::Step::Put { lease } => {
+                    Call::Put { key: self.key(ROUTERS, &self.own.id), value: self.own.bytes(), lease }
+                }
+            };
+            outputs.push(self.call(call, ROUTERS));
+        }
+        while let Some(step) = self.routers.step(now) {
+            self.follow(step, ROUTERS, outputs);
+        }
+        while let Some(step) = self.media.step(now) {
+            self.follow(step, MEDIA, outputs);
+        }
+        let Some(lease) = self.registration.lease() else { return };
+        if let Some(step) = self.claims.step(&self.media.view, self.media.following.revision(), now) {
+            let call = match step {
+                claims::Step::Claim { id, value, expected } => {
+                    Call::Claim { key: self.key(MEDIA, &id), value, lease, expected }
+                }
+                claims::Step::Release { id, expected } => Call::Release { key: self.key(MEDIA, &id), expected },
+            };
+            outputs.push(self.call(call, MEDIA));
+        }
+    }
+
+    fn follow(&mut self, step: following::Step, part: &'static str, outputs: &mut Vec<Output>) {
+        let prefix = self.key(part, "");
+        let output = match step {
+            following::Step::List => self.call(Call::List { prefix, limit: self.routers.view.limit() }, part),
+            following::Step::Watch { from } => self.call(Call::Watch { prefix, from }, part),
+            following::Step::Probe { stream } => Output::Probe { stream },
+            following::Step::Close { stream } => {
+                let why = format!("not a word for {} s", self.lease.as_secs());
+                outputs.push(Output::Observe(DirectoryFact::WatchLost { part, why }));
+                Output::Close { stream }
+            }
+        };
+        outputs.push(output);
+    }
+
+    fn key(&self, part: &str, id: &str) -> String {
+        format!("{}/{part}/{id}", self.prefix)
+    }
+
+    fn call(&mut self, call: Call, part: &'static str) -> Output {
+        self.tickets += 1;
+        let (ticket, revision) = (self.tickets, self.revision());
+        self.pending.insert(ticket, Pending { op: call.op(), part, revision });
+        Output::Call { ticket, call }
+    }
+}

@@ -1,0 +1,227 @@
+//! What goes into the directory and what comes out: calls to etcd with their answers, what streams say, news.
+
+use std::time::Duration;
+
+use super::{
+    record::{Load, NodeRecord, RouterRecord},
+    view::{Change, NodeNews, Stored},
+};
+use crate::event::{DirectoryFact, DirectoryOp, DirectoryOutcome};
+
+/// What a router knows of itself and of its directory at start.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// All keys begin with it.
+    pub prefix: String,
+    /// What this router says of itself at first.
+    pub own: RouterRecord,
+    /// How long a lease lasts that is not refreshed; a watch that is silent for so long counts as dead.
+    pub lease: Duration,
+    /// Most records of each part that are kept.
+    pub records_max: usize,
+    /// Of the jitter between retries.
+    pub seed: u64,
+}
+
+/// What happens to it.
+#[derive(Debug)]
+pub enum Input {
+    /// Time has passed.
+    Tick,
+    /// How much the router carries now; written with the next refresh.
+    Loaded(Load),
+    /// These media nodes, and no others, are registered with this router now; who signs for them is filled in.
+    Registered(Vec<NodeRecord>),
+    /// The router is about to end: others should hear of it now.
+    Draining,
+    /// The router ends: what stands for it goes.
+    Leave,
+    /// How a call ended, and how long it took. Each call ends once.
+    Answered {
+        /// Of the call.
+        ticket: u64,
+        /// From when it was to be made.
+        took: Duration,
+        /// What etcd said.
+        answer: Result<Answer, Fault>,
+    },
+    /// A stream of changes, which has its call's ticket, said something.
+    Heard {
+        /// The ticket.
+        stream: u64,
+        /// What.
+        heard: Heard,
+    },
+}
+
+/// What etcd answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// A lease.
+    Granted {
+        /// Its number.
+        lease: i64,
+    },
+    /// Whether the lease is there.
+    Refreshed {
+        /// It lasts its whole time from now on; else it is gone.
+        alive: bool,
+    },
+    /// The record was written.
+    Written {
+        /// Which etcd it is, by the number of its cluster; one that was restored from a copy has another.
+        cluster: u64,
+        /// The revision that it came with.
+        revision: i64,
+    },
+    /// It was not: what stands there is of another revision than was expected.
+    Overtaken,
+    /// All records.
+    Listed {
+        /// Which etcd it is.
+        cluster: u64,
+        /// As of that revision.
+        revision: i64,
+        /// In the order of their keys, as many as were asked for.
+        records: Vec<Stored>,
+        /// There are others.
+        more: bool,
+    },
+    /// The stream stands.
+    Watching,
+    /// The lease is given back.
+    Revoked,
+}
+
+/// Why a call was not done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// As a word; never [`DirectoryOutcome::Done`].
+    pub outcome: DirectoryOutcome,
+    /// For people; holds no secret.
+    pub why: String,
+}
+
+/// What a stream of changes says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Heard {
+    /// These changes, all up to that revision.
+    Changed {
+        /// The revision.
+        revision: i64,
+        /// In their order.
+        changes: Vec<Change>,
+    },
+    /// That it is alive.
+    Alive,
+    /// That its revision is forgotten; it says nothing more.
+    Compacted,
+    /// It ended.
+    Ended {
+        /// Why, for people.
+        why: String,
+    },
+}
+
+/// What is to be done.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Output {
+    /// A call to etcd.
+    Call {
+        /// Comes back with its answer.
+        ticket: u64,
+        /// Which.
+        call: Call,
+    },
+    /// A sign of life is asked of a stream.
+    Probe {
+        /// Its ticket.
+        stream: u64,
+    },
+    /// A stream is of no use any more.
+    Close {
+        /// Its ticket.
+        stream: u64,
+    },
+    /// A fact.
+    Observe(DirectoryFact),
+    /// What is heard of a media node.
+    Node(NodeNews),
+}
+
+/// A call to etcd.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Call {
+    /// A lease that lasts so long.
+    Grant {
+        /// How long.
+        ttl: Duration,
+    },
+    /// Keeps a lease.
+    Refresh {
+        /// Which.
+        lease: i64,
+    },
+    /// Writes a record.
+    Put {
+        /// Where.
+        key: String,
+        /// What.
+        value: Vec<u8>,
+        /// Gone with it.
+        lease: i64,
+    },
+    /// Writes a record, if what stands there is still of that revision.
+    Claim {
+        /// Where.
+        key: String,
+        /// What.
+        value: Vec<u8>,
+        /// Gone with it.
+        lease: i64,
+        /// 0: nothing stands there.
+        expected: i64,
+    },
+    /// Takes a record away, if it is still of that revision.
+    Release {
+        /// Where it stands.
+        key: String,
+        /// The revision.
+        expected: i64,
+    },
+    /// All records whose keys begin so.
+    List {
+        /// How the keys begin; answers have what follows.
+        prefix: String,
+        /// At most so many.
+        limit: usize,
+    },
+    /// Changes of them.
+    Watch {
+        /// How the keys begin; changes have what follows.
+        prefix: String,
+        /// The first revision that is told.
+        from: i64,
+    },
+    /// Gives a lease back.
+    Revoke {
+        /// Which.
+        lease: i64,
+    },
+}
+
+impl Call {
+    /// Its kind.
+    pub const fn op(&self) -> DirectoryOp {
+        match self {
+            Self::Grant { .. } => DirectoryOp::Grant,
+            Self::Refresh { .. } => DirectoryOp::Refresh,
+            Self::Put { .. } => DirectoryOp::Put,
+            Self::Claim { .. } => DirectoryOp::Claim,
+            Self::Release { .. } => DirectoryOp::Release,
+            Self::List { .. } => DirectoryOp::List,
+            Self::Watch { .. } => DirectoryOp::Watch,
+            Self::Revoke { .. } => DirectoryOp::Revoke,
+        }
+    }
+}

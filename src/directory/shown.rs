@@ -1,0 +1,170 @@
+//! The directory as operators see it: the fleet, how new the view of it is, and whether etcd answers.
+
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+use sha2::{Digest as _, Sha256};
+
+use super::{
+    Directory, RouterRecord,
+    view::{Kept, Record, View},
+};
+
+/// The fleet as one router sees it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct FleetView {
+    /// Which router sees it so.
+    pub router: String,
+    /// Whether etcd's last answer was one that helps.
+    pub answers: bool,
+    /// Why not, for people.
+    pub why: Option<String>,
+    /// Whether this router's record stands, as far as it was told.
+    pub registered: bool,
+    /// How long ago its lease was proven.
+    pub lease_age_seconds: f64,
+    /// `reading`, `opening`, `watching`.
+    pub watch: &'static str,
+    /// For how long nothing has proven that the view is new.
+    pub watch_lag_seconds: f64,
+    /// Of the last change that was told.
+    pub revision: i64,
+    /// Equal on routers that see the same: twelve hexadecimal digits.
+    pub digest: String,
+    /// Those that are registered, by id.
+    pub routers: Vec<RouterRow>,
+    /// Media nodes that are registered with any of them; signalbox nodes shows them.
+    pub media_nodes: usize,
+    /// Records that cannot be read.
+    pub unreadable: Vec<UnreadableRow>,
+}
+
+/// A router of the fleet.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct RouterRow {
+    /// Its id.
+    pub id: String,
+    /// Where it is.
+    pub region: String,
+    /// Its program's version.
+    pub version: String,
+    /// Where clients reach it itself; may be empty.
+    pub url: String,
+    /// Where operators reach it; may be empty.
+    pub ops_url: String,
+    /// When it was started, seconds since the Unix epoch.
+    pub started_unix: u64,
+    /// When it said so last.
+    pub sessions: u64,
+    /// When it said so last.
+    pub rooms: u64,
+    /// How long ago it wrote its record, as far as this router knows.
+    pub lease_age_seconds: f64,
+    /// It is about to end.
+    pub draining: bool,
+}
+
+/// A record that cannot be read.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct UnreadableRow {
+    /// Its key, after the prefix.
+    pub key: String,
+    /// Why.
+    pub why: String,
+}
+
+/// What gauges show.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Figures {
+    /// How long the lease lasts.
+    pub lease: Duration,
+    /// How long ago it was proven.
+    pub lease_age: Duration,
+    /// For how long nothing has proven that the view is new.
+    pub watch_lag: Duration,
+    /// Routers in it.
+    pub routers: usize,
+    /// Records of it that cannot be read.
+    pub unreadable: usize,
+    /// Equal on routers that see the same.
+    pub digest: u64,
+}
+
+impl Directory {
+    /// What gauges show at that moment.
+    pub fn figures(&self, now: Instant) -> Figures {
+        let (routers, nodes) = (self.routers.view.readable(), self.media.view.readable());
+        Figures {
+            lease: self.lease,
+            lease_age: self.registration.age(now),
+            watch_lag: self.lag(now),
+            routers,
+            unreadable: self.routers.view.kept().count() + self.media.view.kept().count() - routers - nodes,
+            digest: self.digest(),
+        }
+    }
+
+    /// Of the part that is worse off.
+    fn lag(&self, now: Instant) -> Duration {
+        self.routers.following.lag(now).max(self.media.following.lag(now))
+    }
+
+    /// Of both parts; 48 bits, which a float holds exactly.
+    fn digest(&self) -> u64 {
+        let both = [self.routers.view.digest(), self.media.view.digest()].concat();
+        let digest: [u8; 32] = Sha256::digest(both).into();
+        digest[26..].iter().fold(0, |number, byte| number << 8 | u64::from(*byte))
+    }
+
+    /// The word for what its two watches do; of the one that is worse off.
+    fn watch(&self) -> &'static str {
+        let phases = [self.routers.following.phase(), self.media.following.phase()];
+        let worse = ["reading", "opening"].into_iter().find(|phase| phases.contains(phase));
+        worse.unwrap_or("watching")
+    }
+
+    fn unreadable(&self) -> Vec<UnreadableRow> {
+        fn rows<R: Record>(view: &View<R>) -> impl Iterator<Item = UnreadableRow> {
+            let row = |(key, kept): (&str, &Kept<R>)| {
+                let why = kept.record.as_ref().err()?.clone();
+                Some(UnreadableRow { key: view.shown(key), why })
+            };
+            view.kept().filter_map(row)
+        }
+        rows(&self.routers.view).chain(rows(&self.media.view)).collect()
+    }
+
+    /// What operators see at that moment.
+    pub fn shown(&self, now: Instant) -> FleetView {
+        let row = |(_, kept): (&str, &Kept<RouterRecord>)| {
+            let record = kept.record.as_ref().ok()?;
+            Some(RouterRow {
+                id: record.id.clone(),
+                region: record.region.clone(),
+                version: record.build.clone(),
+                url: record.url.clone(),
+                ops_url: record.ops_url.clone(),
+                started_unix: record.started_unix,
+                sessions: record.load.sessions,
+                rooms: record.load.rooms,
+                lease_age_seconds: kept.age(now).as_secs_f64(),
+                draining: record.draining,
+            })
+        };
+        let not_yet = || (!self.found).then(|| "it was not asked yet".to_owned());
+        FleetView {
+            router: self.own.id.clone(),
+            answers: self.found && self.fault.is_none(),
+            why: self.fault.as_ref().map(|fault| fault.why.clone()).or_else(not_yet),
+            registered: self.registration.stands(),
+            lease_age_seconds: self.registration.age(now).as_secs_f64(),
+            watch: self.watch(),
+            watch_lag_seconds: self.lag(now).as_secs_f64(),
+            revision: self.revision(),
+            digest: format!("{:012x}", self.digest()),
+            routers: self.routers.view.kept().filter_map(row).collect(),
+            media_nodes: self.media.view.readable(),
+            unreadable: self.unreadable(),
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! An etcd in a few lines: revisions, history, compaction, leases, watches.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::{Duration, Instant},
+};
+
+use super::*;
+
+/// See the module.
+pub(super) struct Etcd {
+    cluster: u64,
+    revision: i64,
+    /// Value, revision, lease.
+    now: BTreeMap<String, (Vec<u8>, i64, i64)>,
+    /// Revision, key, value; absent: deleted.
+    history: Vec<(i64, String, Option<Vec<u8>>)>,
+    compacted: i64,
+    leases: BTreeMap<i64, (Instant, Duration)>,
+    granted: i64,
+    /// Who speaks with it now.
+    client: String,
+    /// Prefix and first revision by whose stream it is and its ticket.
+    streams: BTreeMap<(String, u64), (String, i64)>,
+    said: VecDeque<((String, u64), Heard)>,
+}
+
+impl Default for Etcd {
+    fn default() -> Self {
+        Self {
+            cluster: 1,
+            revision: 1,
+            now: BTreeMap::new(),
+            history: Vec::new(),
+            compacted: 0,
+            leases: BTreeMap::new(),
+            granted: 0,
+            client: String::new(),
+            streams: BTreeMap::new(),
+            said: VecDeque::new(),
+        }
+    }
+}
+
+impl Etcd {
+    /// Speaks with that router from now on.
+    pub(super) fn serve(&mut self, client: &str) {
+        self.client = client.to_owned();
+    }
+
+    fn own(&self, ticket: u64) -> (String, u64) {
+        (self.client.clone(), ticket)
+    }
+
+    pub(super) fn revision(&self) -> i64 {
+        self.revision
+    }
+
+    pub(super) fn get(&self, key: &str) -> Option<Vec<u8>> {
+        self.now.get(key).map(|(value, ..)| value.clone())
+    }
+
+    pub(super) fn keys(&self, prefix: &str) -> Vec<String> {
+        self.now.keys().filter_map(|key| key.strip_prefix(prefix).map(str::to_owned)).collect()
+    }
+
+    pub(super) fn put(&mut self, key: &str, value: Vec<u8>) {
+        self.write(key, value, 0);
+    }
+
+    fn write(&mut self, key: &str, value: Vec<u8>, lease: i64) {
+        self.revision += 1;
+        self.now.insert(key.to_owned(), (value.clone(), self.revision, lease));
+        self.tell(key, Some(value));
+    }
+
+    pub(super) fn delete(&mut self, key: &str) {
+        if self.now.remove(key).is_some() {
+            self.revision += 1;
+            self.tell(key, None);
+        }
+    }
+
+    fn tell(&mut self, key: &str, value: Option<Vec<u8>>) {
+        let revision = self.revision;
+        for (stream, (prefix, _)) in self.streams.iter().filter(|(_, (_, from))| revision >= *from) {
+            if let Some(key) = key.strip_prefix(prefix.as_str()) {
+                self.said.push_back((stream.clone(), changed(key, value.clone(), revision)));
+            }
+        }
+        self.history.push((revision, key.to_owned(), value));
+    }
+
+    /// All but the newest revision is forgotten.
+    pub(super) fn compact(&mut self) {
+        self.compacted = self.revision;
+        self.history.retain(|(revision, ..)| *revision > self.compacted);
+    }
+
+    /// All streams break, and what they had to say is lost.
+    pub(super) fn cut(&mut self) {
+        self.said.clear();
+        for (stream, _) in std::mem::take(&mut self.streams) {
+            self.said.push_back((stream, Heard::Ended { why: "cut".to_owned() }));
+        }
+    }
+
+    /// Another etcd in its place.
+    pub(super) fn wipe(&mut self) {
+        self.cut();
+        let (said, client) = (std::mem::take(&mut self.said), self.client.clone());
+        *self = Self { cluster: self.cluster + 1, said, client, ..Self::default() };
+    }
+
+    pub(super) fn close(&mut self, stream: u64) {
+        let own = self.own(stream);
+        self.streams.remove(&own);
+        self.said.retain(|(of, _)| *of != own);
+    }
+
+    pub(super) fn probe(&mut self, stream: u64) {
+        let own = self.own(stream);
+        if self.streams.contains_key(&own) {
+            self.said.push_back((own, Heard::Alive));
+        }
+    }
+
+    pub(super) fn said(&mut self) -> Option<(u64, Heard)> {
+        let own = self.said.iter().position(|((client, _), _)| *client == self.client)?;
+        self.said.remove(own).map(|((_, ticket), heard)| (ticket, heard))
+    }
+
+    /// Leases that were not refreshed end.
+    pub(super) fn expire(&mut self, now: Instant) {
+        let over: Vec<i64> = self.leases.iter().filter(|(_, (at, ttl))| now > *at + *ttl).map(|(id, _)| *id).collect();
+        over.into_iter().for_each(|lease| self.revoke(lease));
+    }
+
+    fn revoke(&mut self, lease: i64) {
+        self.leases.remove(&lease);
+        let under = self.now.iter().filter(|(_, (.., of))| *of == lease).map(|(key, _)| key.clone());
+        under.collect::<Vec<_>>().iter().for_each(|key| self.delete(key));
+    }
+
+    pub(super) fn answer(&mut self, ticket: u64, call: &Call, now: Instant) -> Result<Answer, Fault> {
+        let (cluster, gone) = (self.cluster, || Fault { outcome: DirectoryOutcome::Gone, why: "gone".to_owned() });
+        match call {
+            Call::Grant { ttl } => {
+                self.granted += 1;
+                self.leases.insert(self.granted, (now, *ttl));
+                Ok(Answer::Granted { lease: self.granted })
+            }
+            Call::Refresh { lease } => {
+                let alive = self.leases.get_mut(lease).map(|(at, _)| *at = now).is_some();
+                Ok(Answer::Refreshed { alive })
+            }
+            Call::Put { lease, .. } if !self.leases.contains_key(lease) => Err(gone()),
+            Call::Put { key, value, lease } => {
+                self.write(key, value.clone(), *lease);
+                Ok(Answer::Written { cluster, revision: self.revision })
+            }
+            Call::Claim { lease, .. } if !self.leases.contains_key(lease) => Err(gone()),
+            Call::Claim { key, value, lease, expected } => {
+                let is_expected = self.now.get(key).map_or(0, |(_, revision, _)| *revision) == *expected;
+                if !is_expected {
+                    return Ok(Answer::Overtaken);
+                }
+                self.write(key, value.clone(), *lease);
+                Ok(Answer::Written { cluster, revision: self.revision })
+            }
+            Call::Release { key, expected } => {
+                if self.now.get(key).is_none_or(|(_, revision, _)| revision != expected) {
+                    return Ok(Answer::Overtaken);
+                }
+                self.delete(key);
+                Ok(Answer::Written { cluster, revision: self.revision })
+            }
+            Call::Revoke { lease } => {
+                self.revoke(*lease);
+                Ok(Answer::Revoked)
+            }
+            Call::List { prefix, limit } => {
+                let stored = self.now.iter().filter_map(|(key, (value, revision, _))| {
+                    let key = key.strip_prefix(prefix.as_str())?.to_owned();
+                    Some(Stored { key, value: value.clone(), revision: *revision })
+                });
+                let all: Vec<_> = stored.collect();
+                let (more, revision) = (all.len() > *limit, self.revision);
+                Ok(Answer::Listed { cluster, revision, records: all.into_iter().take(*limit).collect(), more })
+            }
+            Call::Watch { prefix, from } => {
+                let own = self.own(ticket);
+                self.streams.insert(own.clone(), (prefix.clone(), *from));
+                if *from <= self.compacted {
+                    self.streams.remove(&own);
+                    self.said.push_back((own.clone(), Heard::Compacted));
+                }
+                for (revision, key, value) in self.history.iter().filter(|(revision, ..)| revision >= from) {
+                    if let Some(key) = key.strip_prefix(prefix.as_str()).filter(|_| *from > self.compacted) {
+                        self.said.push_back((own.clone(), changed(key, value.clone(), *revision)));
+                    }
+                }
+                Ok(Answer::Watching)
+            }
+        }
+    }
+}
+
+fn changed(key: &str, value: Option<Vec<u8>>, revision: i64) -> Heard {
+    let key = key.to_owned();
+    let change = match value {
+        Some(value) => Change::Put(Stored { key, value, revision }),
+        None => Change::Deleted { key },
+    };
+    Heard::Changed { revision, changes: vec![change] }
+}

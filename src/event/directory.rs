@@ -1,0 +1,197 @@
+//! What happens between this router and the directory that its fleet agrees on.
+
+use std::time::Duration;
+
+use crate::ids::RouterId;
+
+/// A call to etcd, by its kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum DirectoryOp {
+    /// A lease, for what this router registers.
+    Grant,
+    /// The lease, kept.
+    Refresh,
+    /// This router's record, written.
+    Put,
+    /// A media node's record, written if nobody else was first.
+    Claim,
+    /// The same, taken away.
+    Release,
+    /// All records, read.
+    List,
+    /// Changes of records, from a revision on.
+    Watch,
+    /// The lease, given back with all that stands under it.
+    Revoke,
+}
+
+impl DirectoryOp {
+    /// All of them.
+    pub const ALL: [Self; 8] =
+        [Self::Grant, Self::Refresh, Self::Put, Self::Claim, Self::Release, Self::List, Self::Watch, Self::Revoke];
+
+    /// The word for it in metrics and logs.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Grant => "grant",
+            Self::Refresh => "refresh",
+            Self::Put => "put",
+            Self::Claim => "claim",
+            Self::Release => "release",
+            Self::List => "list",
+            Self::Watch => "watch",
+            Self::Revoke => "revoke",
+        }
+    }
+}
+
+/// How a call to etcd ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum DirectoryOutcome {
+    /// Done.
+    Done,
+    /// No answer within `etcd.timeout_ms`.
+    Late,
+    /// There is no way to it: refused, reset, a certificate that is not believed.
+    Unreachable,
+    /// It does not let this router do that: name, password, permission.
+    Denied,
+    /// The lease is not there any more.
+    Gone,
+    /// It answered with another error.
+    Failed,
+}
+
+impl DirectoryOutcome {
+    /// All of them.
+    pub const ALL: [Self; 6] = [Self::Done, Self::Late, Self::Unreachable, Self::Denied, Self::Gone, Self::Failed];
+
+    /// The word for it in metrics and logs.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Done => "ok",
+            Self::Late => "late",
+            Self::Unreachable => "unreachable",
+            Self::Denied => "denied",
+            Self::Gone => "gone",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// Why all records were read. A closed set: the metric's label.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum ReadReason {
+    /// The router has just started.
+    Start,
+    /// etcd has forgotten the revision that the watch was at.
+    Compacted,
+    /// etcd is at an older revision than it was: it was restored, or made anew.
+    Rewound,
+    /// There were more records than are kept, and one of those that are kept has gone.
+    Overfull,
+}
+
+impl ReadReason {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Start, Self::Compacted, Self::Rewound, Self::Overfull];
+
+    /// The word for it in metrics and logs.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::Compacted => "compacted",
+            Self::Rewound => "rewound",
+            Self::Overfull => "overfull",
+        }
+    }
+}
+
+/// A fact about the directory, as this router sees it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum DirectoryFact {
+    /// A call ended. Each ends once.
+    CallEnded {
+        /// Which.
+        op: DirectoryOp,
+        /// How.
+        outcome: DirectoryOutcome,
+        /// From when it was to be made, until then.
+        took: Duration,
+        /// What was in the way, in this router's words and etcd's; empty when it was done.
+        why: String,
+    },
+    /// This router's record stands, under a lease that it did not stand under before.
+    Registered {
+        /// The lease, as etcd numbers it.
+        lease: i64,
+        /// The revision that the record came with.
+        revision: i64,
+    },
+    /// The lease ended, and with it this router's record: another one is asked for.
+    LeaseLost {
+        /// The lease.
+        lease: i64,
+    },
+    /// This router gave its lease back: it is about to end.
+    Left,
+    /// All records of a part were read.
+    Read {
+        /// Of which part: `routers`, `media`.
+        part: &'static str,
+        /// Why.
+        reason: ReadReason,
+        /// As of that revision.
+        revision: i64,
+        /// How many.
+        records: usize,
+    },
+    /// Changes are told from now on.
+    WatchStands {
+        /// Of which part.
+        part: &'static str,
+        /// After that revision.
+        revision: i64,
+    },
+    /// They are not told any more; they will be asked for from the same revision.
+    WatchLost {
+        /// Of which part.
+        part: &'static str,
+        /// What happened.
+        why: String,
+    },
+    /// A router became known, or one that was known was started anew.
+    RouterSeen {
+        /// Which.
+        router: RouterId,
+        /// Where it is.
+        region: String,
+        /// Its program's version.
+        build: String,
+    },
+    /// A router says that it is about to end.
+    RouterDraining {
+        /// Which.
+        router: RouterId,
+    },
+    /// A router is not registered any more.
+    RouterGone {
+        /// Which.
+        router: RouterId,
+    },
+    /// A record cannot be read; it is left alone. Told once, until it can be read or is gone.
+    RecordUnreadable {
+        /// Its key, after the prefix.
+        key: String,
+        /// Why; nothing that stands in it.
+        why: String,
+    },
+    /// There are more records than are kept: those that come last in the order of their keys are not seen.
+    Overfull {
+        /// How many are kept.
+        limit: usize,
+    },
+}

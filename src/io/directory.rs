@@ -1,0 +1,287 @@
+//! Drives the directory with a real etcd: one task that carries out what `directory` decides, one for each call and stream.
+//!
+//! Nothing on the way of a signal asks it anything. What is known of the fleet is read by the ops port and told as figures
+//! once a second; when etcd is away, that is all that happens.
+
+mod etcd;
+mod settings;
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use arc_swap::ArcSwapOption;
+use etcd_client::{WatchRequestSender, WatchResponseStream};
+use futures_util::FutureExt as _;
+use tokio::{
+    sync::{mpsc, watch},
+    task::{AbortHandle, JoinSet},
+    time::{MissedTickBehavior, interval, sleep_until, timeout},
+};
+
+use self::etcd::{Done, Etcd};
+pub use self::settings::{DirectorySettings, DirectoryTls};
+use super::{clock, listener::Observe, media::Media};
+use crate::{
+    directory::{
+        Answer, Directory, Fault, Figures, FleetView, Heard, Input, Load, Output, RouterRecord, Settings,
+        record::RECORD_VERSION,
+    },
+    event::Event,
+    telemetry::{DirectoryFigures, Telemetry},
+};
+
+/// Most routers of a fleet, and most media nodes of it that one router sees.
+const RECORDS_MAX: usize = 10_000;
+/// What streams have to say that waits to be heard; past it, streams wait, and etcd keeps it for them.
+const HEARD_WAITING: usize = 64;
+/// Figures are told, and it is looked who is there and which media nodes are registered, so often.
+const FIGURES_EVERY: Duration = Duration::from_secs(1);
+
+/// What the ops port shows of the fleet; absent: this router has none.
+#[derive(Clone, Default)]
+pub struct Fleet(Arc<ArcSwapOption<FleetView>>);
+
+impl fmt::Debug for Fleet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Fleet").field(&self.0.load().as_ref().map(|view| view.routers.len())).finish()
+    }
+}
+
+impl Fleet {
+    /// As it was seen a second ago at most.
+    pub fn view(&self) -> Option<Arc<FleetView>> {
+        self.0.load_full()
+    }
+
+    /// It is seen so from now on.
+    pub fn show(&self, view: FleetView) {
+        self.0.store(Some(Arc::new(view)));
+    }
+}
+
+/// How far this router is on its way out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wanted {
+    Stay,
+    Drain,
+    Leave,
+}
+
+/// A directory that is driven; dropped, it ends without a word, and etcd lets the lease end.
+#[derive(Debug)]
+pub struct DirectoryHandle {
+    wanted: watch::Sender<Wanted>,
+    /// Closed once the task has ended.
+    ended: watch::Receiver<()>,
+    longest: Duration,
+}
+
+impl DirectoryHandle {
+    /// Starts it on the current runtime. Needs no etcd: one that is not there is tried on.
+    pub fn start(settings: DirectorySettings, around: Around) -> Self {
+        let (wanted, wants) = watch::channel(Wanted::Stay);
+        let (alive, ended) = watch::channel(());
+        // a call that is under way, and the one that gives the lease back
+        let longest = settings.timeout * 2;
+        let driver = Driver::new(settings, around, wants);
+        tokio::spawn(async move {
+            driver.run().await;
+            drop(alive);
+        });
+        Self { wanted, ended, longest }
+    }
+
+    /// Says in the fleet that this router is about to end.
+    pub fn drain(&self) {
+        self.wanted.send_replace(Wanted::Drain);
+    }
+
+    /// Takes away what stands for this router; an etcd that does not answer does not hold it up.
+    pub async fn finish(&self) {
+        self.wanted.send_replace(Wanted::Leave);
+        let mut ended = self.ended.clone();
+        timeout(self.longest, async { while ended.changed().await.is_ok() {} }).await.ok();
+    }
+}
+
+/// What a directory stands in.
+pub struct Around {
+    /// Takes note of what happens.
+    pub observe: Observe,
+    /// Shows figures, and says who is there.
+    pub telemetry: Arc<Telemetry>,
+    /// Whose registrations others should hear of, and who takes up theirs.
+    pub media: Media,
+    /// What the ops port shows.
+    pub fleet: Fleet,
+    /// Of jitter.
+    pub seed: u64,
+}
+
+impl fmt::Debug for Around {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Around").finish_non_exhaustive()
+    }
+}
+
+/// How a call ended.
+type Ended = (u64, Duration, Result<Done, Fault>);
+
+/// The task.
+struct Driver {
+    directory: Directory,
+    etcd: Etcd,
+    around: Around,
+    wants: watch::Receiver<Wanted>,
+    calls: JoinSet<Ended>,
+    streams: HashMap<u64, Stream>,
+    heard: mpsc::Receiver<(u64, Heard)>,
+    says: mpsc::Sender<(u64, Heard)>,
+}
+
+/// A stream that is listened to.
+struct Stream {
+    asks: WatchRequestSender,
+    listening: AbortHandle,
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.listening.abort();
+    }
+}
+
+impl Driver {
+    fn new(settings: DirectorySettings, around: Around, wants: watch::Receiver<Wanted>) -> Self {
+        let own = RouterRecord {
+            version: RECORD_VERSION,
+            id: settings.router.clone(),
+            incarnation: format!("{:016x}", around.seed),
+            region: settings.region.clone(),
+            build: env!("CARGO_PKG_VERSION").to_owned(),
+            url: settings.url.clone(),
+            ops_url: settings.ops_url.clone(),
+            started_unix: clock::since_epoch().as_secs(),
+            draining: false,
+            load: Load::default(),
+            rest: serde_json::Map::new(),
+        };
+        let (prefix, lease) = (settings.prefix.clone(), settings.lease);
+        let decides = Settings { prefix, own, lease, records_max: RECORDS_MAX, seed: around.seed };
+        let (says, heard) = mpsc::channel(HEARD_WAITING);
+        Self {
+            directory: Directory::new(decides, Instant::now()),
+            etcd: Etcd::new(settings),
+            around,
+            wants,
+            calls: JoinSet::new(),
+            streams: HashMap::new(),
+            heard,
+            says,
+        }
+    }
+
+    /// Until this router has left, or its handle is dropped.
+    async fn run(mut self) {
+        let mut figures = interval(FIGURES_EVERY);
+        figures.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        while !self.directory.has_left() {
+            let wake = self.directory.wake();
+            let due = async {
+                match wake {
+                    Some(wake) => sleep_until(wake.into()).await,
+                    None => std::future::pending().await,
+                }
+            };
+            let input = tokio::select! {
+                () = due => Input::Tick,
+                Some(ended) = self.calls.join_next() => match ended {
+                    Ok(ended) => self.ended(ended),
+                    // none panics and none is aborted but with all of them
+                    Err(_) => return,
+                },
+                Some((stream, heard)) = self.heard.recv() => Input::Heard { stream, heard },
+                changed = self.wants.changed() => match (changed, *self.wants.borrow_and_update()) {
+                    (Err(_), _) => return,
+                    (Ok(()), Wanted::Stay) => Input::Tick,
+                    (Ok(()), Wanted::Drain) => Input::Draining,
+                    (Ok(()), Wanted::Leave) => Input::Leave,
+                },
+                _ = figures.tick() => self.show(),
+            };
+            self.take(input);
+        }
+        self.show();
+    }
+
+    fn take(&mut self, input: Input) {
+        for output in self.directory.handle(input, Instant::now()) {
+            match output {
+                Output::Observe(fact) => (self.around.observe)(Event::Directory(fact)),
+                Output::Node(news) => self.around.media.adopt(news),
+                Output::Call { ticket, call } => {
+                    let (etcd, begun) = (self.etcd.clone(), Instant::now());
+                    self.calls.spawn(async move {
+                        let answer = etcd.call(call).await;
+                        (ticket, begun.elapsed(), answer)
+                    });
+                }
+                Output::Probe { stream } => self.probe(stream),
+                Output::Close { stream } => drop(self.streams.remove(&stream)),
+            }
+        }
+    }
+
+    /// A stream is listened to from the moment that it stands.
+    fn ended(&mut self, (ticket, took, done): Ended) -> Input {
+        let answer = done.map(|done| match done {
+            Done::Answer(answer) => answer,
+            Done::Stream { stream, prefix } => {
+                let (asks, tells) = stream.split();
+                let listening = tokio::spawn(listen(ticket, prefix, tells, self.says.clone())).abort_handle();
+                self.streams.insert(ticket, Stream { asks, listening });
+                Answer::Watching
+            }
+        });
+        Input::Answered { ticket, took, answer }
+    }
+
+    /// One that takes no question any more says by itself that it ended.
+    fn probe(&mut self, stream: u64) {
+        if let Some(Stream { asks, .. }) = self.streams.get_mut(&stream) {
+            // there is room for a hundred questions, and whoever does not answer three is let go of: this never waits
+            let asked = asks.request_progress();
+            drop(asked.now_or_never());
+        }
+    }
+
+    fn show(&mut self) -> Input {
+        let now = Instant::now();
+        self.around.telemetry.set_directory(figures(&self.directory.figures(now)));
+        self.around.fleet.show(self.directory.shown(now));
+        self.take(Input::Registered(self.around.media.registered()));
+        let population = self.around.telemetry.population();
+        Input::Loaded(Load { sessions: population.sessions, rooms: population.rooms })
+    }
+}
+
+/// Hands on what a stream says until it ends.
+async fn listen(ticket: u64, prefix: String, mut tells: WatchResponseStream, says: mpsc::Sender<(u64, Heard)>) {
+    loop {
+        let Some(heard) = etcd::heard(&prefix, tells.message().await) else { continue };
+        let over = matches!(heard, Heard::Ended { .. } | Heard::Compacted);
+        if says.send((ticket, heard)).await.is_err() || over {
+            return;
+        }
+    }
+}
+
+/// In telemetry's words.
+const fn figures(figures: &Figures) -> DirectoryFigures {
+    let Figures { lease, lease_age, watch_lag, routers, unreadable, digest } = *figures;
+    DirectoryFigures { lease, lease_age, watch_lag, routers, unreadable, digest }
+}

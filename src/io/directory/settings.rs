@@ -1,0 +1,39 @@
+//! What the directory needs to know at start.
+
+use std::{path::PathBuf, time::Duration};
+
+use crate::auth::settings::Secret;
+
+/// Where etcd is, and what this router says of itself there.
+#[derive(Clone, Debug)]
+pub struct DirectorySettings {
+    /// Its members, `http://` or `https://`; asked one after the other.
+    pub endpoints: Vec<String>,
+    /// Name and password, where it asks for them.
+    pub user: Option<(String, Secret)>,
+    /// For https.
+    pub tls: Option<DirectoryTls>,
+    /// All keys begin with it.
+    pub prefix: String,
+    /// For one call, its connection included.
+    pub timeout: Duration,
+    /// How long what stands for this router stays when it falls silent.
+    pub lease: Duration,
+    /// Names this router.
+    pub router: String,
+    /// Where it is.
+    pub region: String,
+    /// Where clients reach it itself; may be empty.
+    pub url: String,
+    /// Where operators reach it; may be empty.
+    pub ops_url: String,
+}
+
+/// Files, read again for each connection.
+#[derive(Clone, Debug)]
+pub struct DirectoryTls {
+    /// Who signs etcd's certificates.
+    pub ca: PathBuf,
+    /// This router's own certificate chain and key, for an etcd that asks for one.
+    pub own: Option<(PathBuf, PathBuf)>,
+}

@@ -1,0 +1,154 @@
+//! A real etcd as a process of its own, ended by its id when the test is over.
+
+use std::{
+    fs::File,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+};
+
+use etcd_client::{Client, CompactionOptions, GetOptions};
+use tempfile::TempDir;
+
+use crate::harness::{Authority, answered, free, within};
+
+/// See the module.
+pub(crate) struct Etcd {
+    child: Option<Child>,
+    client: SocketAddr,
+    peer: SocketAddr,
+    tls: bool,
+    folder: TempDir,
+}
+
+impl Etcd {
+    /// One that speaks with everybody.
+    pub(crate) async fn start() -> Self {
+        let mut etcd = Self::new(false);
+        etcd.begin(etcd.client).await;
+        // one that is killed before it has a leader does not come up again
+        within("etcd has a leader", etcd.client().await.get("/", None)).await.unwrap();
+        etcd
+    }
+
+    /// One that shows a certificate of that authority.
+    pub(crate) async fn with_certificate_of(authority: &Authority) -> Self {
+        let mut etcd = Self::new(true);
+        authority.sign(&["127.0.0.1"]).write(etcd.folder.path(), "etcd");
+        etcd.begin(etcd.client).await;
+        etcd
+    }
+
+    fn new(tls: bool) -> Self {
+        Self { child: None, client: free(), peer: free(), tls, folder: TempDir::new().unwrap() }
+    }
+
+    /// Where routers find it.
+    pub(crate) fn url(&self) -> String {
+        format!("{}://{}", if self.tls { "https" } else { "http" }, self.client)
+    }
+
+    async fn begin(&mut self, client: SocketAddr) {
+        let scheme = if self.tls { "https" } else { "http" };
+        let (url, peer) = (format!("{scheme}://{client}"), format!("http://{}", self.peer));
+        let cluster = format!("default={peer}");
+        let mut command = Command::new("etcd");
+        command.arg("--data-dir").arg(self.folder.path().join("data")).args([
+            "--listen-client-urls",
+            &url,
+            "--advertise-client-urls",
+            &url,
+            "--listen-peer-urls",
+            &peer,
+            "--initial-advertise-peer-urls",
+            &peer,
+            "--initial-cluster",
+            &cluster,
+            "--logger=zap",
+            "--log-level=error",
+            // leases may be as short as a second
+            "--heartbeat-interval=20",
+            "--election-timeout=200",
+        ]);
+        if self.tls {
+            command.arg("--cert-file").arg(self.folder.path().join("etcd.crt"));
+            command.arg("--key-file").arg(self.folder.path().join("etcd.key"));
+        }
+        let log = File::create(self.folder.path().join("log")).unwrap();
+        self.child = Some(command.stdout(Stdio::null()).stderr(log).spawn().expect("etcd, of `.ci/setup test`"));
+        answered("etcd takes connections", async || tokio::net::TcpStream::connect(client).await.ok()).await;
+    }
+
+    /// Ends it without a word.
+    pub(crate) fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().ok();
+            child.wait().ok();
+        }
+    }
+
+    /// Again, with what it had.
+    pub(crate) async fn again(&mut self) {
+        assert!(self.child.is_none());
+        self.begin(self.client).await;
+    }
+
+    /// Does that to it while no router can reach it.
+    pub(crate) async fn apart(&mut self, act: impl AsyncFnOnce(Client)) {
+        self.kill();
+        let elsewhere = free();
+        self.begin(elsewhere).await;
+        let client = Client::connect([format!("http://{elsewhere}")], None).await.unwrap();
+        act(client).await;
+        self.kill();
+        self.again().await;
+    }
+
+    /// It does not run any more, and its connections stay.
+    pub(crate) fn freeze(&self) {
+        self.signal("STOP");
+    }
+
+    /// It runs again.
+    pub(crate) fn thaw(&self) {
+        self.signal("CONT");
+    }
+
+    fn signal(&self, name: &str) {
+        let id = self.child.as_ref().unwrap().id().to_string();
+        assert!(Command::new("kill").args([&format!("-{name}"), &id]).status().unwrap().success());
+    }
+
+    pub(crate) async fn client(&self) -> Client {
+        Client::connect([self.url()], None).await.unwrap()
+    }
+
+    /// The folder of its certificates.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// A file beside them.
+    pub(crate) fn file(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+}
+
+/// All but the newest revision is forgotten.
+pub(crate) async fn compact(client: &mut Client) {
+    let newest = client.get("/", Some(GetOptions::new().with_prefix().with_count_only())).await.unwrap();
+    let revision = newest.header().unwrap().revision();
+    client.compact(revision, Some(CompactionOptions::new().with_physical())).await.unwrap();
+}
+
+impl Drop for Etcd {
+    fn drop(&mut self) {
+        self.kill();
+        if std::thread::panicking() {
+            let log = std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
+            eprintln!("--- etcd's log\n{log}");
+        }
+    }
+}
