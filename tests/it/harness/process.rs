@@ -256,15 +256,27 @@ pub(crate) fn run_to_end(arguments: &[&str]) -> (i32, String, String) {
         command.env_remove(name);
     }
     let mut child = command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // read while it runs: more than a pipe holds would keep it from its end
+    let (stdout, stderr) = (read(child.stdout.take()), read(child.stderr.take()));
     let since = std::time::Instant::now();
-    while child.try_wait().unwrap().is_none() {
+    let status = loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            break status;
+        }
         if since.elapsed() > PATIENCE {
             child.kill().ok();
             panic!("`signalbox {}` does not end", arguments.join(" "));
         }
         thread::sleep(std::time::Duration::from_millis(10));
-    }
-    let output = child.wait_with_output().unwrap();
-    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-    (output.status.code().unwrap_or(-1), text(output.stdout), text(output.stderr))
+    };
+    (status.code().unwrap_or(-1), stdout.join().unwrap(), stderr.join().unwrap())
+}
+
+/// All that comes out of a pipe.
+fn read(pipe: Option<impl std::io::Read + Send + 'static>) -> thread::JoinHandle<String> {
+    thread::spawn(move || {
+        let mut bytes = Vec::new();
+        pipe.expect("it is piped").read_to_end(&mut bytes).unwrap();
+        String::from_utf8_lossy(&bytes).into_owned()
+    })
 }
