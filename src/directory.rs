@@ -4,8 +4,10 @@
 //! `(state, Input, now) -> Outputs`: calls leave as outputs with a ticket, and each ticket comes back once with an answer.
 //! Must not know sockets, tasks and clocks; `io::directory` drives it. Nothing on the way of a signal waits for it.
 //!
-//!     Registration: grant -> put -> refresh -> put ...      Part (routers, nodes): list -> watch -> changes -> View
-//!     Claims: the nodes that registered here, written where the view lacks them
+//! ```text
+//! Registration: grant -> put -> refresh -> put ...      Part (routers, nodes): list -> watch -> changes -> View
+//! Claims: the nodes that registered here, written where the view lacks them
+//! ```
 
 mod claims;
 mod exchange;

@@ -136,7 +136,21 @@ impl Registration {
 
     /// How the step that is under way ended.
     pub(super) fn answered(&mut self, answer: Result<&Answer, &Fault>, now: Instant) -> Option<DirectoryFact> {
-        let UnderWay { step, at, edition } = self.under_way.take()?;
+        let under_way = self.under_way.take()?;
+        let fact = self.went(under_way, answer, now);
+        if self.ending == Ending::Leaving {
+            // whoever leaves does not wait for the next refresh, nor for the next try
+            self.due = now;
+        }
+        fact
+    }
+
+    fn went(
+        &mut self,
+        UnderWay { step, at, edition }: UnderWay,
+        answer: Result<&Answer, &Fault>,
+        now: Instant,
+    ) -> Option<DirectoryFact> {
         if let Step::Revoke { .. } = step {
             // one that could not be given back ends by itself
             self.ending = Ending::Left;
@@ -183,8 +197,7 @@ impl Registration {
     }
 
     fn retry(&mut self, now: Instant) {
-        // whoever leaves does not wait
-        self.due = if self.ending == Ending::No { now + self.pace.failed() } else { now };
+        self.due = now + self.pace.failed();
     }
 }
 
@@ -289,6 +302,15 @@ mod tests {
         registration.answered(Err(&fault(DirectoryOutcome::Unreachable)), now);
         assert_eq!(registration.step(now), None);
         assert!(registration.has_left());
+        // the record that says so is on its way: right after it, and not at the next refresh
+        for answer in [Ok(&DONE), Err(&fault(DirectoryOutcome::Late))] {
+            let mut registration = standing(now);
+            registration.changed(now);
+            assert_eq!(registration.step(now), Some(Step::Put { lease: 7 }));
+            registration.leave(now);
+            registration.answered(answer, now);
+            assert_eq!(registration.step(now), Some(Step::Revoke { lease: 7 }));
+        }
         // one that cannot be given back does not hold the end up
         let mut registration = standing(now);
         registration.leave(now);

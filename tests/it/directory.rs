@@ -119,10 +119,12 @@ async fn two_routers_see_each_other_and_one_that_drains_says_so_and_leaves() {
     let etcd = Etcd::start().await;
     let begun = Instant::now();
     let one = with(&etcd, "r1", &[("server.url", "wss://r1.example.com")]);
-    let mut other = router(&etcd, "r2");
+    // whoever leaves does not wait for the next refresh of a lease as long as they are
+    let mut other = with(&etcd, "r2", &[("etcd.lease_seconds", "30")]);
     agree(&[&one, &other], &["r1", "r2"]).await;
     assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
     let _call = Call::on(&other).await;
+    // with its next refresh, a third of its lease away
     answered("the load of the other", async || {
         let view = view(&one).await;
         (view["routers"][1]["sessions"] == 2 && view["routers"][1]["rooms"] == 1).then_some(())
