@@ -30,7 +30,7 @@ async fn two_pages_of_the_readme_exchange_messages_and_open_a_data_channel() {
     let _second = Browser::open(&page.url(&bob), &[]);
     for (query, lines) in [
         (&alice, ["bob: \"hello, room\"", "channel to bob is open", "bob, directly: hello, you"]),
-        (&bob, ["alice: \"welcome\"", "channel to alice is open", "alice, directly: hello, you"]),
+        (&bob, ["alice: \"welcome\"", "channel to alice is open", "alice, directly: and hello to you"]),
     ] {
         for line in lines {
             eventually(line, || page.text(query).contains(line)).await;
