@@ -52,6 +52,12 @@ impl Gray {
         Self { router: Router::by_file(&file), _folder: folder, file }
     }
 
+    /// Waits until the file has been read again: told once all parts have taken it up.
+    async fn reloaded(&self) {
+        let second = async || (get(self.router.ops, "/api/config").await.json()["generation"] == 2).then_some(());
+        answered("the new configuration", second).await;
+    }
+
     async fn variants(&self, query: &str) -> Value {
         get(self.router.ops, &format!("/api/variants{query}")).await.json()
     }
@@ -144,8 +150,8 @@ async fn a_share_changes_for_who_comes_while_a_session_keeps_its_variant_when_it
     assert_eq!(gray.sessions("default").await, 1);
     let all = gray.text().replace("percent = 0", "percent = 100");
     fs::write(&gray.file, all).unwrap();
-    let wanted = async || (gray.variants("").await["rules"][2]["wanted_percent"] == 100.0).then_some(());
-    answered("the new share", wanted).await;
+    gray.reloaded().await;
+    assert_eq!(gray.variants("").await["rules"][2]["wanted_percent"], 100.0);
     ann.drop_connection();
     let mut ann = Socket::connect(&gray.router, &token).await;
     let part = |name: &str| joined[name].clone();
@@ -203,8 +209,8 @@ async fn a_bad_rule_refuses_the_whole_file_with_its_place_and_what_ran_runs_on()
 async fn an_explanation_by_file_and_by_router_is_the_same_and_what_the_router_does() {
     let gray = Gray::start();
     fs::write(&gray.file, gray.text().replace("percent = 0", "percent = 50")).unwrap();
-    let wanted = async || (gray.variants("").await["rules"][2]["wanted_percent"] == 50.0).then_some(());
-    answered("the new share", wanted).await;
+    gray.reloaded().await;
+    assert_eq!(gray.variants("").await["rules"][2]["wanted_percent"], 50.0);
     for user in ["ann", "bob", "carl", "user-17"] {
         let (code, by_file) =
             gray.command(&["explain", "--config", "FILE", "--user", user, "--device", "phone-7"]).await;
