@@ -145,12 +145,25 @@ impl Directory {
             if let Told::News(News::Fact(DirectoryFact::Read { part: MEDIA, .. })) = told {
                 self.claims.forget_revisions();
             }
+            let taken = self.is_taken(&told).map(Output::Observe);
             outputs.push(match told {
                 Told::Close(stream) => Output::Close { stream },
                 Told::News(News::Fact(fact)) => Output::Observe(fact),
                 Told::News(News::Node(news)) => Output::Node(news),
             });
+            outputs.extend(taken);
         }
+    }
+
+    /// Whether a router that was seen is another one with this one's id. One that stood there before this one wrote its
+    /// record has made way for it, and is none.
+    fn is_taken(&self, told: &Told) -> Option<DirectoryFact> {
+        let Told::News(News::Fact(DirectoryFact::RouterSeen { router, .. })) = told else { return None };
+        let (record, revision) = self.routers.view.get(&self.own.id).filter(|_| router.as_str() == self.own.id)?;
+        let other = record.as_ref().ok().filter(|record| record.incarnation != self.own.incarnation)?;
+        let (ops_url, started_unix) = (other.ops_url.clone(), other.started_unix);
+        let taken = DirectoryFact::IdTaken { router: router.clone(), ops_url, started_unix };
+        self.registration.is_overwritten_by(revision).then_some(taken)
     }
 
     fn answered(

@@ -325,13 +325,14 @@ const directory: Dependency = {
     }),
     graph({
       title: "Leases and watches lost, all read again",
-      what: "Leases that had ended, watches that broke or fell silent, and times that all records were read, by reason.",
+      what: "Leases that had ended, watches that broke or fell silent, records that another router wrote over, and times that all records were read, by reason.",
       good: "None but a reading at each start.",
-      act: "compacted: the router was cut off for longer than etcd keeps history. rewound: etcd was restored from a copy, or made anew.",
+      act: "compacted: the router was cut off for longer than etcd keeps history. rewound: etcd was restored from a copy, or made anew. server.id taken: SignalboxRouterIdShared.",
       unit: "none",
       lines: [
         { expr: `${sum(happened(METRIC.directoryLeasesLost))} > 0`, legend: "leases lost" },
         { expr: `${sum(happened(METRIC.directoryWatchesLost))} > 0`, legend: "watches lost" },
+        { expr: `${sum(happened(METRIC.directoryIdTaken))} > 0`, legend: "server.id taken" },
         { expr: `${sumBy("reason", happened(METRIC.directoryReads))} > 0`, legend: "read: {{reason}}" },
       ],
       bars: true,

@@ -38,6 +38,7 @@ export const METRIC = {
   directoryRouters: "signalbox_directory_routers",
   directoryUnreadable: "signalbox_directory_records_unreadable",
   directoryWatchLag: "signalbox_directory_watch_lag_seconds",
+  directoryIdTaken: "signalbox_directory_id_taken_total",
   directoryWatchesLost: "signalbox_directory_watches_lost_total",
   drainPhase: "signalbox_drain_phase",
   exportFailures: "signalbox_export_failures_total",

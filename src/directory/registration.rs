@@ -52,6 +52,8 @@ pub(super) struct Registration {
     /// Counts changes of the record; the one that was written last, and whether the lease is a new one since it was told.
     edition: u64,
     written: Option<u64>,
+    /// The revision that the record was written with last; 0: never.
+    revision: i64,
     told: bool,
     under_way: Option<UnderWay>,
     due: Instant,
@@ -67,6 +69,7 @@ impl Registration {
             proven: now,
             edition: 0,
             written: None,
+            revision: 0,
             told: false,
             under_way: None,
             due: now,
@@ -102,6 +105,11 @@ impl Registration {
     /// Whether the record stands, as far as this router was told.
     pub(super) fn stands(&self) -> bool {
         self.lease.is_some() && self.written.is_some()
+    }
+
+    /// Whether something at that revision was written over what this router had written.
+    pub(super) fn is_overwritten_by(&self, revision: i64) -> bool {
+        self.revision != 0 && revision > self.revision
     }
 
     /// How long ago the lease was proven.
@@ -178,7 +186,7 @@ impl Registration {
             }
             (Step::Refresh { .. }, Answer::Refreshed { alive: false }) => return self.lost(now),
             (Step::Put { lease }, Answer::Written { revision, .. }) => {
-                self.written = Some(edition);
+                (self.written, self.revision) = (Some(edition), *revision);
                 let next = self.proven + self.ttl / REFRESHES;
                 self.due = if self.written == Some(self.edition) { next } else { now };
                 return (!std::mem::replace(&mut self.told, true))

@@ -163,6 +163,25 @@ fn the_load_is_written_with_each_refresh_and_draining_at_once() {
 }
 
 #[test]
+fn another_router_with_the_same_id_is_told_and_one_that_made_way_is_not() {
+    let (mut etcd, now) = (Etcd::default(), Instant::now());
+    let theirs = RouterRecord { incarnation: "theirs".to_owned(), started_unix: 9, ..record("own", "sh") };
+    // of the process before this one, until its lease ends
+    etcd.put("/s/routers/own", theirs.bytes());
+    let mut driven = Driven::new(now);
+    live(&mut driven, &mut etcd, LEASE * 2);
+    let taken = |driven: &Driven| driven.facts.iter().filter(|f| matches!(f, DirectoryFact::IdTaken { .. })).count();
+    assert_eq!(taken(&driven), 0, "{:?}", driven.facts);
+    for times in 1..=3 {
+        etcd.put("/s/routers/own", theirs.bytes());
+        live(&mut driven, &mut etcd, LEASE / 2);
+        assert_eq!(taken(&driven), times);
+    }
+    let router = "own".into();
+    assert!(driven.facts.contains(&DirectoryFact::IdTaken { router, ops_url: String::new(), started_unix: 9 }));
+}
+
+#[test]
 fn a_watch_that_says_nothing_is_asked_then_closed_and_resumed_after_what_it_told() {
     let (mut etcd, now) = (Etcd::default(), Instant::now());
     let mut driven = Driven::new(now);

@@ -172,6 +172,15 @@ pub enum DirectoryFact {
         /// Its program's version.
         build: String,
     },
+    /// Another router that runs wrote its record over this one's: both have the same `server.id`.
+    IdTaken {
+        /// The id.
+        router: RouterId,
+        /// Where operators reach the other; may be empty.
+        ops_url: String,
+        /// When the other was started, seconds since the Unix epoch.
+        started_unix: u64,
+    },
     /// A router says that it is about to end.
     RouterDraining {
         /// Which.

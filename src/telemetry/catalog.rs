@@ -214,6 +214,8 @@ catalog! {
         "Times that all records of the fleet were read: at start, or because changes could not be told one by one.";
     DIRECTORY_LEASES_LOST "signalbox_directory_leases_lost_total" Counter Count Dependencies []
         "Times that the lease of this router had ended, so that it was not seen in its fleet until it had registered again.";
+    DIRECTORY_ID_TAKEN "signalbox_directory_id_taken_total" Counter Count Dependencies []
+        "Times that another router that runs wrote its record over this one's: both have the same server.id.";
     DIRECTORY_WATCHES_LOST "signalbox_directory_watches_lost_total" Counter Count Dependencies []
         "Watches of the fleet that broke or fell silent; they are resumed where they were.";
     SHARD_INBOX_DEPTH "signalbox_shard_inbox_depth" Gauge Count Runtime [SHARD]

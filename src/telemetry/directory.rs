@@ -25,6 +25,7 @@ pub(super) struct DirectoryHandles {
     calls: Grid,
     reads: Row,
     leases_lost: Counter,
+    id_taken: Counter,
     watches_lost: Counter,
     told: Mutex<Told>,
     lines: Lines,
@@ -48,6 +49,7 @@ struct Lines {
     watch_stands: Quiet,
     watch_lost: Quiet,
     seen: Quiet,
+    id_taken: Quiet,
     draining: Quiet,
     gone: Quiet,
     unreadable: Quiet,
@@ -77,6 +79,7 @@ impl DirectoryHandles {
             calls: Grid::new(recorder, &catalog::DIRECTORY_CALLS),
             reads: Row::new(recorder, &catalog::DIRECTORY_READS),
             leases_lost: counter(recorder, &catalog::DIRECTORY_LEASES_LOST, &[]),
+            id_taken: counter(recorder, &catalog::DIRECTORY_ID_TAKEN, &[]),
             watches_lost: counter(recorder, &catalog::DIRECTORY_WATCHES_LOST, &[]),
             told: Mutex::default(),
             lines: Lines::default(),
@@ -132,6 +135,7 @@ impl Telemetry {
                 }
             }
             DirectoryFact::RouterSeen { .. }
+            | DirectoryFact::IdTaken { .. }
             | DirectoryFact::RouterDraining { .. }
             | DirectoryFact::RouterGone { .. }
             | DirectoryFact::RecordUnreadable { .. }
@@ -145,6 +149,12 @@ impl Telemetry {
             DirectoryFact::RouterSeen { router, region, build } => {
                 if let Some(held_back) = self.admit(&lines.seen, at) {
                     info!(target: "signalbox", %router, region, build, held_back, "router of the fleet seen");
+                }
+            }
+            DirectoryFact::IdTaken { router, ops_url, started_unix } => {
+                self.metrics.directory.id_taken.increment(1);
+                if let Some(held_back) = self.admit(&lines.id_taken, at) {
+                    warn!(target: "signalbox", %router, ops_url, started_unix, held_back, "another router has this router's server.id");
                 }
             }
             DirectoryFact::RouterDraining { router } => {

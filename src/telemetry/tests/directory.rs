@@ -10,7 +10,7 @@ type Moved = Vec<(&'static str, f64)>;
 pub(in crate::telemetry) fn events() -> Vec<(Event, Moved)> {
     let facts = [of_this_router(), of_others()].concat();
     let kinds: BTreeSet<usize> = facts.iter().map(|(fact, _)| kind(fact)).collect();
-    assert_eq!(kinds, (0..=11).collect());
+    assert_eq!(kinds, (0..=12).collect());
     facts.into_iter().map(|(fact, moved)| (Event::Directory(fact), moved)).collect()
 }
 
@@ -53,6 +53,10 @@ fn of_others() -> Vec<(DirectoryFact, Moved)> {
     let router = || "r2".into();
     vec![
         (DirectoryFact::RouterSeen { router: router(), region: "sh".to_owned(), build: "1".to_owned() }, Vec::new()),
+        (
+            DirectoryFact::IdTaken { router: router(), ops_url: "http://b:9600".to_owned(), started_unix: 7 },
+            vec![("signalbox_directory_id_taken_total", 1.0)],
+        ),
         (DirectoryFact::RouterDraining { router: router() }, Vec::new()),
         (DirectoryFact::RouterGone { router: router() }, Vec::new()),
         (DirectoryFact::RecordUnreadable { key: "x".to_owned(), why: "no version".to_owned() }, Vec::new()),
@@ -75,5 +79,6 @@ fn kind(fact: &DirectoryFact) -> usize {
         DirectoryFact::RouterGone { .. } => 9,
         DirectoryFact::RecordUnreadable { .. } => 10,
         DirectoryFact::Overfull { .. } => 11,
+        DirectoryFact::IdTaken { .. } => 12,
     }
 }
