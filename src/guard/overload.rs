@@ -45,6 +45,16 @@ impl Class {
             _ => Self::Established,
         }
     }
+
+    /// The same where a bound is none: then nothing is turned away by it. The pressure may be of a moment ago, when it was one.
+    #[inline]
+    fn under(self, settings: OverloadSettings) -> Self {
+        match self {
+            Self::Join if settings.joins.is_zero() => Self::Established.under(settings),
+            Self::Established if settings.signals.is_zero() => Self::Always,
+            class => class,
+        }
+    }
 }
 
 /// The pressure changed.
@@ -158,7 +168,7 @@ impl Overload {
     /// let in by an estimate, so here the bound for signals is half as high again.
     #[inline]
     pub fn sheds(&self, class: Class, waited: Duration, settings: OverloadSettings) -> bool {
-        match (self.pressure, class) {
+        match (self.pressure, class.under(settings)) {
             (Pressure::Calm, _) | (_, Class::Always) => false,
             (_, Class::Join) => waited >= settings.joins,
             (Pressure::Joins, Class::Established) => false,
@@ -182,7 +192,7 @@ impl Overload {
         self.begin_interval(now);
         let stays = |bound: Duration| !bound.is_zero() && self.standing >= bound / 2;
         let falls = match self.pressure {
-            Pressure::Signals if refused || stays(settings.signals) => Pressure::Signals,
+            Pressure::Signals if refused && !settings.signals.is_zero() || stays(settings.signals) => Pressure::Signals,
             Pressure::Signals | Pressure::Joins if stays(settings.joins) => Pressure::Joins,
             _ => Pressure::Calm,
         };
@@ -209,7 +219,7 @@ pub fn sheds_at_the_door(
     (waiting, each): (usize, Duration),
     settings: OverloadSettings,
 ) -> bool {
-    match (pressure, class) {
+    match (pressure, class.under(settings)) {
         (Pressure::Calm, _) | (_, Class::Always) => false,
         (_, Class::Join) => true,
         (Pressure::Joins, Class::Established) => false,

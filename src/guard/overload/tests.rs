@@ -192,6 +192,28 @@ fn with_no_bounds_nothing_is_ever_turned_away() {
     }
 }
 
+/// As an operator does who switches the guard off while a router is behind.
+#[test]
+fn bounds_that_are_taken_away_meanwhile_turn_nothing_away_any_more() {
+    let mut queue = Queue::new();
+    queue.offer(5.0, false, 1_000);
+    let (mut overload, now) = (queue.overload, queue.now);
+    assert_eq!(overload.pressure(), Pressure::Signals);
+    let none = OverloadSettings::default();
+    for class in [Class::Join, Class::Established] {
+        assert!(!overload.sheds(class, 900 * MS, none));
+        assert!(!sheds_at_the_door(overload.pressure(), class, (900, MS), none));
+    }
+    // whatever was turned away in this interval, for these bounds it was not
+    overload.turned_away();
+    overload.took(now, now + INTERVAL, none);
+    assert_eq!(overload.pressure(), Pressure::Calm);
+    // without a bound of their own joins are turned away with all others
+    let signals = OverloadSettings { joins: Duration::ZERO, ..SETTINGS };
+    assert!(!sheds_at_the_door(Pressure::Signals, Class::Join, (30, MS), signals));
+    assert!(sheds_at_the_door(Pressure::Signals, Class::Join, (50, MS), signals));
+}
+
 #[test]
 fn what_one_takes_is_known_from_the_queue_alone_and_a_pause_does_not_count() {
     let mut queue = Queue::new();
