@@ -94,6 +94,8 @@ async fn a_node_that_is_late_or_fails_costs_its_signal_and_no_other() {
 #[tokio::test]
 async fn slow_nodes_on_purpose_open_the_breaker_and_its_end_closes_it() {
     let settings = [
+        // the machine may be busy with other tests
+        ("signal.timeout_ms", "10000"),
         ("media.probe_ms", "50"),
         ("media.breaker.calls_min", "5"),
         ("media.breaker.slow_ms", "60"),
