@@ -3,6 +3,7 @@
 pub mod admin;
 pub mod baseline;
 pub mod clock;
+pub mod dialing;
 pub mod directory;
 pub mod faults;
 mod file_version;

@@ -1,5 +1,7 @@
 //! What the parts of the router are told, each in its own words.
 
+use std::path::PathBuf;
+
 use super::{
     check::settings_of,
     tree::{Auth, Config, Expiry, Ice, MediaBreaker, MediaNode, RegionWeight, Role, VariantRule},
@@ -17,6 +19,7 @@ use crate::{
     },
     ids::{Region, Variant},
     io::{
+        dialing::TlsFiles,
         directory,
         guard::{GuardSettings, QueueSettings},
         media, otlp,
@@ -146,10 +149,7 @@ impl Config {
         (!own.endpoints.is_empty()).then(|| directory::DirectorySettings {
             endpoints: own.endpoints.iter().map(|url| url.as_str().to_owned()).collect(),
             user: own.username.clone().zip(own.password.clone()),
-            tls: own
-                .ca_file
-                .clone()
-                .map(|ca| directory::DirectoryTls { ca, own: own.cert_file.clone().zip(own.key_file.clone()) }),
+            tls: tls_files(&own.ca_file, &own.cert_file, &own.key_file),
             prefix: own.prefix.clone(),
             timeout: own.timeout_ms.duration(),
             lease: own.lease_seconds.duration(),
@@ -178,10 +178,7 @@ impl Config {
             calls_waiting: own.calls_waiting,
             message_bytes: own.message_bytes,
             limits: self.protocol_limits(),
-            tls: own.node_tls.ca_file.clone().map(|ca| media::NodeTlsFiles {
-                ca,
-                own: own.node_tls.cert_file.clone().zip(own.node_tls.key_file.clone()),
-            }),
+            tls: tls_files(&own.node_tls.ca_file, &own.node_tls.cert_file, &own.node_tls.key_file),
             breaker: breaker_settings(&own.breaker),
             nodes: own.nodes.iter().filter_map(|node| fixed_node(node, &server.region)).collect(),
         }
@@ -269,6 +266,11 @@ fn breaker_settings(breaker: &MediaBreaker) -> BreakerSettings {
 }
 
 /// One without an address was reported.
+/// Towards another server; absent: without TLS.
+fn tls_files(ca: &Option<PathBuf>, cert: &Option<PathBuf>, key: &Option<PathBuf>) -> Option<TlsFiles> {
+    ca.clone().map(|ca| TlsFiles { ca, own: cert.clone().zip(key.clone()) })
+}
+
 fn fixed_node(node: &MediaNode, region: &str) -> Option<media::FixedNode> {
     let or = |given: &str, otherwise: &str| if given.is_empty() { otherwise.to_owned() } else { given.to_owned() };
     let control_url = node.control_url.as_ref()?.as_str().to_owned();

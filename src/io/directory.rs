@@ -23,7 +23,7 @@ use tokio::{
 };
 
 use self::etcd::{Done, Etcd};
-pub use self::settings::{DirectorySettings, DirectoryTls};
+pub use self::settings::DirectorySettings;
 use super::{clock, listener::Observe, media::Media};
 use crate::{
     directory::{

@@ -42,7 +42,7 @@ use self::{
     line::{Asked, Line},
 };
 pub use self::{
-    settings::{FixedNode, MediaSettings, NodeTlsFiles},
+    settings::{FixedNode, MediaSettings},
     words::{control_url, is_node_word, is_public_url},
 };
 use super::{

@@ -5,7 +5,6 @@
 
 use std::{
     error::Error as _,
-    path::Path,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering::Relaxed},
@@ -13,16 +12,17 @@ use std::{
 };
 
 use etcd_client::{
-    Certificate, Client, Compare, CompareOp, ConnectOptions, Error, EventType, GetOptions, Identity, PutOptions,
-    TlsOptions, Txn, TxnOp, WatchOptions, WatchResponse, WatchStream,
+    Client, Compare, CompareOp, ConnectOptions, Error, EventType, GetOptions, PutOptions, Txn, TxnOp, WatchOptions,
+    WatchResponse, WatchStream,
 };
 use tokio::sync::Mutex;
 use tonic::{Code, Status};
 
-use super::settings::{DirectorySettings, DirectoryTls};
+use super::settings::DirectorySettings;
 use crate::{
     directory::{Answer, Call, Change, Fault, Heard, Stored},
     event::DirectoryOutcome,
+    io::dialing::{causes, line},
 };
 
 /// Of an answer: as many records as are kept, each as long as it may be.
@@ -111,22 +111,10 @@ impl Etcd {
         }
         if let Some(files) = &settings.tls {
             let why = |why| Fault { outcome: DirectoryOutcome::Unreachable, why };
-            options = options.with_tls(tls(files).await.map_err(why)?);
+            options = options.with_tls(files.config().await.map_err(why)?);
         }
         Client::connect([endpoint], Some(options)).await.map_err(|error| fault(&error))
     }
-}
-
-async fn tls(files: &DirectoryTls) -> Result<TlsOptions, String> {
-    let options = TlsOptions::new().ca_certificate(Certificate::from_pem(read(&files.ca).await?));
-    Ok(match &files.own {
-        Some((certificates, key)) => options.identity(Identity::from_pem(read(certificates).await?, read(key).await?)),
-        None => options,
-    })
-}
-
-async fn read(path: &Path) -> Result<Vec<u8>, String> {
-    tokio::fs::read(path).await.map_err(|error| format!("cannot read {}: {error}", path.display()))
 }
 
 async fn carry_out(mut client: Client, call: Call) -> Result<Done, Error> {
@@ -206,7 +194,7 @@ pub(super) fn heard(prefix: &str, response: Result<Option<WatchResponse>, Error>
     if response.canceled() {
         // it comes with a revision only when the one that was asked for is forgotten
         return Some(match response.compact_revision() {
-            0 => Heard::Ended { why: line(response.cancel_reason()) },
+            0 => Heard::Ended { why: line(response.cancel_reason(), WHY_CHARS_MAX) },
             _ => Heard::Compacted,
         });
     }
@@ -234,11 +222,11 @@ fn change(prefix: &str, event: &etcd_client::Event) -> Option<Change> {
 fn fault(error: &Error) -> Fault {
     let (outcome, why) = match error {
         Error::GRpcStatus(status) => (outcome(status), cause(status)),
-        Error::TransportError(error) => (DirectoryOutcome::Unreachable, chain(error)),
+        Error::TransportError(error) => (DirectoryOutcome::Unreachable, causes(error)),
         Error::IoError(error) => (DirectoryOutcome::Unreachable, error.to_string()),
         other => (DirectoryOutcome::Failed, other.to_string()),
     };
-    Fault { outcome, why: line(&why) }
+    Fault { outcome, why: line(&why, WHY_CHARS_MAX) }
 }
 
 fn outcome(status: &Status) -> DirectoryOutcome {
@@ -261,25 +249,9 @@ fn outcome(status: &Status) -> DirectoryOutcome {
 /// What etcd said, or what lies under it.
 fn cause(status: &Status) -> String {
     match status.source() {
-        Some(source) => chain(source),
+        Some(source) => causes(source),
         None => status.message().to_owned(),
     }
-}
-
-/// An error of the transport says little by itself: with what lies under it.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut said = vec![error.to_string()];
-    let mut under = error.source();
-    while let Some(cause) = under {
-        said.push(cause.to_string());
-        under = cause.source();
-    }
-    said.dedup();
-    said.join(": ")
-}
-
-fn line(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).take(WHY_CHARS_MAX).collect()
 }
 
 #[cfg(test)]

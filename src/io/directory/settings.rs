@@ -1,8 +1,8 @@
 //! What the directory needs to know at start.
 
-use std::{path::PathBuf, time::Duration};
+use std::time::Duration;
 
-use crate::auth::settings::Secret;
+use crate::{auth::settings::Secret, io::dialing::TlsFiles};
 
 /// Where etcd is, and what this router says of itself there.
 #[derive(Clone, Debug)]
@@ -12,7 +12,7 @@ pub struct DirectorySettings {
     /// Name and password, where it asks for them.
     pub user: Option<(String, Secret)>,
     /// For https.
-    pub tls: Option<DirectoryTls>,
+    pub tls: Option<TlsFiles>,
     /// All keys begin with it.
     pub prefix: String,
     /// For one call, its connection included.
@@ -27,13 +27,4 @@ pub struct DirectorySettings {
     pub url: String,
     /// Where operators reach it; may be empty.
     pub ops_url: String,
-}
-
-/// Files, read again for each connection.
-#[derive(Clone, Debug)]
-pub struct DirectoryTls {
-    /// Who signs etcd's certificates.
-    pub ca: PathBuf,
-    /// This router's own certificate chain and key, for an etcd that asks for one.
-    pub own: Option<(PathBuf, PathBuf)>,
 }

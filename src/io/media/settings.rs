@@ -1,9 +1,9 @@
 //! What this side of the wire to media nodes is told.
 
-use std::{path::PathBuf, time::Duration};
+use std::time::Duration;
 
 use super::known::Told;
-use crate::{guard::breaker::BreakerSettings, placement::NodeInfo, protocol::Limits};
+use crate::{guard::breaker::BreakerSettings, io::dialing::TlsFiles, placement::NodeInfo, protocol::Limits};
 
 /// How nodes are known and called.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,7 +33,7 @@ pub struct MediaSettings {
     /// Bounds on what a node may have for a participant; those of clients.
     pub limits: Limits,
     /// TLS towards nodes; absent: none is called over https.
-    pub tls: Option<NodeTlsFiles>,
+    pub tls: Option<TlsFiles>,
     /// When a node is not called for a while.
     pub breaker: BreakerSettings,
     /// Nodes that are known anyway.
@@ -47,15 +47,6 @@ pub struct FixedNode {
     pub info: NodeInfo,
     /// Where it is called.
     pub control_url: String,
-}
-
-/// PEM files, read for each connection to a node.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NodeTlsFiles {
-    /// Who signs nodes' certificates.
-    pub ca: PathBuf,
-    /// This router's own certificate chain and its key.
-    pub own: Option<(PathBuf, PathBuf)>,
 }
 
 impl MediaSettings {

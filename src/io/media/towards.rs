@@ -2,12 +2,13 @@
 //!
 //! Certificates are read from their files each time, so that new ones are in force with the next connection.
 
-use std::{error::Error as _, path::Path, time::Duration};
+use std::{error::Error as _, time::Duration};
 
 use tokio::time::timeout;
-use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
+use tonic::transport::{Channel, Endpoint};
 
-use super::settings::{MediaSettings, NodeTlsFiles};
+use super::settings::MediaSettings;
+use crate::io::dialing::{causes, line};
 
 /// A connection that says nothing for so long is asked whether it lives.
 const KEEP_ALIVE_EVERY: Duration = Duration::from_secs(5);
@@ -30,7 +31,7 @@ pub(super) async fn connect(settings: &MediaSettings, url: &str) -> Result<Chann
         .keep_alive_while_idle(true);
     if url.starts_with("https://") {
         let files = settings.tls.as_ref().ok_or("https needs media.node_tls.ca_file")?;
-        endpoint = endpoint.tls_config(tls(files).await?).map_err(|error| cause(&error))?;
+        endpoint = endpoint.tls_config(files.config().await?).map_err(|error| cause(&error))?;
     }
     match timeout(settings.connect_timeout, endpoint.connect()).await {
         Ok(connected) => connected.map_err(|error| cause(&error)),
@@ -38,29 +39,8 @@ pub(super) async fn connect(settings: &MediaSettings, url: &str) -> Result<Chann
     }
 }
 
-async fn tls(files: &NodeTlsFiles) -> Result<ClientTlsConfig, String> {
-    let config = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(read(&files.ca).await?));
-    match &files.own {
-        Some((certificates, key)) => {
-            Ok(config.identity(Identity::from_pem(read(certificates).await?, read(key).await?)))
-        }
-        None => Ok(config),
-    }
-}
-
-async fn read(path: &Path) -> Result<Vec<u8>, String> {
-    tokio::fs::read(path).await.map_err(|error| format!("cannot read {}: {error}", path.display()))
-}
-
-/// An error of the transport says little by itself: with what lies under it.
+/// What lies under an error of the transport, which says only that it is one.
 fn cause(error: &tonic::transport::Error) -> String {
-    let mut said = Vec::new();
-    let mut under = error.source();
-    while let Some(cause) = under {
-        said.push(cause.to_string());
-        under = cause.source();
-    }
-    said.dedup();
-    let said = if said.is_empty() { error.to_string() } else { said.join(": ") };
-    said.chars().filter(|c| !c.is_control()).take(CAUSE_CHARS_MAX).collect()
+    let said = error.source().map_or_else(|| error.to_string(), causes);
+    line(&said, CAUSE_CHARS_MAX)
 }

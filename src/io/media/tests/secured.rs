@@ -15,6 +15,7 @@ use super::{
 use crate::{
     event::NodeRefusal,
     io::{
+        dialing::TlsFiles,
         listener::TlsSettings,
         test_authority::{Authority, Pair},
     },
@@ -102,13 +103,13 @@ async fn secured_node(nodes: &Authority, routers: &Authority) -> FakeNode {
     FakeNode::secured("n1", tls).await
 }
 
-fn towards(folder: &Path, nodes: &Authority, own: Option<&Pair>) -> NodeTlsFiles {
+fn towards(folder: &Path, nodes: &Authority, own: Option<&Pair>) -> TlsFiles {
     fs::write(folder.join("nodes.pem"), nodes.pem()).unwrap();
     let own = own.map(|own| {
         own.write(folder, "own");
         (folder.join("own.crt"), folder.join("own.key"))
     });
-    NodeTlsFiles { ca: folder.join("nodes.pem"), own }
+    TlsFiles { ca: folder.join("nodes.pem"), own }
 }
 
 #[tokio::test]
