@@ -30,7 +30,7 @@ use crate::{
     io::{
         admin::{self, AdminState},
         clock,
-        directory::{Around, DirectoryHandle, Fleet},
+        directory::{Around, DirectoryHandle, Fleet, Homes, HomesDriver},
         faults::Faults,
         gateway::{self, Gateway, GatewayParts},
         guard::Guard,
@@ -135,9 +135,11 @@ impl Running {
         let resume_secret = resume_secret(config);
         let (registry, media_addr) = media_listener(config, &observe)?;
         let media = Media::new(config.media_settings(&instance_id), observe.clone(), faults.clone());
-        let around = Surroundings { telemetry: telemetry.clone(), faults: faults.clone(), media: Some(media.calls()) };
+        let (homes, driver) = config.room_wait().map(|wait| Homes::new(wait, observe.clone())).unzip();
+        let around = surroundings(&telemetry, &faults, &media, &homes);
         let shards = start_shards(config, &resume_secret, &around);
-        let (directory, fleet) = join_fleet(config, &instance_id, &telemetry, &media);
+        let rooms = driver.map(|driver| (driver, shards.clone()));
+        let (directory, fleet) = join_fleet(config, &instance_id, (&telemetry, &media), rooms);
         let shown = Shown {
             telemetry: telemetry.clone(),
             state: state.clone(),
@@ -165,6 +167,7 @@ impl Running {
                 state: state.clone(),
                 addresses: limits,
                 guard,
+                homes,
                 connections: connections.clone(),
                 faults: faults.clone(),
             },
@@ -312,6 +315,17 @@ fn faults(config: &Config, watched: &Watched, observe: &listener::Observe) -> Op
     allowed.then(|| Faults::new(config.telemetry.stall_ms.duration(), observe.clone()))
 }
 
+/// What all shards have to do with.
+fn surroundings(
+    telemetry: &Arc<Telemetry>,
+    faults: &Option<Faults>,
+    media: &Media,
+    homes: &Option<Homes>,
+) -> Surroundings {
+    let (telemetry, faults, homes) = (telemetry.clone(), faults.clone(), homes.clone());
+    Surroundings { telemetry, faults, media: Some(media.calls()), homes }
+}
+
 /// As many as workers.
 fn start_shards(config: &Config, resume_secret: &[u8], around: &Surroundings) -> Shards {
     let count = workers(config);
@@ -331,13 +345,13 @@ fn start_shards(config: &Config, resume_secret: &[u8], around: &Surroundings) ->
 fn join_fleet(
     config: &Config,
     instance_id: &str,
-    telemetry: &Arc<Telemetry>,
-    media: &Media,
+    (telemetry, media): (&Arc<Telemetry>, &Media),
+    rooms: Option<(HomesDriver, Shards)>,
 ) -> (Option<DirectoryHandle>, Fleet) {
     let fleet = Fleet::default();
     let start = |settings| {
         let (observe, telemetry, media) = (observer(telemetry), telemetry.clone(), media.clone());
-        let around = Around { observe, telemetry, media, fleet: fleet.clone(), seed: random_seed() };
+        let around = Around { observe, telemetry, media, fleet: fleet.clone(), rooms, seed: random_seed() };
         DirectoryHandle::start(settings, around)
     };
     (config.directory_settings(instance_id).map(start), fleet)

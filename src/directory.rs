@@ -7,6 +7,7 @@
 //! ```text
 //! Registration: grant -> put -> refresh -> put ...      Part (routers, nodes): list -> watch -> changes -> View
 //! Claims: the nodes that registered here, written where the view lacks them
+//! Rooms: which router has a room, written when it is first wanted
 //! ```
 
 mod claims;
@@ -16,6 +17,7 @@ mod pace;
 mod part;
 pub mod record;
 mod registration;
+mod rooms;
 mod shown;
 mod view;
 
@@ -28,11 +30,13 @@ use std::{
 };
 
 use claims::Claims;
-pub use exchange::{Answer, Call, Fault, Heard, Input, Output, Settings};
+pub use exchange::{Answer, Call, Fault, Heard, Home, Input, Output, Settings};
 use following::Following;
 use part::{Part, Told};
 pub use record::{Load, NodeRecord, RouterRecord};
+use record::{RECORD_VERSION, TakenRecord};
 use registration::Registration;
+use rooms::{Others, Rooms};
 pub use shown::{Figures, FleetView, RouterRow, UnreadableRow};
 pub use view::{Change, NodeNews, Stored};
 use view::{News, View};
@@ -42,6 +46,10 @@ use crate::event::{DirectoryFact, DirectoryOp, DirectoryOutcome, ReadReason};
 /// The parts, by what stands after the prefix of all keys.
 const ROUTERS: &str = "routers";
 const MEDIA: &str = "media";
+/// Notices to this router: rooms of its own that others took over.
+const TAKEN: &str = "taken";
+/// Looked at one by one.
+const ROOMS: &str = "rooms";
 
 /// A call that has not come back.
 #[derive(Debug)]
@@ -62,7 +70,10 @@ pub struct Directory {
     registration: Registration,
     routers: Part<RouterRecord>,
     media: Part<NodeRecord>,
+    taken: Part<TakenRecord>,
     claims: Claims,
+    /// Absent: rooms are this router's own business.
+    rooms: Option<Rooms>,
     pending: BTreeMap<u64, Pending>,
     tickets: u64,
     /// Which etcd answered last.
@@ -76,7 +87,7 @@ pub struct Directory {
 impl Directory {
     /// Nothing was asked yet; all of it is due.
     pub fn new(settings: Settings, now: Instant) -> Self {
-        let Settings { prefix, own, lease, records_max, seed } = settings;
+        let Settings { prefix, own, lease, records_max, one_router_a_room, seed } = settings;
         let following = |n| Following::new(lease, seed.wrapping_add(n), now);
         let by = (own.id.clone(), own.incarnation.clone());
         Self {
@@ -85,7 +96,9 @@ impl Directory {
             registration: Registration::new(lease, seed, now),
             routers: Part { name: ROUTERS, following: following(1), view: View::new(ROUTERS, records_max) },
             media: Part { name: MEDIA, following: following(2), view: View::new(MEDIA, records_max) },
+            taken: Part { name: TAKEN, following: following(4), view: View::new(TAKEN, records_max) },
             claims: Claims::new(by, seed.wrapping_add(3), now),
+            rooms: one_router_a_room.then(|| Rooms::new(&own, seed.wrapping_add(5), now)),
             own,
             pending: BTreeMap::new(),
             tickets: 0,
@@ -102,6 +115,15 @@ impl Directory {
             Input::Tick => {}
             Input::Loaded(load) => self.own.load = load,
             Input::Registered(nodes) => self.claims.registered(nodes),
+            Input::Asked { question, room, founds } => match &mut self.rooms {
+                Some(rooms) => rooms.asked(question, room, founds, now),
+                None => outputs.push(Output::Home { question, home: Home::Unknown }),
+            },
+            Input::Rooms(changes) => {
+                if let Some(rooms) = &mut self.rooms {
+                    changes.iter().for_each(|(room, exists)| rooms.changed(room, *exists, now));
+                }
+            }
             Input::Draining => {
                 self.own.draining = true;
                 self.registration.changed(now);
@@ -109,11 +131,15 @@ impl Directory {
             Input::Leave => self.registration.leave(now),
             Input::Answered { ticket, took, answer } => self.answered((ticket, took), answer, now, &mut outputs),
             Input::Heard { stream, heard } => {
-                let told = match self.media.following.is_told_by(stream) {
-                    true => self.media.heard(stream, heard, now),
-                    false => self.routers.heard(stream, heard, now),
+                let told = match () {
+                    () if self.media.following.is_told_by(stream) => self.media.heard(stream, heard, now),
+                    () if self.taken.following.is_told_by(stream) => self.taken.heard(stream, heard, now),
+                    () => self.routers.heard(stream, heard, now),
                 };
                 self.take(told, &mut outputs);
+                if let Some(rooms) = &mut self.rooms {
+                    rooms.hear(&self.taken.view, now);
+                }
             }
         }
         self.go_on(now, &mut outputs);
@@ -123,8 +149,10 @@ impl Directory {
     /// When it is to be told that time has passed.
     pub fn wake(&self) -> Option<Instant> {
         let claims = self.registration.lease().and(self.claims.wake());
-        let parts = [self.routers.following.wake(), self.media.following.wake()];
-        parts.into_iter().chain([self.registration.wake(), claims]).flatten().min()
+        let (rooms, taken) = (self.rooms.as_ref().and_then(Rooms::wake), self.taken.following.wake());
+        let parts =
+            [self.routers.following.wake(), self.media.following.wake(), taken.filter(|_| self.rooms.is_some())];
+        parts.into_iter().chain([self.registration.wake(), claims, rooms]).flatten().min()
     }
 
     /// Whether nothing of this router is left there, as far as it could be taken away.
@@ -134,7 +162,8 @@ impl Directory {
 
     /// All that is known goes up to that revision, or further.
     fn revision(&self) -> i64 {
-        self.routers.following.revision().max(self.media.following.revision())
+        let parts = [&self.routers.following, &self.media.following, &self.taken.following];
+        parts.into_iter().map(Following::revision).max().unwrap_or_default()
     }
 
     /// What a part brought.
@@ -188,15 +217,24 @@ impl Directory {
                 outputs.extend(self.registration.answered(answer.as_ref(), now).map(Output::Observe));
                 self.claims.stir();
             }
+            DirectoryOp::Release if part != MEDIA => self.answered_of_rooms(ticket, answer, now),
             DirectoryOp::Claim | DirectoryOp::Release => self.claims.answered(answer.as_ref(), now),
+            DirectoryOp::Hold | DirectoryOp::Look => self.answered_of_rooms(ticket, answer, now),
             DirectoryOp::List => {
-                let told =
-                    if part == MEDIA { self.media.listed(answer, now) } else { self.routers.listed(answer, now) };
+                let told = match part {
+                    MEDIA => self.media.listed(answer, now),
+                    TAKEN => self.taken.listed(answer, now),
+                    _ => self.routers.listed(answer, now),
+                };
                 self.take(told, outputs);
+                if let Some(rooms) = &mut self.rooms {
+                    rooms.hear(&self.taken.view, now);
+                }
             }
             DirectoryOp::Watch => {
                 let told = match part {
                     MEDIA => self.media.opened(ticket, &answer, now),
+                    TAKEN => self.taken.opened(ticket, &answer, now),
                     _ => self.routers.opened(ticket, &answer, now),
                 };
                 self.take(told, outputs);
@@ -207,7 +245,20 @@ impl Directory {
             let read = (op == DirectoryOp::List).then_some(part);
             let routers = if read == Some(ROUTERS) { None } else { self.routers.read_again(ReadReason::Rewound, now) };
             let media = if read == Some(MEDIA) { None } else { self.media.read_again(ReadReason::Rewound, now) };
-            self.take([routers, media].into_iter().flatten(), outputs);
+            let taken = if read == Some(TAKEN) { None } else { self.taken.read_again(ReadReason::Rewound, now) };
+            self.take([routers, media, taken].into_iter().flatten(), outputs);
+            if let Some(rooms) = &mut self.rooms {
+                rooms.write_all_again();
+            }
+        }
+    }
+
+    /// How a call about a room ended.
+    fn answered_of_rooms(&mut self, ticket: u64, answer: Result<Answer, Fault>, now: Instant) {
+        let lag = self.routers.following.lag(now);
+        let others = Others { routers: &self.routers.view, lag, lease: self.lease };
+        if let Some(rooms) = &mut self.rooms {
+            rooms.answered(ticket, answer, others, now);
         }
     }
 
@@ -240,20 +291,73 @@ impl Directory {
         while let Some(step) = self.media.step(now) {
             self.follow(step, MEDIA, outputs);
         }
+        self.go_on_with_rooms(now, outputs);
         let Some(lease) = self.registration.lease() else { return };
         if let Some(step) = self.claims.step(&self.media.view, self.media.following.revision(), now) {
             let call = match step {
                 claims::Step::Claim { id, value, expected } => {
                     Call::Claim { key: self.key(MEDIA, &id), value, lease, expected }
                 }
-                claims::Step::Release { id, expected } => Call::Release { key: self.key(MEDIA, &id), expected },
+                claims::Step::Release { id, expected } => {
+                    Call::Release { key: self.key(MEDIA, &id), expected, says: None }
+                }
             };
             outputs.push(self.call(call, MEDIA));
         }
     }
 
+    /// Notices are followed, and records written, read and taken away, under a lease that this router is known by.
+    fn go_on_with_rooms(&mut self, now: Instant, outputs: &mut Vec<Output>) {
+        if self.rooms.is_none() {
+            return;
+        }
+        while let Some(step) = self.taken.step(now) {
+            self.follow(step, TAKEN, outputs);
+        }
+        let lease = self.registration.lease().filter(|_| self.registration.stands());
+        let Some(mut rooms) = self.rooms.take() else { return };
+        rooms.under(lease);
+        while let Some(step) = rooms.step(self.tickets + 1, now) {
+            let call = self.call_about_a_room(step, &rooms);
+            outputs.push(self.call(call, ROOMS));
+        }
+        outputs.append(&mut rooms.take_outputs());
+        self.rooms = Some(rooms);
+    }
+
+    fn call_about_a_room(&self, step: rooms::Step, rooms: &Rooms) -> Call {
+        match step {
+            rooms::Step::Write { room, lease, expected, from } => {
+                let own = rooms.own();
+                let notice = from.map(|from| {
+                    let (router, url) = (own.router.clone(), own.url.clone());
+                    let taken = TakenRecord { version: RECORD_VERSION, router, url, rest: serde_json::Map::new() };
+                    (self.key(TAKEN, &format!("{from}/{room}")), taken.bytes())
+                });
+                let (key, value) = (self.key(ROOMS, room.as_str()), own.bytes());
+                Call::Hold { key, value, lease, expected, notice }
+            }
+            rooms::Step::Release { room, expected } => {
+                let says = Some(rooms.own().bytes());
+                Call::Release { key: self.key(ROOMS, room.as_str()), expected, says }
+            }
+            rooms::Step::Look { room, .. } => Call::Look { key: self.key(ROOMS, room.as_str()) },
+            rooms::Step::Heard { key, expected } => {
+                Call::Release { key: format!("{}{key}", self.prefix_of(TAKEN)), expected, says: None }
+            }
+        }
+    }
+
+    /// How the keys of a part begin that is followed.
+    fn prefix_of(&self, part: &str) -> String {
+        match part {
+            TAKEN => self.key(TAKEN, &format!("{}/", self.own.id)),
+            part => self.key(part, ""),
+        }
+    }
+
     fn follow(&mut self, step: following::Step, part: &'static str, outputs: &mut Vec<Output>) {
-        let prefix = self.key(part, "");
+        let prefix = self.prefix_of(part);
         let output = match step {
             following::Step::List => self.call(Call::List { prefix, limit: self.routers.view.limit() }, part),
             following::Step::Watch { from } => self.call(Call::Watch { prefix, from }, part),

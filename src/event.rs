@@ -19,7 +19,7 @@ use std::{
 
 pub use self::{
     captured::Captured,
-    directory::{DirectoryFact, DirectoryOp, DirectoryOutcome, ReadReason},
+    directory::{DirectoryFact, DirectoryOp, DirectoryOutcome, HomeFound, ReadReason},
     fault::Fault,
     guard::{Asked, BreakerReason, BreakerState, Guarded, Limit, Pressure, Scope},
     media::{Called, MediaFact, MediaOp, NodeRefusal},

@@ -14,6 +14,7 @@ mod process;
 mod progress;
 mod report;
 mod router_side;
+mod routers;
 mod run;
 mod scenario;
 mod seconds;

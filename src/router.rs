@@ -161,6 +161,7 @@ impl Router {
             Input::Node(fact) => self.node(fact, now),
             Input::MediaReply(outcome) => self.media_reply(outcome, now, out),
             Input::MediaPush { node, push } => self.media_push(&node, *push),
+            Input::Elsewhere { room, refusal } => self.make_way(&room, &refusal, now),
             Input::Tick => self.run_timers(now),
         }
         self.flush(out);
@@ -297,6 +298,7 @@ pub fn refuse(input: &Input, refusal: &Refusal, out: &mut Vec<Output>) {
         | Input::Node(_)
         | Input::MediaReply(_)
         | Input::MediaPush { .. }
+        | Input::Elsewhere { .. }
         | Input::Tick => {}
     }
 }

@@ -324,6 +324,21 @@ const directory: Dependency = {
       table: true,
     }),
     graph({
+      title: "Rooms of the fleet",
+      what: "Joins, resumes and admin calls by where their room was found; rooms that a router took over from one that ends or is silent, and gave up to another; rooms that the fleet does not know of.",
+      good: "here and elsewhere; behind a balancer that knows nothing of rooms, of N routers one in N is here. Taken over and given up while a router drains.",
+      act: "unknown, not known to the fleet: etcd, see Calls to etcd. given up without a drain: two routers had made a room of one name while etcd was away.",
+      unit: "none",
+      lines: [
+        { expr: `${sumBy("found", happened(METRIC.directoryRoomsSought))} > 0`, legend: "{{found}}" },
+        { expr: `${sum(happened(METRIC.directoryRoomsTakenOver))} > 0`, legend: "taken over" },
+        { expr: `${sum(happened(METRIC.directoryRoomsGivenUp))} > 0`, legend: "given up" },
+        { expr: `${sum(routers(METRIC.directoryRoomsUnwritten))} > 0`, legend: "not known to the fleet" },
+      ],
+      styles: { here: { color: COLOR.good } },
+      table: true,
+    }),
+    graph({
       title: "Leases and watches lost, all read again",
       what: "Leases that had ended, watches that broke or fell silent, records that another router wrote over, and times that all records were read, by reason.",
       good: "None but a reading at each start.",

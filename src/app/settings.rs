@@ -160,6 +160,7 @@ pub(super) fn gateway_settings(config: &Config) -> GatewaySettings {
     GatewaySettings {
         limits: config.protocol_limits(),
         outbound_bytes: config.limits.outbound_bytes,
+        auto_create: config.rooms.auto_create,
         connections_per_key: config.limits.sessions_per_key,
         admin_page_max: config.limits.admin_page_max,
         origins: client.origins.clone(),

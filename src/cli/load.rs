@@ -36,14 +36,14 @@ pub(super) struct Args {
     /// The same as an option.
     #[arg(long = "scenario", value_enum, value_name = "SCENARIO", conflicts_with = "scenario")]
     named: Option<Scenario>,
-    /// Where: ws://…/v1/signal, wss://…; of gRPC http://…, https://…
+    /// Where: ws://…/v1/signal, wss://…; of gRPC http://…, https://… Of a fleet several: connections begin at each in turn
     #[arg(
         long,
         value_name = "URL",
         default_value = "ws://127.0.0.1:7800/v1/signal",
         default_value_if("transport", "grpc", "http://127.0.0.1:7800")
     )]
-    url: String,
+    url: Vec<String>,
     /// WebSocket or gRPC.
     #[arg(long, value_enum, default_value_t = Transport::Ws)]
     transport: Transport,
@@ -184,7 +184,7 @@ fn options(args: &Args) -> Result<Options> {
         bail!("say what the participants shall do: fanout, join, churn, resume, call, idle or overload");
     };
     let target = TargetSettings {
-        url: args.url.clone(),
+        url: args.url.first().cloned().unwrap_or_default(),
         transport: args.transport,
         encoding: if args.encoding == Format::Json { Encoding::Json } else { Encoding::Protobuf },
         authorities: args.ca.clone(),
@@ -198,6 +198,7 @@ fn options(args: &Args) -> Result<Options> {
     if !(0.1..=SECONDS_MAX as f64).contains(&args.seconds) {
         bail!("--seconds is {}, allowed: 0.1 to {SECONDS_MAX}", args.seconds);
     }
+    options.other_urls = args.url.iter().skip(1).cloned().collect();
     options.length = Duration::from_secs_f64(args.seconds);
     options.warmup = seconds("--warmup", args.warmup.unwrap_or((args.seconds / 10.0).min(2.0)))?;
     options.rooms = args.rooms.unwrap_or(options.rooms);
@@ -219,7 +220,8 @@ fn options(args: &Args) -> Result<Options> {
 
 /// As told; of a router that is where routers usually are, where its ops port usually is.
 fn ops(args: &Args) -> Result<Option<OpsTarget>> {
-    let usual = ["ws://127.0.0.1:7800/v1/signal", "http://127.0.0.1:7800"].contains(&args.url.as_str());
+    let usual = ["ws://127.0.0.1:7800/v1/signal", "http://127.0.0.1:7800"]
+        .contains(&args.url.first().map_or("", String::as_str));
     let url = args.ops.clone().or_else(|| usual.then(|| "http://127.0.0.1:9600".to_owned()));
     let token = args
         .ops_token_file

@@ -1,10 +1,10 @@
 //! What the parts of the router are told, each in its own words.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use super::{
     check::settings_of,
-    tree::{Auth, Config, Expiry, Ice, MediaBreaker, MediaNode, RegionWeight, Role, VariantRule},
+    tree::{Auth, Config, Expiry, Ice, MediaBreaker, MediaNode, RegionWeight, Role, RoomsChoice, VariantRule},
 };
 use crate::{
     auth::{
@@ -158,6 +158,12 @@ impl Config {
             url: server.url.clone(),
             ops_url: server.ops_url.clone(),
         })
+    }
+
+    /// How long who wants into a room of the fleet waits to hear where it is; absent: rooms are this router's own business.
+    pub fn room_wait(&self) -> Option<Duration> {
+        let asks = !self.etcd.endpoints.is_empty() && self.etcd.rooms == RoomsChoice::OneRouter;
+        asks.then(|| self.etcd.room_wait_ms.duration())
     }
 
     /// How media nodes are known and called. The process is named as in metrics.

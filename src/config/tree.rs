@@ -13,6 +13,7 @@ mod variants;
 
 pub use auth::{ApiKey, Auth, Expiry, Introspection, Jwks, Oidc, Role};
 pub use etcd::Etcd;
+pub(super) use etcd::RoomsChoice;
 use guard::Guard;
 pub use media::{Media, MediaBreaker, MediaNode, NodeTls, RegistryTls};
 pub use otlp::Otlp;

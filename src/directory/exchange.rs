@@ -6,7 +6,10 @@ use super::{
     record::{Load, NodeRecord, RouterRecord},
     view::{Change, NodeNews, Stored},
 };
-use crate::event::{DirectoryFact, DirectoryOp, DirectoryOutcome};
+use crate::{
+    event::{DirectoryFact, DirectoryOp, DirectoryOutcome},
+    ids::{RoomId, RouterId},
+};
 
 /// What a router knows of itself and of its directory at start.
 #[derive(Clone, Debug)]
@@ -19,6 +22,8 @@ pub struct Settings {
     pub lease: Duration,
     /// Most records of each part that are kept.
     pub records_max: usize,
+    /// Whether a room is on one router of the fleet.
+    pub one_router_a_room: bool,
     /// Of the jitter between retries.
     pub seed: u64,
 }
@@ -32,6 +37,17 @@ pub enum Input {
     Loaded(Load),
     /// These media nodes, and no others, are registered with this router now; who signs for them is filled in.
     Registered(Vec<NodeRecord>),
+    /// Somebody wants into a room: which router has it? Answered once.
+    Asked {
+        /// Comes back with the answer.
+        question: u64,
+        /// The room.
+        room: RoomId,
+        /// Whether it would be made here if no router has it.
+        founds: bool,
+    },
+    /// Rooms that came to be here (true), or ended here, since this was said last.
+    Rooms(Vec<(RoomId, bool)>),
     /// The router is about to end: others should hear of it now.
     Draining,
     /// The router ends: what stands for it goes.
@@ -76,6 +92,10 @@ pub enum Answer {
     },
     /// It was not: what stands there is of another revision than was expected.
     Overtaken,
+    /// This stands there; where something was to be written, it was not.
+    Held(Stored),
+    /// Nothing stands there.
+    Nothing,
     /// All records.
     Listed {
         /// Which etcd it is.
@@ -123,6 +143,24 @@ pub enum Heard {
     },
 }
 
+/// Which router has a room.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Home {
+    /// This one.
+    Here,
+    /// Another one.
+    There {
+        /// Which.
+        router: RouterId,
+        /// Where clients reach it.
+        url: String,
+    },
+    /// None, or one that cannot be counted on.
+    Nowhere,
+    /// etcd is not well: this router goes by what it has.
+    Unknown,
+}
+
 /// What is to be done.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Output {
@@ -142,6 +180,29 @@ pub enum Output {
     Close {
         /// Its ticket.
         stream: u64,
+    },
+    /// Which router has a room that was asked for.
+    Home {
+        /// Of the asking.
+        question: u64,
+        /// Which.
+        home: Home,
+    },
+    /// Whether joins into a room go on without asking from now on.
+    Kept {
+        /// The room.
+        room: RoomId,
+        /// Whether they do.
+        kept: bool,
+    },
+    /// Another router has a room that is here: it is to end, and who is in it is sent there.
+    Lost {
+        /// The room.
+        room: RoomId,
+        /// Who has it.
+        router: RouterId,
+        /// Where clients reach that one.
+        url: String,
     },
     /// A fact.
     Observe(DirectoryFact),
@@ -182,12 +243,32 @@ pub enum Call {
         /// 0: nothing stands there.
         expected: i64,
     },
+    /// Writes a record, if what stands there is still of that revision, and a notice with it; else reads what stands there.
+    Hold {
+        /// Where.
+        key: String,
+        /// What.
+        value: Vec<u8>,
+        /// Gone with it.
+        lease: i64,
+        /// 0: nothing stands there.
+        expected: i64,
+        /// Where the notice goes, and what it says.
+        notice: Option<(String, Vec<u8>)>,
+    },
+    /// Reads a record.
+    Look {
+        /// Where.
+        key: String,
+    },
     /// Takes a record away, if it is still of that revision.
     Release {
         /// Where it stands.
         key: String,
         /// The revision.
         expected: i64,
+        /// And if this is what it says: an etcd that was made anew counts its revisions anew. Absent: whatever it says.
+        says: Option<Vec<u8>>,
     },
     /// All records whose keys begin so.
     List {
@@ -218,6 +299,8 @@ impl Call {
             Self::Refresh { .. } => DirectoryOp::Refresh,
             Self::Put { .. } => DirectoryOp::Put,
             Self::Claim { .. } => DirectoryOp::Claim,
+            Self::Hold { .. } => DirectoryOp::Hold,
+            Self::Look { .. } => DirectoryOp::Look,
             Self::Release { .. } => DirectoryOp::Release,
             Self::List { .. } => DirectoryOp::List,
             Self::Watch { .. } => DirectoryOp::Watch,

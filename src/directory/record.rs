@@ -83,6 +83,36 @@ pub struct NodeRecord {
     pub rest: Map<String, Value>,
 }
 
+/// Which router has a room.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RoomRecord {
+    /// [`RECORD_VERSION`].
+    pub version: u32,
+    /// The router,
+    pub router: String,
+    /// and which start of it.
+    pub incarnation: String,
+    /// Where clients reach it itself.
+    pub url: String,
+    /// What later versions say.
+    #[serde(flatten)]
+    pub rest: Map<String, Value>,
+}
+
+/// What is said to a router whose room another one took over.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TakenRecord {
+    /// [`RECORD_VERSION`].
+    pub version: u32,
+    /// The router that has the room now.
+    pub router: String,
+    /// Where clients reach it.
+    pub url: String,
+    /// What later versions say.
+    #[serde(flatten)]
+    pub rest: Map<String, Value>,
+}
+
 /// How much a router carries, when it said so last.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Load {
@@ -145,6 +175,55 @@ impl NodeRecord {
     /// Whether both are one process.
     pub fn is_of_the_start_of(&self, other: &Self) -> bool {
         self.incarnation == other.incarnation
+    }
+}
+
+impl RoomRecord {
+    /// As it is written.
+    pub fn bytes(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("texts and numbers are JSON")
+    }
+
+    /// Reads what stands for a room.
+    ///
+    /// # Errors
+    /// Says why it cannot be read.
+    pub fn read(bytes: &[u8]) -> Result<Self, String> {
+        let value = json(bytes)?;
+        version(&value)?;
+        let record: Self = serde_json::from_value(value).map_err(|_| "a field is missing, or of another kind")?;
+        is_reachable(&record.router, &record.url)?;
+        Ok(record)
+    }
+}
+
+impl TakenRecord {
+    /// As it is written.
+    pub fn bytes(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("texts and numbers are JSON")
+    }
+
+    /// Reads a notice.
+    ///
+    /// # Errors
+    /// Says why it cannot be read.
+    pub fn read(bytes: &[u8]) -> Result<Self, String> {
+        let value = json(bytes)?;
+        version(&value)?;
+        let record: Self = serde_json::from_value(value).map_err(|_| "a field is missing, or of another kind")?;
+        is_reachable(&record.router, &record.url)?;
+        Ok(record)
+    }
+}
+
+/// Whether clients can be sent to that router.
+fn is_reachable(router: &str, url: &str) -> Result<(), String> {
+    match () {
+        () if !is_word(router) => Err(format!("its router is not a word of 1 to {WORD_BYTES_MAX} bytes")),
+        () if url.is_empty() || url.len() > URL_BYTES_MAX => {
+            Err(format!("its URL is not of 1 to {URL_BYTES_MAX} bytes"))
+        }
+        () => Ok(()),
     }
 }
 

@@ -7,6 +7,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     Directory, RouterRecord,
+    rooms::Rooms,
     view::{Kept, Record, View},
 };
 
@@ -35,6 +36,8 @@ pub struct FleetView {
     pub routers: Vec<RouterRow>,
     /// Media nodes that are registered with any of them; signalbox nodes shows them.
     pub media_nodes: usize,
+    /// Rooms of this router that the fleet does not know of: their records could not be written yet.
+    pub rooms_unwritten: usize,
     /// Records that cannot be read.
     pub unreadable: Vec<UnreadableRow>,
 }
@@ -86,6 +89,8 @@ pub struct Figures {
     pub routers: usize,
     /// Records of it that cannot be read.
     pub unreadable: usize,
+    /// Rooms of this router whose records could not be written yet.
+    pub rooms_unwritten: usize,
     /// Equal on routers that see the same.
     pub digest: u64,
 }
@@ -100,13 +105,19 @@ impl Directory {
             watch_lag: self.lag(now),
             routers,
             unreadable: self.routers.view.kept().count() + self.media.view.kept().count() - routers - nodes,
+            rooms_unwritten: self.rooms_unwritten(),
             digest: self.digest(),
         }
     }
 
+    fn rooms_unwritten(&self) -> usize {
+        self.rooms.as_ref().map_or(0, Rooms::unwritten)
+    }
+
     /// Of the part that is worse off.
     fn lag(&self, now: Instant) -> Duration {
-        self.routers.following.lag(now).max(self.media.following.lag(now))
+        let taken = self.rooms.as_ref().map(|_| self.taken.following.lag(now));
+        self.routers.following.lag(now).max(self.media.following.lag(now)).max(taken.unwrap_or_default())
     }
 
     /// Of both parts; 48 bits, which a float holds exactly.
@@ -116,10 +127,11 @@ impl Directory {
         digest[26..].iter().fold(0, |number, byte| number << 8 | u64::from(*byte))
     }
 
-    /// The word for what its two watches do; of the one that is worse off.
+    /// The word for what its watches do; of the one that is worse off.
     fn watch(&self) -> &'static str {
-        let phases = [self.routers.following.phase(), self.media.following.phase()];
-        let worse = ["reading", "opening"].into_iter().find(|phase| phases.contains(phase));
+        let taken = self.rooms.as_ref().map(|_| self.taken.following.phase());
+        let phases = [Some(self.routers.following.phase()), Some(self.media.following.phase()), taken];
+        let worse = ["reading", "opening"].into_iter().find(|phase| phases.contains(&Some(phase)));
         worse.unwrap_or("watching")
     }
 
@@ -164,6 +176,7 @@ impl Directory {
             digest: format!("{:012x}", self.digest()),
             routers: self.routers.view.kept().filter_map(row).collect(),
             media_nodes: self.media.view.readable(),
+            rooms_unwritten: self.rooms_unwritten(),
             unreadable: self.unreadable(),
         }
     }

@@ -2,13 +2,18 @@
 
 mod etcd;
 mod nodes;
+mod rooms;
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 
 use proptest::prelude::*;
 
 use self::etcd::Etcd;
 use super::*;
+use crate::ids::{RoomId, RouterId};
 
 const LEASE: Duration = Duration::from_secs(30);
 
@@ -37,6 +42,9 @@ struct Driven {
     probed: Vec<u64>,
     nodes: Vec<NodeNews>,
     registered: Vec<NodeRecord>,
+    homes: Vec<(u64, Home)>,
+    kept: BTreeSet<RoomId>,
+    lost: Vec<(RoomId, RouterId)>,
     now: Instant,
 }
 
@@ -46,11 +54,16 @@ impl Driven {
     }
 
     fn called(id: &str, now: Instant) -> Self {
-        let own = record(id, "sh");
-        let settings = Settings { prefix: "/s".to_owned(), own, lease: LEASE, records_max: 5, seed: 7 };
+        Self::with(record(id, "sh"), false, now)
+    }
+
+    fn with(own: RouterRecord, one_router_a_room: bool, now: Instant) -> Self {
+        let settings =
+            Settings { prefix: "/s".to_owned(), own, lease: LEASE, records_max: 5, one_router_a_room, seed: 7 };
         let directory = Directory::new(settings, now);
         let (facts, calls, closed, probed, nodes, registered) = Default::default();
-        let mut driven = Self { directory, facts, calls, closed, probed, nodes, registered, now };
+        let (homes, kept, lost) = Default::default();
+        let mut driven = Self { directory, facts, calls, closed, probed, nodes, registered, homes, kept, lost, now };
         driven.tell(Input::Tick);
         driven
     }
@@ -63,6 +76,12 @@ impl Driven {
                 Output::Close { stream } => self.closed.push(stream),
                 Output::Observe(fact) => self.facts.push(fact),
                 Output::Node(news) => self.nodes.push(news),
+                Output::Home { question, home } => self.homes.push((question, home)),
+                Output::Kept { room, kept } => drop(match kept {
+                    true => self.kept.insert(room),
+                    false => self.kept.remove(&room),
+                }),
+                Output::Lost { room, router, .. } => self.lost.push((room, router)),
             }
         }
     }

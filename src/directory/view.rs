@@ -9,7 +9,7 @@ use std::{
 
 use sha2::{Digest as _, Sha256};
 
-use super::record::{NodeRecord, RouterRecord, stable};
+use super::record::{NodeRecord, RouterRecord, TakenRecord, stable};
 use crate::{
     event::DirectoryFact,
     ids::{NodeId, RouterId},
@@ -64,7 +64,7 @@ pub(super) trait Record: Sized {
     /// It stands there, in the place of what stood there.
     fn came(&self, before: Option<&Self>) -> Option<News>;
     /// It does not any more.
-    fn went(&self) -> News;
+    fn went(&self) -> Option<News>;
 }
 
 impl Record for RouterRecord {
@@ -86,8 +86,8 @@ impl Record for RouterRecord {
         }
     }
 
-    fn went(&self) -> News {
-        News::Fact(DirectoryFact::RouterGone { router: RouterId::from(self.id.as_str()) })
+    fn went(&self) -> Option<News> {
+        Some(News::Fact(DirectoryFact::RouterGone { router: RouterId::from(self.id.as_str()) }))
     }
 }
 
@@ -100,8 +100,23 @@ impl Record for NodeRecord {
         (before != Some(self)).then(|| News::Node(NodeNews::There(Box::new(self.clone()))))
     }
 
-    fn went(&self) -> News {
-        News::Node(NodeNews::Gone { node: NodeId::from(self.id.as_str()) })
+    fn went(&self) -> Option<News> {
+        Some(News::Node(NodeNews::Gone { node: NodeId::from(self.id.as_str()) }))
+    }
+}
+
+/// What follows from notices is asked of the view.
+impl Record for TakenRecord {
+    fn read(_: &str, bytes: &[u8]) -> Result<Self, String> {
+        Self::read(bytes)
+    }
+
+    fn came(&self, _: Option<&Self>) -> Option<News> {
+        None
+    }
+
+    fn went(&self) -> Option<News> {
+        None
     }
 }
 
@@ -174,7 +189,7 @@ impl<R: Record> View<R> {
     }
 
     fn remove(&mut self, key: &str) -> Option<News> {
-        self.kept.remove(key)?.record.ok().map(|record| record.went())
+        self.kept.remove(key)?.record.ok().and_then(|record| record.went())
     }
 
     fn put(&mut self, stored: Stored, now: Instant, news: &mut Vec<News>) {
@@ -188,14 +203,14 @@ impl<R: Record> View<R> {
         let came = self.told(&key, before.map(|kept| &kept.record), &record);
         // what cannot be read any more is not there any more
         let was = before.and_then(|kept| kept.record.as_ref().ok()).filter(|_| record.is_err());
-        news.extend(was.map(R::went));
+        news.extend(was.and_then(R::went));
         self.kept.insert(key.clone(), Kept { stable, revision, record, written: now });
         let last = if self.kept.len() > self.limit { self.kept.pop_last() } else { None };
         let Some((last, Kept { record, .. })) = last else { return news.extend(came) };
         // who was not told of is not told of as gone
         if last != key {
             news.extend(came);
-            news.extend(record.ok().map(|record| record.went()));
+            news.extend(record.ok().and_then(|record| record.went()));
         }
         if !std::mem::replace(&mut self.left_out, true) {
             news.push(News::Fact(DirectoryFact::Overfull { limit: self.limit }));
@@ -227,6 +242,11 @@ impl<R: Record> View<R> {
     /// What stands at a key, and the revision that it came with.
     pub(super) fn get(&self, key: &str) -> Option<(&Result<R, String>, i64)> {
         self.kept.get(key).map(|kept| (&kept.record, kept.revision))
+    }
+
+    /// The record at a key.
+    pub(super) fn find(&self, key: &str) -> Option<&Kept<R>> {
+        self.kept.get(key)
     }
 
     /// All that are kept, by their keys.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::ids::RouterId;
+use crate::ids::{RoomId, RouterId};
 
 /// A call to etcd, by its kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -16,7 +16,7 @@ pub enum DirectoryOp {
     Put,
     /// A media node's record, written if nobody else was first.
     Claim,
-    /// The same, taken away.
+    /// A record of a media node or a room, taken away.
     Release,
     /// All records, read.
     List,
@@ -24,12 +24,26 @@ pub enum DirectoryOp {
     Watch,
     /// The lease, given back with all that stands under it.
     Revoke,
+    /// A room's record, written if no other router's stands there.
+    Hold,
+    /// A room's record, read.
+    Look,
 }
 
 impl DirectoryOp {
     /// All of them.
-    pub const ALL: [Self; 8] =
-        [Self::Grant, Self::Refresh, Self::Put, Self::Claim, Self::Release, Self::List, Self::Watch, Self::Revoke];
+    pub const ALL: [Self; 10] = [
+        Self::Grant,
+        Self::Refresh,
+        Self::Put,
+        Self::Claim,
+        Self::Release,
+        Self::List,
+        Self::Watch,
+        Self::Revoke,
+        Self::Hold,
+        Self::Look,
+    ];
 
     /// The word for it in metrics and logs.
     pub const fn name(self) -> &'static str {
@@ -42,6 +56,8 @@ impl DirectoryOp {
             Self::List => "list",
             Self::Watch => "watch",
             Self::Revoke => "revoke",
+            Self::Hold => "hold",
+            Self::Look => "look",
         }
     }
 }
@@ -106,6 +122,35 @@ impl ReadReason {
             Self::Compacted => "compacted",
             Self::Rewound => "rewound",
             Self::Overfull => "overfull",
+        }
+    }
+}
+
+/// What was found when somebody wanted into a room. A closed set: the metric's label.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum HomeFound {
+    /// It is here.
+    Here,
+    /// Another router has it: the client is sent there.
+    Elsewhere,
+    /// No router has it.
+    Nowhere,
+    /// etcd was not well, or did not answer in time: the router went by what it has.
+    Unknown,
+}
+
+impl HomeFound {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Here, Self::Elsewhere, Self::Nowhere, Self::Unknown];
+
+    /// The word for it in metrics and logs.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Here => "here",
+            Self::Elsewhere => "elsewhere",
+            Self::Nowhere => "nowhere",
+            Self::Unknown => "unknown",
         }
     }
 }
@@ -189,6 +234,25 @@ pub enum DirectoryFact {
     /// A router is not registered any more.
     RouterGone {
         /// Which.
+        router: RouterId,
+    },
+    /// Somebody wanted into a room, and it was found which router has it.
+    RoomSought {
+        /// What was found.
+        found: HomeFound,
+    },
+    /// A room was had by a router that is about to end, or is silent; this one has it now.
+    RoomTakenOver {
+        /// The room.
+        room: RoomId,
+        /// Who had it.
+        router: RouterId,
+    },
+    /// A room that was here is another router's: who was in it is sent there.
+    RoomGivenUp {
+        /// The room.
+        room: RoomId,
+        /// Who has it.
         router: RouterId,
     },
     /// A record cannot be read; it is left alone. Told once, until it can be read or is gone.

@@ -23,10 +23,11 @@ use ipnet::IpNet;
 
 pub(crate) use self::errors::error_response;
 pub use self::grpc::GrpcRooms;
-use super::{gateway::Gateway, identity::Authenticator, shard::Shards};
+use super::{directory::Homes, gateway::Gateway, identity::Authenticator, shard::Shards};
 use crate::{
     auth::Grant,
     event::Event,
+    ids::RoomId,
     protocol::{Limits, Refusal, v1::rooms_server::RoomsServer},
     router::{AdminCall, AdminReply},
 };
@@ -40,9 +41,21 @@ pub trait Rooms: Send + Sync + 'static {
     fn call(&self, by: String, call: AdminCall) -> BoxFuture<'_, Result<AdminReply, Refusal>>;
 }
 
-impl Rooms for Shards {
+/// The rooms of this router, and where the others of its fleet are.
+struct RoomsHere {
+    shards: Shards,
+    homes: Option<Homes>,
+}
+
+impl Rooms for RoomsHere {
     fn call(&self, by: String, call: AdminCall) -> BoxFuture<'_, Result<AdminReply, Refusal>> {
-        Box::pin(self.admin(by, call))
+        Box::pin(async move {
+            if let (Some(homes), Some(room)) = (&self.homes, call.room()) {
+                let founds = matches!(call, AdminCall::CreateRoom(_));
+                homes.elsewhere(&RoomId::from(room), founds).await.map_or(Ok(()), Err)?;
+            }
+            self.shards.admin(by, call).await
+        })
     }
 }
 
@@ -117,7 +130,7 @@ impl AdminState {
             AdminBounds { limits: settings.limits, page_max: settings.admin_page_max }
         };
         Self::new(AdminParts {
-            rooms: Arc::new(gateway.shards.clone()),
+            rooms: Arc::new(RoomsHere { shards: gateway.shards.clone(), homes: gateway.homes.clone() }),
             verify: Arc::new(gateway.authenticator.clone()),
             observe: Arc::new(move |event| observing.observe(&event)),
             origin: Arc::new(move |headers| door.check_origin(headers)),

@@ -4,6 +4,7 @@
 //! once a second; when etcd is away, that is all that happens.
 
 mod etcd;
+mod homes;
 mod settings;
 
 use std::{
@@ -17,20 +18,26 @@ use arc_swap::ArcSwapOption;
 use etcd_client::{WatchRequestSender, WatchResponseStream};
 use futures_util::FutureExt as _;
 use tokio::{
-    sync::{mpsc, watch},
+    sync::{mpsc, oneshot, watch},
     task::{AbortHandle, JoinSet},
     time::{MissedTickBehavior, interval, sleep_until, timeout},
 };
 
 use self::etcd::{Done, Etcd};
-pub use self::settings::DirectorySettings;
-use super::{clock, listener::Observe, media::Media};
+use self::homes::Asking;
+pub use self::{
+    homes::{Homes, HomesDriver},
+    settings::DirectorySettings,
+};
+use super::{clock, listener::Observe, media::Media, shard::Shards};
 use crate::{
     directory::{
-        Answer, Directory, Fault, Figures, FleetView, Heard, Input, Load, Output, RouterRecord, Settings,
+        Answer, Directory, Fault, Figures, FleetView, Heard, Home, Input, Load, Output, RouterRecord, Settings,
         record::RECORD_VERSION,
     },
     event::Event,
+    ids::RoomId,
+    protocol::Refusal,
     telemetry::{DirectoryFigures, Telemetry},
 };
 
@@ -118,6 +125,8 @@ pub struct Around {
     pub media: Media,
     /// What the ops port shows.
     pub fleet: Fleet,
+    /// Who wants to know where rooms are, and the shards that have them; absent: rooms are this router's own business.
+    pub rooms: Option<(HomesDriver, Shards)>,
     /// Of jitter.
     pub seed: u64,
 }
@@ -139,6 +148,9 @@ struct Driver {
     wants: watch::Receiver<Wanted>,
     calls: JoinSet<Ended>,
     streams: HashMap<u64, Stream>,
+    /// Who asked where a room is, by question.
+    asking: HashMap<u64, oneshot::Sender<Home>>,
+    questions: u64,
     heard: mpsc::Receiver<(u64, Heard)>,
     says: mpsc::Sender<(u64, Heard)>,
 }
@@ -171,7 +183,8 @@ impl Driver {
             rest: serde_json::Map::new(),
         };
         let (prefix, lease) = (settings.prefix.clone(), settings.lease);
-        let decides = Settings { prefix, own, lease, records_max: RECORDS_MAX, seed: around.seed };
+        let one_router_a_room = around.rooms.is_some();
+        let decides = Settings { prefix, own, lease, records_max: RECORDS_MAX, one_router_a_room, seed: around.seed };
         let (says, heard) = mpsc::channel(HEARD_WAITING);
         Self {
             directory: Directory::new(decides, Instant::now()),
@@ -180,6 +193,8 @@ impl Driver {
             wants,
             calls: JoinSet::new(),
             streams: HashMap::new(),
+            asking: HashMap::new(),
+            questions: 0,
             heard,
             says,
         }
@@ -205,6 +220,10 @@ impl Driver {
                     Err(_) => return,
                 },
                 Some((stream, heard)) = self.heard.recv() => Input::Heard { stream, heard },
+                input = of_rooms(self.around.rooms.as_mut().map(|(driver, _)| driver)) => match input {
+                    OfRooms::Changed(changes) => Input::Rooms(changes),
+                    OfRooms::Asked(asking) => self.asked(asking),
+                },
                 changed = self.wants.changed() => match (changed, *self.wants.borrow_and_update()) {
                     (Err(_), _) => return,
                     (Ok(()), Wanted::Stay) => Input::Tick,
@@ -223,6 +242,12 @@ impl Driver {
             match output {
                 Output::Observe(fact) => (self.around.observe)(Event::Directory(fact)),
                 Output::Node(news) => self.around.media.adopt(news),
+                // whoever waited longer than it may has gone on
+                Output::Home { question, home } => drop(self.asking.remove(&question).map(|asked| asked.send(home))),
+                Output::Kept { room, kept } => {
+                    self.around.rooms.iter().for_each(|(driver, _)| driver.homes.keep(room.clone(), kept));
+                }
+                Output::Lost { room, router, url } => self.make_way(room, &Refusal::elsewhere(router.as_str(), &url)),
                 Output::Call { ticket, call } => {
                     let (etcd, begun) = (self.etcd.clone(), Instant::now());
                     self.calls.spawn(async move {
@@ -233,6 +258,21 @@ impl Driver {
                 Output::Probe { stream } => self.probe(stream),
                 Output::Close { stream } => drop(self.streams.remove(&stream)),
             }
+        }
+    }
+
+    fn asked(&mut self, Asking { room, founds, answer }: Asking) -> Input {
+        self.questions += 1;
+        self.asking.insert(self.questions, answer);
+        Input::Asked { question: self.questions, room, founds }
+    }
+
+    /// A room of this router is another's.
+    fn make_way(&self, room: RoomId, refusal: &Refusal) {
+        if let Some((_, shards)) = &self.around.rooms {
+            let (shards, refusal) = (shards.clone(), refusal.clone());
+            // a shard that is behind holds up nothing else
+            tokio::spawn(async move { shards.make_way(room, refusal).await });
         }
     }
 
@@ -269,6 +309,21 @@ impl Driver {
     }
 }
 
+/// What is said of rooms.
+enum OfRooms {
+    Changed(Vec<(RoomId, bool)>),
+    Asked(Asking),
+}
+
+/// The next of it; of a router whose rooms are its own business, never.
+async fn of_rooms(driver: Option<&mut HomesDriver>) -> OfRooms {
+    let Some(HomesDriver { asked, homes }) = driver else { return std::future::pending().await };
+    tokio::select! {
+        changes = homes.changes_of_rooms() => OfRooms::Changed(changes),
+        Some(asking) = asked.recv() => OfRooms::Asked(asking),
+    }
+}
+
 /// Hands on what a stream says until it ends.
 async fn listen(ticket: u64, prefix: String, mut tells: WatchResponseStream, says: mpsc::Sender<(u64, Heard)>) {
     loop {
@@ -282,6 +337,6 @@ async fn listen(ticket: u64, prefix: String, mut tells: WatchResponseStream, say
 
 /// In telemetry's words.
 const fn figures(figures: &Figures) -> DirectoryFigures {
-    let Figures { lease, lease_age, watch_lag, routers, unreadable, digest } = *figures;
-    DirectoryFigures { lease, lease_age, watch_lag, routers, unreadable, digest }
+    let Figures { lease, lease_age, watch_lag, routers, unreadable, rooms_unwritten, digest } = *figures;
+    DirectoryFigures { lease, lease_age, watch_lag, routers, unreadable, rooms_unwritten, digest }
 }

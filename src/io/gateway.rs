@@ -29,6 +29,7 @@ pub use serve::{ConnectionInfo, serve};
 use tokio_util::task::TaskTracker;
 
 use super::{
+    directory::Homes,
     faults::Faults,
     guard::Guard,
     identity::Authenticator,
@@ -53,6 +54,8 @@ pub struct GatewaySettings {
     pub limits: Limits,
     /// Bytes that may wait for one connection.
     pub outbound_bytes: usize,
+    /// Whether a join makes the room that it is into, whatever its token says.
+    pub auto_create: bool,
     /// Connections that one API key may hold.
     pub connections_per_key: usize,
     /// Most items on a page of the admin API.
@@ -86,6 +89,7 @@ pub struct Gateway {
     pub(crate) state: Arc<State>,
     pub(crate) addresses: Arc<AddressLimits>,
     pub(crate) guard: Arc<Guard>,
+    pub(crate) homes: Option<Homes>,
     pub(crate) connections: TaskTracker,
     faults: Option<Faults>,
     next_connection: AtomicU64,
@@ -115,6 +119,8 @@ pub struct GatewayParts {
     pub addresses: Arc<AddressLimits>,
     /// Who may do how much.
     pub guard: Arc<Guard>,
+    /// Which router has a room; absent: this one has all that are asked for.
+    pub homes: Option<Homes>,
     /// Follows the tasks of connections, so that a drain can wait for them.
     pub connections: TaskTracker,
     /// Faults that can be injected; absent: none can.
@@ -132,6 +138,7 @@ impl Gateway {
             state,
             addresses,
             guard,
+            homes,
             connections,
             faults,
         } = parts;
@@ -144,6 +151,7 @@ impl Gateway {
             state,
             addresses,
             guard,
+            homes,
             connections,
             faults,
             next_connection: AtomicU64::new(1),

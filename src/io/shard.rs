@@ -9,6 +9,7 @@ mod configuring;
 mod media;
 mod nodes;
 mod run;
+mod telling;
 
 use std::{
     collections::BTreeMap,
@@ -21,7 +22,6 @@ use std::{
 
 use ahash::AHashMap;
 use arc_swap::ArcSwap;
-use bytes::Bytes;
 use tokio::sync::mpsc;
 
 pub(crate) use self::arrival::{Arrival, Brought};
@@ -34,16 +34,17 @@ use self::{
 };
 use super::{
     clock,
+    directory::Homes,
     faults::{Afflicted, Faults},
     guard::{Bounds, Gauge, QueueSettings, UnderWay},
-    outbound::{Attachment, Mark, Outbound, Seat, Unsent},
+    outbound::{Attachment, Mark, Outbound, Seat},
 };
 use crate::{
-    event::{Delivery, Event, Outcome, Signal, Stage},
+    event::{Delivery, Outcome, Signal, Stage},
     guard::overload::Overload,
     ids::{ConnectionId, RoomId},
     placement::NodeView,
-    protocol::{Code, Encoding, Refusal, encode, v1::ServerFrame},
+    protocol::{Code, Refusal},
     router::{Input, Now, Output, Router, Settings, slice_of},
     telemetry::{Population, Telemetry},
 };
@@ -101,6 +102,8 @@ pub struct Surroundings {
     pub faults: Option<Faults>,
     /// Carries out calls to media nodes; absent: there are none.
     pub media: Option<CallMedia>,
+    /// Hears which rooms are here; absent: nobody wants to know.
+    pub homes: Option<Homes>,
 }
 
 impl std::fmt::Debug for Surroundings {
@@ -134,6 +137,7 @@ impl Shards {
                     left: None,
                     nodes_shown: None,
                     media: Calls::through(around.media.clone()),
+                    homes: around.homes.clone(),
                     population: population.clone(),
                     queue: Overload::default(),
                     gauge: gauge.clone(),
@@ -181,6 +185,12 @@ impl Shards {
         if let Err(mpsc::error::TrySendError::Full(lost)) = inbox.try_send(lost) {
             Box::pin(inbox.send(lost)).await.ok();
         }
+    }
+
+    /// Ends a room that another router has. Waits without a bound: it would be on both.
+    pub(crate) async fn make_way(&self, room: RoomId, refusal: Refusal) {
+        let inbox = &self.handles[self.of(&room)].inbox;
+        inbox.send(Arrival::Input(Input::Elsewhere { room, refusal })).await.ok();
     }
 
     /// Every shard begins to drain. One whose inbox stays full for the whole window does not, and holds up no other: its
@@ -252,6 +262,8 @@ struct Shard {
     attached: Option<Arc<Outbound>>,
     left: Option<Arc<Outbound>>,
     media: Calls,
+    /// Hears which rooms are here; absent: nobody wants to know.
+    homes: Option<Homes>,
     nodes_shown: Option<Instant>,
     population: Arc<Tally>,
     /// What is known of the queue in front of it, and where that is told.
@@ -400,90 +412,6 @@ impl Shard {
                     // the caller may have gone; its call was carried out all the same
                     answer.send(reply).ok();
                 }
-            }
-        }
-    }
-
-    /// What happens to a session is told with all that is known of the connection that it got, or that it lost.
-    fn observe(&self, event: &Event, at: Instant) {
-        let (session, outbound) = match event {
-            Event::SessionOpened { session, .. } | Event::SessionResumed { session, .. } => (session, &self.attached),
-            Event::SessionDropped { session, .. } | Event::SessionClosed { session, .. } => (session, &self.left),
-            _ => return self.telemetry.observe(event, at),
-        };
-        match outbound.as_ref().map(|outbound| outbound.origin()).filter(|origin| origin.session == Some(session)) {
-            Some(origin) => self.telemetry.observe_from(event, &origin, at),
-            None => self.telemetry.observe(event, at),
-        }
-    }
-
-    fn send(&mut self, to: ConnectionId, frame: &ServerFrame, exempt: bool, ends: Option<Outcome>) {
-        let outbound = self.outbounds.get(&to);
-        let bytes = outbound.map(|outbound| encode(outbound.encoding(), frame));
-        let mark = match ends {
-            Some(outcome) => self.answer(outcome),
-            None if exempt => Mark::Unmeasured,
-            None => self.hand.push_to(to),
-        };
-        let (Some(outbound), Some(bytes)) = (self.outbounds.get(&to), bytes) else {
-            return self.gone(to, mark);
-        };
-        let pushed = if exempt { outbound.push_exempt(bytes, mark) } else { outbound.push(bytes, mark) };
-        match pushed {
-            Ok(()) => {}
-            Err(Unsent::Closed(mark)) => self.gone(to, mark),
-            Err(Unsent::Full(mark)) => {
-                self.overflowed.push(to);
-                self.gone(to, mark);
-            }
-        }
-    }
-
-    /// The mark of the frame that answers the signal at hand.
-    fn answer(&mut self, outcome: Outcome) -> Mark {
-        match self.hand.signal.take() {
-            Some((_, mut signal)) => {
-                signal.timeline.end(Stage::Reply, Instant::now());
-                Mark::Answer(signal, outcome)
-            }
-            None => Mark::Unmeasured,
-        }
-    }
-
-    fn end_unanswered(&mut self, outcome: Outcome, at: Instant) {
-        let Some((connection, signal)) = self.hand.signal.take() else { return };
-        self.signal_ended(connection, signal, outcome, at);
-    }
-
-    fn signal_ended(&self, connection: ConnectionId, signal: Box<Signal>, outcome: Outcome, at: Instant) {
-        let event = Event::SignalEnded { signal, outcome };
-        match self.outbounds.get(&connection) {
-            Some(outbound) => self.telemetry.observe_from(&event, &outbound.origin(), at),
-            None => self.telemetry.observe(&event, at),
-        }
-    }
-
-    /// A frame that will not reach its client.
-    fn gone(&self, to: ConnectionId, mark: Mark) {
-        let Some(event) = mark.gone() else { return };
-        let at = Instant::now();
-        match self.outbounds.get(&to) {
-            Some(outbound) => self.telemetry.observe_from(&event, &outbound.origin(), at),
-            None => self.telemetry.observe(&event, at),
-        }
-    }
-
-    /// Encodes at most once an encoding; every connection gets a reference to the same bytes.
-    fn fan_out(&mut self, to: &[ConnectionId], frame: &ServerFrame) {
-        let (mut json, mut protobuf): (Option<Bytes>, Option<Bytes>) = (None, None);
-        for connection in to {
-            let Some(outbound) = self.outbounds.get(connection) else { continue };
-            let bytes = match outbound.encoding() {
-                Encoding::Json => json.get_or_insert_with(|| encode(Encoding::Json, frame)),
-                Encoding::Protobuf => protobuf.get_or_insert_with(|| encode(Encoding::Protobuf, frame)),
-            };
-            if let Err(Unsent::Full(_)) = outbound.push(bytes.clone(), self.hand.push_to(*connection)) {
-                self.overflowed.push(*connection);
             }
         }
     }

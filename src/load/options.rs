@@ -103,6 +103,8 @@ pub struct Options {
     pub scenario: Scenario,
     /// Where.
     pub target: TargetSettings,
+    /// Other routers of the same fleet, spoken to alike: connections begin at all of them, in turns.
+    pub other_urls: Vec<String>,
     /// With which tokens.
     pub tokens: TokenSource,
     /// Rooms; of `call`, calls side by side.
@@ -142,6 +144,7 @@ impl Options {
         Self {
             scenario,
             target,
+            other_urls: Vec::new(),
             tokens,
             rooms,
             size,

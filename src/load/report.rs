@@ -59,6 +59,8 @@ pub struct Report {
     pub resumed: u64,
     /// Resumes that had to begin from a snapshot.
     pub snapshots: u64,
+    /// Joins and resumes that a router sent on to the one that has the room.
+    pub sent_on: u64,
     /// What became of the rooms' media; absent: no participant of the scenario looks.
     pub media: Option<MediaUse>,
     /// The run second by second.
@@ -107,8 +109,8 @@ impl Report {
         let (delivered, joined) = (count(&counts.delivered), count(&counts.joined));
         Self {
             scenario: options.scenario.name(),
-            transport: if run.target.transport() == Transport::Ws { "ws" } else { "grpc" },
-            encoding: if run.target.encoding() == Encoding::Json { "json" } else { "protobuf" },
+            transport: if run.routers.of(0).transport() == Transport::Ws { "ws" } else { "grpc" },
+            encoding: if run.routers.of(0).encoding() == Encoding::Json { "json" } else { "protobuf" },
             rooms: options.rooms,
             size: options.size,
             rate: options.rate,
@@ -126,6 +128,7 @@ impl Report {
             unanswered: count(&counts.unanswered),
             resumed: count(&counts.resumed),
             snapshots: count(&counts.snapshots),
+            sent_on: run.routers.sent_on(),
             media: run.media.used(),
             seconds_of_run,
             by_second: options.by_second,
@@ -256,6 +259,9 @@ impl Report {
             line(format!("lost         {}", self.lost));
             line(format!("doubled      {}", self.doubled));
             line(format!("out of order {}", self.out_of_order));
+        }
+        if self.sent_on > 0 {
+            line(format!("sent on      {} joins and resumes, to the router that has their room", self.sent_on));
         }
         if self.resumed + self.snapshots > 0 {
             line(format!("resumed      {} with what was missed, {} from a snapshot", self.resumed, self.snapshots));

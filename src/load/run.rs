@@ -13,13 +13,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     LoadError, Options,
-    client::{Client, ClientError, Target},
+    client::{Client, ClientError},
     ledger::Arrival,
     locked,
     measure::{Measure, Recorder},
     media::MediaBooks,
     overload::Overload,
     process::Usage,
+    routers::Routers,
     stamp::Stamp,
     tokens::{Pass, Passes},
 };
@@ -57,7 +58,7 @@ pub(crate) struct Mark {
 #[derive(Debug)]
 pub(crate) struct Run {
     pub(crate) options: Options,
-    pub(crate) target: Arc<Target>,
+    pub(crate) routers: Routers,
     pub(crate) passes: Passes,
     pub(crate) padding: Arc<str>,
     pub(crate) counts: Counts,
@@ -76,13 +77,13 @@ pub(crate) struct Run {
 impl Run {
     pub(crate) async fn new(options: Options, stop: CancellationToken) -> Result<Arc<Self>, LoadError> {
         options.validate()?;
-        let target = Target::resolve(&options.target).await?;
-        target.reach().await?;
+        let routers = Routers::resolve(options.target.clone(), &options.other_urls).await?;
+        routers.reach().await?;
         Ok(Arc::new(Self {
             passes: Passes::new(options.tokens.clone()),
             padding: "x".repeat(options.payload_bytes).into(),
             options,
-            target,
+            routers,
             counts: Counts::default(),
             recorder: Recorder::new(),
             media: MediaBooks::default(),
@@ -214,7 +215,6 @@ impl Run {
     /// Connects with a pass and joins its room.
     pub(crate) async fn join(&self, number: usize, pass: &Pass) -> Result<(Client, v1::Joined), ClientError> {
         self.counts.requests.fetch_add(1, Relaxed);
-        let mut client = self.target.connect(&pass.token, self.target.source(number)).await?;
         let join = v1::Join {
             room: pass.room.clone(),
             scenario: "load".to_owned(),
@@ -225,9 +225,17 @@ impl Run {
             }),
             ..v1::Join::default()
         };
-        let joined = client.join(join).await?;
-        self.counts.joined.fetch_add(1, Relaxed);
-        Ok((client, joined))
+        let mut way = self.routers.way(number);
+        loop {
+            let mut client = way.connect(&pass.token).await?;
+            match client.join(join.clone()).await {
+                Ok(joined) => {
+                    self.counts.joined.fetch_add(1, Relaxed);
+                    return Ok((client, joined));
+                }
+                Err(refusal) => way.follow(refusal).await?,
+            }
+        }
     }
 }
 

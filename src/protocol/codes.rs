@@ -97,6 +97,8 @@ codes! {
     RateLimited "rate_limited" 4015 Client ResourceExhausted 429 "more often than allowed";
     /// One user, address or key has more under way at once than it may; the message names the limit.
     TooManyAtOnce "too_many_at_once" 4016 Client ResourceExhausted 429 "more at once than allowed";
+    /// Another router of the fleet has the room; the refusal says which.
+    RoomElsewhere "room_elsewhere" 4017 Client FailedPrecondition 421 "another router has this room; connect to it";
     /// The room's media node cannot be called, or failed.
     MediaUnavailable "media_unavailable" 4020 Dependency Unavailable 503 "the room's media node cannot be reached";
     /// A bound of the room's media node is reached.
@@ -166,7 +168,8 @@ impl Code {
         self.number() < 4500
     }
 
-    /// Whether it is a refusal on purpose, to protect the router or a bound of it, rather than an error.
+    /// Whether it is a refusal on purpose, rather than an error: to protect the router or a bound of it, or because another
+    /// router is to be asked.
     pub const fn is_shed(self) -> bool {
         matches!(
             self,
@@ -179,6 +182,7 @@ impl Code {
                 | Self::RoomFull
                 | Self::RateLimited
                 | Self::TooManyAtOnce
+                | Self::RoomElsewhere
         )
     }
 
@@ -194,12 +198,12 @@ impl Code {
 
     /// A refusal with the table's own text.
     pub const fn refuse(self) -> Refusal {
-        Refusal { code: self, message: Cow::Borrowed(self.text()), retry_after_ms: None }
+        Refusal { code: self, message: Cow::Borrowed(self.text()), retry_after_ms: None, url: None }
     }
 
     /// A refusal that says more than the table: what was wrong and what is allowed.
     pub fn because(self, message: impl Into<Cow<'static, str>>) -> Refusal {
-        Refusal { code: self, message: message.into(), retry_after_ms: None }
+        Refusal { code: self, message: message.into(), retry_after_ms: None, url: None }
     }
 }
 
@@ -213,9 +217,17 @@ pub struct Refusal {
     pub message: Cow<'static, str>,
     /// When to try again, in milliseconds; absent: not, or at once.
     pub retry_after_ms: Option<u64>,
+    /// Where to go instead; absent: nowhere in particular.
+    pub url: Option<Box<str>>,
 }
 
 impl Refusal {
+    /// That router has the room; clients reach it there.
+    pub fn elsewhere(router: &str, url: &str) -> Self {
+        let message = format!("router `{router}` has this room; connect to {url}");
+        Self { url: Some(url.into()), ..Code::RoomElsewhere.because(message) }
+    }
+
     /// The same, to be tried again after that many milliseconds.
     pub fn retry_after_ms(mut self, milliseconds: u64) -> Self {
         self.retry_after_ms = Some(milliseconds);
@@ -228,6 +240,7 @@ impl Refusal {
             code: self.code.name().to_owned(),
             message: self.message.clone().into_owned(),
             retry_after_ms: self.retry_after_ms,
+            url: self.url.as_deref().unwrap_or_default().to_owned(),
         }
     }
 

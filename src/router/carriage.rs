@@ -255,6 +255,14 @@ impl Router {
         }
     }
 
+    /// The room ends here, and goes on elsewhere: its node is not told that it ended.
+    pub(super) fn leave_media(&mut self, key: HallKey) {
+        self.carried.unplaced.remove(&key);
+        if let Some(node) = self.halls.get_mut(key).and_then(|hall| hall.media.node.take()) {
+            self.leave_node(key, &node.id);
+        }
+    }
+
     /// The room ends, and its media with it.
     pub(super) fn end_media(&mut self, key: HallKey, at: Instant) {
         self.carried.unplaced.remove(&key);

@@ -99,6 +99,13 @@ pub enum Input {
         /// What it says, unchecked.
         push: Box<v1::MediaPush>,
     },
+    /// Another router of the fleet has a room that is here: it makes way.
+    Elsewhere {
+        /// The room.
+        room: RoomId,
+        /// Says where it is, to everybody who is in it.
+        refusal: Refusal,
+    },
     /// The time of an [`Output::Wake`] has come.
     Tick,
 }
@@ -140,6 +147,25 @@ pub enum AdminCall {
     MuteTrack(v1::MuteTrackRequest),
     /// A message to the room or to some.
     SendData(v1::SendDataRequest),
+}
+
+impl AdminCall {
+    /// The room that it is about; a list is about none.
+    pub fn room(&self) -> Option<&str> {
+        Some(match self {
+            Self::ListRooms { .. } => return None,
+            Self::CreateRoom(request) => &request.name,
+            Self::GetRoom(request) => &request.room,
+            Self::DeleteRoom(request) => &request.room,
+            Self::UpdateRoom(request) => &request.room,
+            Self::ListParticipants { room, .. } => room,
+            Self::GetParticipant(request) => &request.room,
+            Self::RemoveParticipant(request) => &request.room,
+            Self::UpdateParticipant(request) => &request.room,
+            Self::MuteTrack(request) => &request.room,
+            Self::SendData(request) => &request.room,
+        })
+    }
 }
 
 /// What an admin call answers.

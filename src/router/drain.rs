@@ -122,7 +122,7 @@ impl Router {
         let mut seats: Vec<Seat> = self.sessions.keys().copied().collect();
         seats.sort_unstable();
         for seat in seats {
-            self.forget_session(seat, Code::Draining);
+            self.forget_session(seat, Code::Draining.refuse());
         }
         let halls: Vec<_> = self.names.values().copied().collect();
         for hall in halls {

@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 use super::{HallKey, Now, Output, Router, Seated, Timer};
 use crate::{
     event::Event,
+    ids::RoomId,
     protocol::{
-        Code,
+        Code, Refusal,
         v1::{self, ServerFrame, server_frame::Body},
     },
     room::{Push, Seat},
@@ -15,7 +16,7 @@ use crate::{
 impl Router {
     /// Ends a session for good: its participant leaves, its connection is closed, what was held for it is gone.
     pub(super) fn end_session(&mut self, seat: Seat, reason: Code, now: Now) {
-        let Some(seated) = self.forget_session(seat, reason) else { return };
+        let Some(seated) = self.forget_session(seat, reason.refuse()) else { return };
         self.end_member(seated.hall, seat, now.at);
         let (room, mut turn) = self.room_turn(seated.hall, now.at);
         room.leave(seat, reason, &mut turn);
@@ -23,14 +24,15 @@ impl Router {
     }
 
     /// The session's part of the end, for when its room need not hear of it.
-    pub(super) fn forget_session(&mut self, seat: Seat, reason: Code) -> Option<Box<Seated>> {
+    pub(super) fn forget_session(&mut self, seat: Seat, refusal: Refusal) -> Option<Box<Seated>> {
+        let reason = refusal.code;
         let mut seated = self.sessions.remove(&seat)?;
         self.session_ids.remove(&seated.session.id);
         self.timers.cancel(&mut seated.lingers_until, Timer::Linger(seat));
         self.timers.cancel(&mut seated.expiry, Timer::Expiry(seat));
         if let Some(connection) = seated.session.connection() {
             self.connections.remove(&connection);
-            self.closing.push(Output::Close { connection, refusal: reason.refuse() });
+            self.closing.push(Output::Close { connection, refusal });
         }
         let (session, labels) = (seated.session.id.clone(), seated.session.labels);
         self.closing.push(Output::Observe(Event::SessionClosed { session, reason, labels }));
@@ -43,9 +45,24 @@ impl Router {
         room.close(reason, &mut turn);
         let seats: Vec<Seat> = room.members().iter().map(|member| member.seat).collect();
         for seat in seats {
-            self.forget_session(seat, reason);
+            self.forget_session(seat, reason.refuse());
         }
         self.close_hall(hall, reason, now.at);
+    }
+
+    /// Another router has the room: it ends here, and everybody is sent there. Its media node, which may be the same there,
+    /// hears that each of them left, and not that the room ended.
+    pub(super) fn make_way(&mut self, room: &RoomId, refusal: &Refusal, now: Now) {
+        let Some(&hall) = self.names.get(room) else { return };
+        let (room, mut turn) = self.room_turn(hall, now.at);
+        room.close(refusal.code, &mut turn);
+        let seats: Vec<Seat> = room.members().iter().map(|member| member.seat).collect();
+        for seat in seats {
+            self.end_member(hall, seat, now.at);
+            self.forget_session(seat, refusal.clone());
+        }
+        self.leave_media(hall);
+        self.close_hall(hall, refusal.code, now.at);
     }
 
     pub(super) fn linger_ended(&mut self, seat: Seat, now: Now) {

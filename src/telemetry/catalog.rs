@@ -204,6 +204,8 @@ catalog! {
         "Routers of the fleet that this one knows, itself included.";
     DIRECTORY_UNREADABLE "signalbox_directory_records_unreadable" Gauge Count Dependencies []
         "Records of the fleet that this router cannot read: of another version, or none of ours.";
+    DIRECTORY_ROOMS_UNWRITTEN "signalbox_directory_rooms_unwritten" Gauge Count Dependencies []
+        "Rooms of this router that its fleet does not know of, because their records could not be written yet: another router may have a room of that name.";
     DIRECTORY_DIGEST "signalbox_directory_digest" Gauge Count Dependencies []
         "48 bits of a hash of what this router knows of its fleet, load left out; routers that differ for long see different fleets.";
     DIRECTORY_CALLS "signalbox_directory_calls_total" Counter Count Dependencies [DIRECTORY_CALL, closed("outcome", DIRECTORY_OUTCOMES)]
@@ -218,6 +220,12 @@ catalog! {
         "Times that another router that runs wrote its record over this one's: both have the same server.id.";
     DIRECTORY_WATCHES_LOST "signalbox_directory_watches_lost_total" Counter Count Dependencies []
         "Watches of the fleet that broke or fell silent; they are resumed where they were.";
+    DIRECTORY_ROOMS_SOUGHT "signalbox_directory_rooms_sought_total" Counter Count Dependencies [closed("found", HOMES_FOUND)]
+        "Joins, resumes and admin calls by which router of the fleet has their room; unknown: etcd was not well, and the router went by what it has.";
+    DIRECTORY_ROOMS_TAKEN_OVER "signalbox_directory_rooms_taken_over_total" Counter Count Dependencies []
+        "Rooms that this router took over from one that was about to end, or silent.";
+    DIRECTORY_ROOMS_GIVEN_UP "signalbox_directory_rooms_given_up_total" Counter Count Dependencies []
+        "Rooms that this router gave up because another one has them: both had made one of that name, or it was taken over.";
     SHARD_INBOX_DEPTH "signalbox_shard_inbox_depth" Gauge Count Runtime [SHARD]
         "Inputs that wait for a shard.";
     SHARD_INBOX_BOUND "signalbox_shard_inbox_bound" Gauge Count Runtime [SHARD]

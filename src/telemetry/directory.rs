@@ -27,6 +27,9 @@ pub(super) struct DirectoryHandles {
     leases_lost: Counter,
     id_taken: Counter,
     watches_lost: Counter,
+    sought: Row,
+    taken_over: Counter,
+    given_up: Counter,
     told: Mutex<Told>,
     lines: Lines,
 }
@@ -54,6 +57,8 @@ struct Lines {
     gone: Quiet,
     unreadable: Quiet,
     overfull: Quiet,
+    taken_over: Quiet,
+    given_up: Quiet,
 }
 
 /// The directory as it stands, for gauges.
@@ -69,6 +74,8 @@ pub struct DirectoryFigures {
     pub routers: usize,
     /// Records of it that cannot be read.
     pub unreadable: usize,
+    /// Rooms of this router whose records could not be written yet.
+    pub rooms_unwritten: usize,
     /// 48 bits, equal on routers that see the same.
     pub digest: u64,
 }
@@ -81,6 +88,9 @@ impl DirectoryHandles {
             leases_lost: counter(recorder, &catalog::DIRECTORY_LEASES_LOST, &[]),
             id_taken: counter(recorder, &catalog::DIRECTORY_ID_TAKEN, &[]),
             watches_lost: counter(recorder, &catalog::DIRECTORY_WATCHES_LOST, &[]),
+            sought: Row::new(recorder, &catalog::DIRECTORY_ROOMS_SOUGHT),
+            taken_over: counter(recorder, &catalog::DIRECTORY_ROOMS_TAKEN_OVER, &[]),
+            given_up: counter(recorder, &catalog::DIRECTORY_ROOMS_GIVEN_UP, &[]),
             told: Mutex::default(),
             lines: Lines::default(),
         }
@@ -134,6 +144,11 @@ impl Telemetry {
                     warn!(target: "signalbox", part, why, held_back, "the watch of the fleet was lost; what is known stays");
                 }
             }
+            DirectoryFact::RoomSought { .. }
+            | DirectoryFact::RoomTakenOver { .. }
+            | DirectoryFact::RoomGivenUp { .. } => {
+                self.room_of_the_fleet(fact, at);
+            }
             DirectoryFact::RouterSeen { .. }
             | DirectoryFact::IdTaken { .. }
             | DirectoryFact::RouterDraining { .. }
@@ -183,7 +198,35 @@ impl Telemetry {
             | DirectoryFact::Left
             | DirectoryFact::Read { .. }
             | DirectoryFact::WatchStands { .. }
-            | DirectoryFact::WatchLost { .. } => {}
+            | DirectoryFact::WatchLost { .. }
+            | DirectoryFact::RoomSought { .. }
+            | DirectoryFact::RoomTakenOver { .. }
+            | DirectoryFact::RoomGivenUp { .. } => {}
+        }
+    }
+
+    fn room_of_the_fleet(&self, fact: &DirectoryFact, at: Instant) {
+        let (handles, lines) = (&self.metrics.directory, &self.metrics.directory.lines);
+        match fact {
+            DirectoryFact::RoomSought { found } => {
+                handles.sought.at(*found as usize).increment(1);
+                trace!(target: "signalbox", found = found.name(), "a room of the fleet was sought");
+            }
+            DirectoryFact::RoomTakenOver { room, router } => {
+                handles.taken_over.increment(1);
+                if let Some(held_back) = self.admit(&lines.taken_over, at) {
+                    let room = room.as_str();
+                    info!(target: "signalbox", room, %router, held_back, "room taken over from a router that ends or is silent");
+                }
+            }
+            DirectoryFact::RoomGivenUp { room, router } => {
+                handles.given_up.increment(1);
+                if let Some(held_back) = self.admit(&lines.given_up, at) {
+                    let room = room.as_str();
+                    warn!(target: "signalbox", room, %router, held_back, "room given up: another router has it");
+                }
+            }
+            _ => {}
         }
     }
 
@@ -222,6 +265,8 @@ impl Telemetry {
             (&lines.gone, "router of the fleet gone"),
             (&lines.unreadable, "a record of the fleet cannot be read"),
             (&lines.overfull, "more records of the fleet than are kept"),
+            (&lines.taken_over, "room taken over from a router that ends or is silent"),
+            (&lines.given_up, "room given up: another router has it"),
         ] {
             told(quiet, line, "");
         }
@@ -236,6 +281,7 @@ impl Telemetry {
             (&catalog::DIRECTORY_WATCH_LAG, figures.watch_lag.as_secs_f64()),
             (&catalog::DIRECTORY_ROUTERS, figures.routers as f64),
             (&catalog::DIRECTORY_UNREADABLE, figures.unreadable as f64),
+            (&catalog::DIRECTORY_ROOMS_UNWRITTEN, figures.rooms_unwritten as f64),
             (&catalog::DIRECTORY_DIGEST, figures.digest as f64),
         ]
     }
@@ -289,10 +335,11 @@ mod tests {
             watch_lag: Duration::from_secs(2),
             routers,
             unreadable: 1,
+            rooms_unwritten: 9,
             digest: (1 << 48) - 1,
         };
         [3, 4].into_iter().for_each(|routers| telemetry.set_directory(figures(routers)));
         let values: Vec<f64> = telemetry.directory_gauges().into_iter().map(|(_, value)| value).collect();
-        assert_eq!(values, [30.0, 1.5, 2.0, 4.0, 1.0, 281_474_976_710_655.0]);
+        assert_eq!(values, [30.0, 1.5, 2.0, 4.0, 1.0, 9.0, 281_474_976_710_655.0]);
     }
 }

@@ -1,7 +1,10 @@
 //! What the keys of `etcd` need of each other, and of the files they name.
 
 use super::Check;
-use crate::config::{tree::Config, values::redacted};
+use crate::config::{
+    tree::{Config, RoomsChoice},
+    values::redacted,
+};
 
 impl Check<'_> {
     pub(super) fn etcd(&mut self, config: &mut Config) {
@@ -12,6 +15,18 @@ impl Check<'_> {
         }
         if etcd.username.is_none() && etcd.password.is_some() {
             self.mistake("etcd.username", "", "needed beside etcd.password");
+        }
+        if !etcd.endpoints.is_empty() && etcd.rooms == RoomsChoice::OneRouter {
+            let resume = &config.resume;
+            if config.server.url.is_empty() {
+                let why =
+                    "needed beside etcd.endpoints: other routers send clients there; or set etcd.rooms = \"apart\"";
+                self.mistake("server.url", "\"\"", why);
+            }
+            if resume.secret.is_none() && resume.secret_file.is_none() {
+                let why = "needed beside etcd.endpoints (or resume.secret_file), the same on all routers: a client resumes at any of them";
+                self.mistake("resume.secret", "", why);
+            }
         }
         self.pair("etcd", &etcd.cert_file, &etcd.key_file);
         self.ca("etcd.ca_file", etcd.ca_file.as_ref());

@@ -3,7 +3,7 @@
 use super::{super::*, file, mistake, sources, with_file};
 
 fn problem(keys: &str, of: &str) -> String {
-    let error = with_file(&format!("[etcd]\n{keys}\n")).unwrap_err();
+    let error = with_file(&format!("[etcd]\nrooms = \"apart\"\n{keys}\n")).unwrap_err();
     assert_eq!(error.mistakes.len(), 1, "{error}");
     mistake(&error, &format!("etcd.{of}")).problem.clone()
 }
@@ -22,9 +22,10 @@ fn without_endpoints_a_router_runs_alone() {
 #[test]
 fn a_fleet_has_its_members_who_the_router_is_and_what_it_says_of_itself() {
     let ((_dir, ca), (_secret, password)) = (authority(), file("hide-this\n"));
+    let (_resume, shared) = file(&"s".repeat(32));
     let keys = format!(
         "[etcd]\nendpoints = [\"https://a:2379\", \"https://b:2379\"]\nusername = \"sb\"\npassword_file = {password:?}\n\
-         ca_file = {ca:?}\nprefix = \"/sb/eu\"\n[server]\nregion = \"sh\"\nurl = \"wss://r7.example.com\"\n\
+         ca_file = {ca:?}\nprefix = \"/sb/eu\"\n[resume]\nsecret_file = {shared:?}\n[server]\nregion = \"sh\"\nurl = \"wss://r7.example.com\"\n\
          ops_url = \"http://10.0.0.7:9600\"\n"
     );
     let loaded = with_file(&keys).unwrap();
@@ -35,6 +36,20 @@ fn a_fleet_has_its_members_who_the_router_is_and_what_it_says_of_itself() {
     assert_eq!((settings.url.as_str(), settings.ops_url.as_str()), ("wss://r7.example.com", "http://10.0.0.7:9600"));
     assert_eq!((settings.lease.as_secs(), settings.tls.unwrap().ca), (30, ca));
     assert!(!format!("{:?}{:?}", loaded, loaded.rows()).contains("hide-this"));
+}
+
+#[test]
+fn a_fleet_where_a_room_is_on_one_router_needs_to_know_where_clients_are_sent() {
+    let endpoints = "endpoints = [\"http://etcd:2379\"]";
+    let error = with_file(&format!("[etcd]\n{endpoints}\n")).unwrap_err();
+    assert!(mistake(&error, "server.url").problem.contains("etcd.rooms = \"apart\""), "{error}");
+    assert!(mistake(&error, "resume.secret").problem.contains("the same on all routers"), "{error}");
+    let apart = with_file(&format!("[etcd]\n{endpoints}\nrooms = \"apart\"\n")).unwrap();
+    assert_eq!(apart.config.room_wait(), None);
+    let url = format!("[server]\nurl = \"wss://r7.example.com\"\n[resume]\nsecret = {:?}\n", "s".repeat(32));
+    let one = with_file(&format!("[etcd]\n{endpoints}\nroom_wait_ms = 90\n{url}\n")).unwrap();
+    assert_eq!(one.config.room_wait(), Some(std::time::Duration::from_millis(90)));
+    assert_eq!(load(&sources(&[])).unwrap().config.room_wait(), None);
 }
 
 #[test]

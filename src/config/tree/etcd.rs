@@ -7,7 +7,7 @@ use crate::{
     auth::settings::Secret,
     config::{
         schema::section,
-        values::{List, Millis, Seconds, Text, Url},
+        values::{List, Millis, Seconds, Text, Url, choice},
     },
 };
 
@@ -39,7 +39,24 @@ section! {
             /// How long what stands for this router stays when it falls silent; refreshed every third of it.
             /// The usual lease: two lost refreshes do nothing. etcd itself grants none under two seconds.
             lease_seconds: Seconds = Seconds(30), 2..=3600;
+            /// Whether a room is on `one_router` of the fleet, to which all others send who wants into it, or `apart`: each router
+            /// has rooms of its own, whatever their names. Those of one name do not hear each other then, unless a balancer in
+            /// front sends all of a room to one router.
+            rooms: RoomsChoice = RoomsChoice::OneRouter, ();
+            /// How long who wants into a room waits to hear which router has it; past it, it goes by what this router has.
+            /// An etcd that is well writes in some milliseconds.
+            room_wait_ms: Millis = Millis(250), 1..=5_000;
         }
+    }
+}
+
+choice! {
+    /// Which routers of a fleet may have a room.
+    pub enum RoomsChoice {
+        /// One, and all others know it.
+        OneRouter = "one_router",
+        /// Each for itself.
+        Apart = "apart",
     }
 }
 

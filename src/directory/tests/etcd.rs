@@ -81,6 +81,30 @@ impl Etcd {
         }
     }
 
+    fn of_a_room(&mut self, call: &Call) -> Answer {
+        let (key, value, lease, expected, notice) = match call {
+            Call::Hold { key, value, lease, expected, notice } => (key, value, *lease, *expected, notice),
+            Call::Look { key } => return self.held(key),
+            _ => unreachable!("{call:?}"),
+        };
+        if self.now.get(key).map_or(0, |(_, revision, _)| *revision) != expected {
+            return self.held(key);
+        }
+        self.write(key, value.clone(), lease);
+        if let Some((key, value)) = notice {
+            // of one revision
+            self.revision -= 1;
+            self.write(key, value.clone(), lease);
+        }
+        Answer::Written { cluster: self.cluster, revision: self.revision }
+    }
+
+    fn held(&self, key: &str) -> Answer {
+        self.now.get(key).map_or(Answer::Nothing, |(value, revision, _)| {
+            Answer::Held(Stored { key: String::new(), value: value.clone(), revision: *revision })
+        })
+    }
+
     fn tell(&mut self, key: &str, value: Option<Vec<u8>>) {
         let revision = self.revision;
         for (stream, (prefix, _)) in self.streams.iter().filter(|(_, (_, from))| revision >= *from) {
@@ -109,7 +133,9 @@ impl Etcd {
     pub(super) fn wipe(&mut self) {
         self.cut();
         let (said, client) = (std::mem::take(&mut self.said), self.client.clone());
-        *self = Self { cluster: self.cluster + 1, said, client, ..Self::default() };
+        // the numbers of leases are drawn: no two are the same
+        let granted = self.granted;
+        *self = Self { cluster: self.cluster + 1, said, client, granted, ..Self::default() };
     }
 
     pub(super) fn close(&mut self, stream: u64) {
@@ -168,8 +194,13 @@ impl Etcd {
                 self.write(key, value.clone(), *lease);
                 Ok(Answer::Written { cluster, revision: self.revision })
             }
-            Call::Release { key, expected } => {
-                if self.now.get(key).is_none_or(|(_, revision, _)| revision != expected) {
+            Call::Hold { lease, .. } if !self.leases.contains_key(lease) => Err(gone()),
+            Call::Hold { .. } | Call::Look { .. } => Ok(self.of_a_room(call)),
+            Call::Release { key, expected, says } => {
+                let is_it = |(value, revision, _): &(Vec<u8>, i64, i64)| {
+                    revision == expected && says.as_ref().is_none_or(|says| says == value)
+                };
+                if !self.now.get(key).is_some_and(is_it) {
                     return Ok(Answer::Overtaken);
                 }
                 self.delete(key);

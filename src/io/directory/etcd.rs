@@ -12,8 +12,8 @@ use std::{
 };
 
 use etcd_client::{
-    Client, Compare, CompareOp, ConnectOptions, Error, EventType, GetOptions, PutOptions, Txn, TxnOp, WatchOptions,
-    WatchResponse, WatchStream,
+    Client, Compare, CompareOp, ConnectOptions, Error, EventType, GetOptions, PutOptions, Txn, TxnOp, TxnOpResponse,
+    WatchOptions, WatchResponse, WatchStream,
 };
 use tokio::sync::Mutex;
 use tonic::{Code, Status};
@@ -136,11 +136,20 @@ async fn carry_out(mut client: Client, call: Call) -> Result<Done, Error> {
         }
         Call::Claim { key, value, lease, expected } => {
             let put = TxnOp::put(key.clone(), value, Some(PutOptions::new().with_lease(lease)));
-            transact(client, key, expected, put).await?
+            transact(client, vec![Compare::mod_revision(key, CompareOp::Equal, expected)], put).await?
         }
-        Call::Release { key, expected } => {
-            let delete = TxnOp::delete(key.clone(), None);
-            transact(client, key, expected, delete).await?
+        Call::Hold { key, value, lease, expected, notice } => {
+            hold(client, (key, expected), (value, lease), notice).await?
+        }
+        Call::Look { key } => {
+            let found = client.get(key, None).await?;
+            found.kvs().first().map_or(Answer::Nothing, held)
+        }
+        Call::Release { key, expected, says } => {
+            let says = says.map(|says| Compare::value(key.clone(), CompareOp::Equal, says));
+            let unchanged = Compare::mod_revision(key.clone(), CompareOp::Equal, expected);
+            let when: Vec<_> = [unchanged].into_iter().chain(says).collect();
+            transact(client, when, TxnOp::delete(key, None)).await?
         }
         Call::List { prefix, limit } => list(client, &prefix, limit).await?,
         Call::Watch { prefix, from } => {
@@ -156,12 +165,39 @@ async fn carry_out(mut client: Client, call: Call) -> Result<Done, Error> {
     Ok(Done::Answer(answer))
 }
 
-/// Does it, if what stands at the key is of that revision; 0: nothing stands there.
-async fn transact(mut client: Client, key: String, expected: i64, op: TxnOp) -> Result<Answer, Error> {
-    let unchanged = Compare::mod_revision(key, CompareOp::Equal, expected);
-    let done = client.txn(Txn::new().when([unchanged]).and_then([op])).await?;
+/// Does it, if all that holds; of a key where nothing stands the revision is 0.
+async fn transact(mut client: Client, when: Vec<Compare>, op: TxnOp) -> Result<Answer, Error> {
+    let done = client.txn(Txn::new().when(when).and_then([op])).await?;
     let (cluster, revision) = done.header().map_or((0, 0), |h| (h.cluster_id(), h.revision()));
     Ok(if done.succeeded() { Answer::Written { cluster, revision } } else { Answer::Overtaken })
+}
+
+/// Writes it with a notice, if what stands at the key is of that revision; 0: nothing stands there. Else says what does.
+async fn hold(
+    mut client: Client,
+    (key, expected): (String, i64),
+    (value, lease): (Vec<u8>, i64),
+    notice: Option<(String, Vec<u8>)>,
+) -> Result<Answer, Error> {
+    let under = || Some(PutOptions::new().with_lease(lease));
+    let unchanged = Compare::mod_revision(key.clone(), CompareOp::Equal, expected);
+    let put = TxnOp::put(key.clone(), value, under());
+    let puts: Vec<_> = [put].into_iter().chain(notice.map(|(key, value)| TxnOp::put(key, value, under()))).collect();
+    let done = client.txn(Txn::new().when([unchanged]).and_then(puts).or_else([TxnOp::get(key, None)])).await?;
+    let (cluster, revision) = done.header().map_or((0, 0), |h| (h.cluster_id(), h.revision()));
+    if done.succeeded() {
+        return Ok(Answer::Written { cluster, revision });
+    }
+    let found = done.op_responses().into_iter().find_map(|response| match response {
+        TxnOpResponse::Get(found) => found.kvs().first().map(held),
+        _ => None,
+    });
+    Ok(found.unwrap_or(Answer::Nothing))
+}
+
+/// What stands at a key that was asked for by its whole name.
+fn held(pair: &etcd_client::KeyValue) -> Answer {
+    Answer::Held(Stored { key: String::new(), value: pair.value().to_vec(), revision: pair.mod_revision() })
 }
 
 async fn list(client: Client, prefix: &str, limit: usize) -> Result<Answer, Error> {

@@ -228,6 +228,9 @@ impl Inbound {
         if let Err(refusal) = self.taken_by(shard, op) {
             return Err((refusal, brought.signal));
         }
+        if let Err(refusal) = self.is_here((&room, &opening, &grant), &mut brought).await {
+            return Err((refusal, brought.signal));
+        }
         let labels = match &opening {
             Opening::Join(join) => self.gateway.telemetry.labels(join),
             Opening::Resume { .. } => Labels::default(),
@@ -249,6 +252,23 @@ impl Inbound {
             self.outbound.set_attachment(Attachment::None);
         }
         sent
+    }
+
+    /// Whether no other router of the fleet has the room.
+    async fn is_here(
+        &self,
+        (room, opening, grant): (&RoomId, &Opening, &Grant),
+        brought: &mut Brought,
+    ) -> Result<(), Refusal> {
+        let Some(homes) = &self.gateway.homes else { return Ok(()) };
+        // who could not come in is told so by the shard, and leaves no record of a room behind
+        let makes = grant.room_create || self.gateway.settings.load().auto_create;
+        let founds = matches!(opening, Opening::Join(_)) && makes && may_enter(grant, room);
+        let elsewhere = homes.elsewhere(room, founds).await;
+        if let Some(signal) = &mut brought.signal {
+            signal.timeline.end(Stage::Directory, Instant::now());
+        }
+        elsewhere.map_or(Ok(()), Err)
     }
 
     /// What the first frame asks for: which room, how, and with which grant.
@@ -310,6 +330,11 @@ impl Inbound {
     }
 }
 
+/// Whether the token is one for that room; the shard says what is wrong with it.
+fn may_enter(grant: &Grant, room: &RoomId) -> bool {
+    grant.room_join && !room.as_str().is_empty() && grant.room.as_ref().is_none_or(|own| own == room)
+}
+
 /// A signal that was begun, when signals are measured.
 type Began = Option<Box<Signal>>;
 /// Why it was refused before it reached a shard.
@@ -325,6 +350,7 @@ pub(crate) fn leave_push(refusal: &Refusal) -> ServerFrame {
             message: refusal.message.clone().into_owned(),
             reconnect: refusal.code.reconnect(),
             retry_after_ms: refusal.retry_after_ms,
+            url: refusal.url.as_deref().unwrap_or_default().to_owned(),
         })),
     }
 }

@@ -98,7 +98,7 @@ pub(super) fn shown(telemetry: Arc<Telemetry>, state: Arc<State>) -> Shown {
 }
 
 fn without_shards() -> Shards {
-    let around = Surroundings { telemetry: telemetry(), faults: None, media: None };
+    let around = Surroundings { telemetry: telemetry(), faults: None, media: None, homes: None };
     Shards::start(Vec::new(), ShardSettings::patient(PATIENCE), &around)
 }
 

@@ -16,7 +16,7 @@ impl Shards {
     /// What the router refuses, and `overloaded` when a shard's inbox stays full.
     pub async fn admin(&self, by: String, call: AdminCall) -> Result<AdminReply, Refusal> {
         let AdminCall::ListRooms { limit, .. } = &call else {
-            let shard = self.of(&room_of(&call));
+            let shard = self.of(&RoomId::from(call.room().unwrap_or_default()));
             return self.ask(shard, by, call).await;
         };
         let limit = *limit;
@@ -36,22 +36,4 @@ impl Shards {
         self.send(shard, Arrival::Admin(by, call, answer)).await.map_err(|(refusal, _)| refusal)?;
         answered.await.unwrap_or_else(|_| Err(gone()))
     }
-}
-
-/// The room that a call is about; a list has none.
-fn room_of(call: &AdminCall) -> RoomId {
-    let name = match call {
-        AdminCall::CreateRoom(request) => &request.name,
-        AdminCall::ListRooms { after, .. } => after,
-        AdminCall::GetRoom(request) => &request.room,
-        AdminCall::DeleteRoom(request) => &request.room,
-        AdminCall::UpdateRoom(request) => &request.room,
-        AdminCall::ListParticipants { room, .. } => room,
-        AdminCall::GetParticipant(request) => &request.room,
-        AdminCall::RemoveParticipant(request) => &request.room,
-        AdminCall::UpdateParticipant(request) => &request.room,
-        AdminCall::MuteTrack(request) => &request.room,
-        AdminCall::SendData(request) => &request.room,
-    };
-    RoomId::from(name.as_str())
 }

@@ -59,6 +59,24 @@ impl TargetSettings {
             dialect: Dialect::Signalbox,
         }
     }
+
+    /// The same router as its fleet names it, reached as the others are: its URL may be that of the other transport.
+    pub(crate) fn of_its_transport(mut self) -> Self {
+        let (from, to) = match self.transport {
+            Transport::Ws => ("http", "ws"),
+            Transport::Grpc => ("ws", "http"),
+        };
+        if let Some(rest) = self.url.strip_prefix(from) {
+            self.url = format!("{to}{rest}");
+        }
+        let signal = "/v1/signal";
+        self.url = match self.transport {
+            Transport::Ws if self.url.ends_with(signal) => self.url,
+            Transport::Ws => format!("{}{signal}", self.url.trim_end_matches('/')),
+            Transport::Grpc => self.url.trim_end_matches(signal).to_owned(),
+        };
+        self
+    }
 }
 
 /// A target whose name has been resolved.

@@ -264,9 +264,15 @@ impl Participant {
         let due = Instant::now() + away;
         tokio::time::sleep_until(due.into()).await;
         self.run.counts.requests.fetch_add(1, Relaxed);
-        let mut client = self.run.target.connect(&self.pass.token, self.run.target.source(self.number)).await?;
-        client.continue_ids_after(last_id);
-        let resumed = client.resume(position).await?;
+        let mut way = self.run.routers.way(self.number);
+        let (client, resumed) = loop {
+            let mut client = way.connect(&self.pass.token).await?;
+            client.continue_ids_after(last_id);
+            match client.resume(position.clone()).await {
+                Ok(resumed) => break (client, resumed),
+                Err(refusal) => way.follow(refusal).await?,
+            }
+        };
         let now = Instant::now();
         self.run.record(self.number, Measure::Resume, self.run.nanos(due), now);
         self.group.was_away(self.me, self.run.nanos(now));

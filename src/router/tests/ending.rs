@@ -97,3 +97,21 @@ fn nothing_is_left_when_everybody_is_gone() {
     assert!(router.session_ids.is_empty() && router.names.is_empty());
     assert_eq!(router.timers.len(), 0);
 }
+
+#[test]
+fn a_room_that_another_router_has_ends_and_all_of_it_are_sent_there_and_its_node_is_not_told_that_it_ended() {
+    let mut world = World::new();
+    world.add_node("m1", "sh");
+    world.join(1, "ann");
+    world.join(2, "bob");
+    world.lose(2);
+    world.told();
+    let refusal = Refusal::elsewhere("r2", "wss://r2.example.com");
+    world.handle(Input::Elsewhere { room: "nowhere".into(), refusal: refusal.clone() });
+    assert_eq!(world.router.rooms(), 1);
+    world.handle(Input::Elsewhere { room: "r".into(), refusal });
+    assert_eq!(world.closed[&1], Code::RoomElsewhere);
+    assert_eq!((world.router.rooms(), world.router.sessions(), world.router.attached()), (0, 0, 0));
+    assert!(world.events.contains(&Event::RoomClosed { room: "r".into(), reason: Code::RoomElsewhere }));
+    assert_eq!(world.told(), ["m1: end participant"; 2], "the room may be on the same node there");
+}

@@ -2,8 +2,8 @@
 
 use crate::{
     event::{
-        Asked, AssignedBy, BreakerReason, BreakerState, Called, DirectoryOp, DirectoryOutcome, Fault, Limit, MediaOp,
-        Outcome, ReadReason, Stage,
+        Asked, AssignedBy, BreakerReason, BreakerState, Called, DirectoryOp, DirectoryOutcome, Fault, HomeFound, Limit,
+        MediaOp, Outcome, ReadReason, Stage,
     },
     protocol::{Code, OpKind},
 };
@@ -143,6 +143,8 @@ pub const DIRECTORY_OPS: &[&str] = &names!(DirectoryOp);
 pub const DIRECTORY_OUTCOMES: &[&str] = &names!(DirectoryOutcome);
 /// Why all records were read.
 pub const READ_REASONS: &[&str] = &names!(ReadReason);
+/// Which router has a room that was sought.
+pub const HOMES_FOUND: &[&str] = &names!(HomeFound);
 /// Ways in which a scrape is answered.
 pub const FORMATS: &[&str] = &["text", "openmetrics", "protobuf"];
 /// Regions that are told apart, beside `other`.

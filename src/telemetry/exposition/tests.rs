@@ -134,6 +134,7 @@ fn catalogue_and_scrape_agree_in_both_directions_in_every_form() {
         lease_age: Duration::from_secs(1),
         watch_lag: Duration::from_secs(1),
         routers: 2,
+        rooms_unwritten: 2,
         unreadable: 0,
         digest: 7,
     });
@@ -213,6 +214,7 @@ fn closed_sets_are_there_at_zero_from_the_start_and_latencies_are_not() {
             catalog::DIRECTORY_WATCH_LAG,
             catalog::DIRECTORY_ROUTERS,
             catalog::DIRECTORY_UNREADABLE,
+            catalog::DIRECTORY_ROOMS_UNWRITTEN,
             catalog::DIRECTORY_DIGEST,
         ])
         .map(|row| row.name)

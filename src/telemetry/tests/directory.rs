@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use crate::event::{DirectoryFact, DirectoryOp, DirectoryOutcome, Event, ReadReason};
+use crate::event::{DirectoryFact, DirectoryOp, DirectoryOutcome, Event, HomeFound, ReadReason};
 
 type Moved = Vec<(&'static str, f64)>;
 
@@ -10,7 +10,7 @@ type Moved = Vec<(&'static str, f64)>;
 pub(in crate::telemetry) fn events() -> Vec<(Event, Moved)> {
     let facts = [of_this_router(), of_others()].concat();
     let kinds: BTreeSet<usize> = facts.iter().map(|(fact, _)| kind(fact)).collect();
-    assert_eq!(kinds, (0..=12).collect());
+    assert_eq!(kinds, (0..=15).collect());
     facts.into_iter().map(|(fact, moved)| (Event::Directory(fact), moved)).collect()
 }
 
@@ -57,6 +57,18 @@ fn of_others() -> Vec<(DirectoryFact, Moved)> {
             DirectoryFact::IdTaken { router: router(), ops_url: "http://b:9600".to_owned(), started_unix: 7 },
             vec![("signalbox_directory_id_taken_total", 1.0)],
         ),
+        (
+            DirectoryFact::RoomSought { found: HomeFound::Elsewhere },
+            vec![("signalbox_directory_rooms_sought_total{found=\"elsewhere\"}", 1.0)],
+        ),
+        (
+            DirectoryFact::RoomTakenOver { room: "r".into(), router: router() },
+            vec![("signalbox_directory_rooms_taken_over_total", 1.0)],
+        ),
+        (
+            DirectoryFact::RoomGivenUp { room: "r".into(), router: router() },
+            vec![("signalbox_directory_rooms_given_up_total", 1.0)],
+        ),
         (DirectoryFact::RouterDraining { router: router() }, Vec::new()),
         (DirectoryFact::RouterGone { router: router() }, Vec::new()),
         (DirectoryFact::RecordUnreadable { key: "x".to_owned(), why: "no version".to_owned() }, Vec::new()),
@@ -80,5 +92,8 @@ fn kind(fact: &DirectoryFact) -> usize {
         DirectoryFact::RecordUnreadable { .. } => 10,
         DirectoryFact::Overfull { .. } => 11,
         DirectoryFact::IdTaken { .. } => 12,
+        DirectoryFact::RoomSought { .. } => 13,
+        DirectoryFact::RoomTakenOver { .. } => 14,
+        DirectoryFact::RoomGivenUp { .. } => 15,
     }
 }

@@ -123,6 +123,13 @@ impl Etcd {
         Client::connect([self.url()], None).await.unwrap()
     }
 
+    /// What stands there whose keys begin so.
+    pub(crate) async fn keys(&self, prefix: &str) -> Vec<String> {
+        let options = GetOptions::new().with_prefix().with_keys_only();
+        let found = self.client().await.get(prefix, Some(options)).await.unwrap();
+        found.kvs().iter().map(|pair| pair.key_str().unwrap().to_owned()).collect()
+    }
+
     /// The folder of its certificates.
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()

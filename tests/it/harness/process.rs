@@ -54,10 +54,19 @@ impl Router {
         Self::of(command)
     }
 
+    /// The same at an address that was chosen before, which others can be told.
+    pub(crate) fn dev_at(client: SocketAddr, settings: &[(&str, &str)]) -> Self {
+        Self::launch(&client.to_string(), &["--dev"], settings, &[])
+    }
+
     /// With these flags of `serve`, keys set otherwise, and variables of the environment.
     pub(crate) fn start(flags: &[&str], settings: &[(&str, &str)], environment: &[(&str, &str)]) -> Self {
+        Self::launch("127.0.0.1:0", flags, settings, environment)
+    }
+
+    fn launch(client: &str, flags: &[&str], settings: &[(&str, &str)], environment: &[(&str, &str)]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_signalbox"));
-        command.args(["serve", "--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0"]).args(flags);
+        command.args(["serve", "--listen", client, "--ops-listen", "127.0.0.1:0"]).args(flags);
         // with --dev nodes could register at one port of the machine, and two routers at once would want it
         command.env("SIGNALBOX_MEDIA__LISTEN", "127.0.0.1:0");
         command.env("SIGNALBOX_LOG__LEVEL", "trace").envs(environment.iter().copied());

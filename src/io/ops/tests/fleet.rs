@@ -39,6 +39,7 @@ fn view() -> FleetView {
         digest: "00000000abcd".to_owned(),
         routers: vec![row],
         media_nodes: 0,
+        rooms_unwritten: 0,
         unreadable: Vec::new(),
     }
 }

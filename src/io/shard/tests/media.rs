@@ -19,7 +19,7 @@ use crate::{
     },
     placement::{NodeFact, NodeInfo, NodeLoad},
     protocol::{
-        OpKind,
+        Encoding, OpKind,
         v1::{self, ClientFrame, ServerFrame, client_frame::Op, server_frame::Body},
     },
     router::{AdminCall, MediaCall, MediaOutcome, Opening},
@@ -53,7 +53,7 @@ impl Scene {
             if refused { Err(Code::Overloaded.refuse()) } else { Ok(()) }
         });
         let telemetry = telemetry();
-        let around = Surroundings { telemetry: telemetry.clone(), faults: None, media: Some(media) };
+        let around = Surroundings { telemetry: telemetry.clone(), faults: None, media: Some(media), homes: None };
         let settings = Config::default().router_settings(Slice { seed: 7, count: 1 }, &[7; 32]);
         let settings = Settings { signal_timeout, ..settings };
         let shards = Shards::start(vec![settings], ShardSettings::patient(PATIENCE), &around);

@@ -1,0 +1,196 @@
+//! Where rooms are, for those who want into one: rooms that are known to be here are found at once, others are asked for.
+//!
+//! Nothing but an opening asks, and none waits longer than `etcd.room_wait_ms`: past it a router goes by what it has.
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
+    time::Duration,
+};
+
+use ahash::{AHashMap, AHashSet};
+use tokio::{
+    sync::{Notify, mpsc, oneshot},
+    time::timeout,
+};
+
+use crate::{
+    directory::Home,
+    event::{DirectoryFact, Event, HomeFound},
+    ids::RoomId,
+    io::listener::Observe,
+    protocol::Refusal,
+};
+
+/// Openings that wait to hear where a room is; past it they do not.
+const ASKING_MAX: usize = 1_024;
+
+/// A question that waits for its answer.
+pub(super) struct Asking {
+    pub(super) room: RoomId,
+    pub(super) founds: bool,
+    pub(super) answer: oneshot::Sender<Home>,
+}
+
+/// The driver's end of it.
+pub struct HomesDriver {
+    pub(super) asked: mpsc::Receiver<Asking>,
+    pub(super) homes: Homes,
+}
+
+impl fmt::Debug for HomesDriver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HomesDriver").finish_non_exhaustive()
+    }
+}
+
+/// See the module.
+#[derive(Clone)]
+pub struct Homes(Arc<Shared>);
+
+struct Shared {
+    /// Rooms that joins go on into without asking.
+    kept: RwLock<AHashSet<RoomId>>,
+    /// Rooms that came to be here, or ended here, and whose last word the driver has not taken yet: as many as there are rooms at most.
+    changes: Mutex<AHashMap<RoomId, bool>>,
+    changed: Notify,
+    asks: mpsc::Sender<Asking>,
+    wait: Duration,
+    observe: Observe,
+}
+
+impl fmt::Debug for Homes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Homes").field("wait", &self.0.wait).finish_non_exhaustive()
+    }
+}
+
+impl Homes {
+    /// Nothing is known yet. Who asks waits that long at most.
+    pub fn new(wait: Duration, observe: Observe) -> (Self, HomesDriver) {
+        let (asks, asked) = mpsc::channel(ASKING_MAX);
+        let (kept, changes, changed) = Default::default();
+        let homes = Self(Arc::new(Shared { kept, changes, changed, asks, wait, observe }));
+        (homes.clone(), HomesDriver { asked, homes })
+    }
+
+    /// Whether somebody who wants into a room is sent to another router, which has it. `founds`: who comes in makes it where it is not.
+    pub(crate) async fn elsewhere(&self, room: &RoomId, founds: bool) -> Option<Refusal> {
+        let home = if self.keeps(room) { Home::Here } else { self.ask(room, founds).await };
+        let (found, refusal) = match home {
+            Home::Here => (HomeFound::Here, None),
+            Home::There { router, url } => (HomeFound::Elsewhere, Some(Refusal::elsewhere(router.as_str(), &url))),
+            Home::Nowhere => (HomeFound::Nowhere, None),
+            Home::Unknown => (HomeFound::Unknown, None),
+        };
+        (self.0.observe)(Event::Directory(DirectoryFact::RoomSought { found }));
+        refusal
+    }
+
+    async fn ask(&self, room: &RoomId, founds: bool) -> Home {
+        let (answer, answered) = oneshot::channel();
+        if self.0.asks.try_send(Asking { room: room.clone(), founds, answer }).is_err() {
+            return Home::Unknown;
+        }
+        match timeout(self.0.wait, answered).await {
+            Ok(Ok(home)) => home,
+            // too late, or the driver ended
+            Ok(Err(_)) | Err(_) => Home::Unknown,
+        }
+    }
+
+    fn keeps(&self, room: &RoomId) -> bool {
+        self.0.kept.read().unwrap_or_else(PoisonError::into_inner).contains(room)
+    }
+
+    pub(super) fn keep(&self, room: RoomId, kept: bool) {
+        let mut all = self.0.kept.write().unwrap_or_else(PoisonError::into_inner);
+        if kept {
+            all.insert(room);
+        } else {
+            all.remove(&room);
+        }
+    }
+
+    /// A room came to be here, or ended here.
+    pub(crate) fn changed(&self, room: &RoomId, exists: bool) {
+        self.changes().insert(room.clone(), exists);
+        self.0.changed.notify_one();
+    }
+
+    fn changes(&self) -> MutexGuard<'_, AHashMap<RoomId, bool>> {
+        // one map, changed at once
+        self.0.changes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until rooms came or ended, and says which.
+    pub(super) async fn changes_of_rooms(&self) -> Vec<(RoomId, bool)> {
+        loop {
+            let changes = std::mem::take(&mut *self.changes());
+            if !changes.is_empty() {
+                return changes.into_iter().collect();
+            }
+            self.0.changed.notified().await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn homes() -> (Homes, HomesDriver, Arc<Mutex<Vec<HomeFound>>>) {
+        let told = Arc::<Mutex<Vec<HomeFound>>>::default();
+        let sink = told.clone();
+        let observe: Observe = Arc::new(move |event| {
+            if let Event::Directory(DirectoryFact::RoomSought { found }) = event {
+                sink.lock().unwrap().push(found);
+            }
+        });
+        let (homes, driver) = Homes::new(Duration::from_millis(20), observe);
+        (homes, driver, told)
+    }
+
+    #[tokio::test]
+    async fn a_room_that_is_known_to_be_here_is_not_asked_for() {
+        let (homes, mut driver, told) = homes();
+        homes.keep("r".into(), true);
+        assert_eq!(homes.elsewhere(&"r".into(), true).await, None);
+        assert!(driver.asked.try_recv().is_err());
+        homes.keep("r".into(), false);
+        assert_eq!(homes.elsewhere(&"r".into(), true).await, None, "nobody answers: too late");
+        assert!(driver.asked.try_recv().is_ok());
+        assert_eq!(*told.lock().unwrap(), [HomeFound::Here, HomeFound::Unknown]);
+    }
+
+    #[tokio::test]
+    async fn who_asks_is_sent_to_the_router_that_has_it_and_more_questions_than_may_wait_do_not_wait() {
+        let (homes, mut driver, told) = homes();
+        let answering = tokio::spawn(async move {
+            let Asking { room, founds, answer } = driver.asked.recv().await.unwrap();
+            assert_eq!((room.as_str(), founds), ("r", true));
+            answer.send(Home::There { router: "b".into(), url: "wss://b".to_owned() }).unwrap();
+            driver
+        });
+        let refusal = homes.elsewhere(&"r".into(), true).await.unwrap();
+        assert_eq!((refusal.code.name(), refusal.url.as_deref()), ("room_elsewhere", Some("wss://b")));
+        let _driver = answering.await.unwrap();
+        for _ in 0..ASKING_MAX {
+            let (answer, _) = oneshot::channel();
+            homes.0.asks.try_send(Asking { room: "x".into(), founds: false, answer }).ok().unwrap();
+        }
+        assert_eq!(homes.elsewhere(&"r".into(), true).await, None);
+        assert_eq!(*told.lock().unwrap(), [HomeFound::Elsewhere, HomeFound::Unknown]);
+    }
+
+    #[tokio::test]
+    async fn of_many_changes_of_a_room_the_last_is_told() {
+        let (homes, _driver, _) = homes();
+        [true, false, true, false].into_iter().for_each(|exists| homes.changed(&"r".into(), exists));
+        homes.changed(&"s".into(), true);
+        let mut told = homes.changes_of_rooms().await;
+        told.sort();
+        assert_eq!(told, [("r".into(), false), ("s".into(), true)]);
+        assert!(timeout(Duration::from_millis(5), homes.changes_of_rooms()).await.is_err());
+    }
+}
