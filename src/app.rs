@@ -146,12 +146,11 @@ impl Running {
             faults: faults.clone(),
             shards: shards.clone(),
             config: configured.in_force.clone(),
-            fleet,
+            fleet: fleet.clone(),
         };
         let ops = Ops::start(ops_settings(config, observe.clone()), shown)?;
         media.start(shards.clone(), registry);
-        let exporter =
-            config.otlp_settings(&instance_id).map(|c| Exporter::start(&c, telemetry.clone(), lines)).transpose()?;
+        let exporter = start_exporter(config, &instance_id, &telemetry, lines)?;
         let guard = Arc::new(Guard::new(config.guard_settings()));
         let observers = Observers::start(config, watched, (&telemetry, &shards, &guard), captures)?;
         let connections = TaskTracker::new();
@@ -169,6 +168,7 @@ impl Running {
                 faults: faults.clone(),
             },
         );
+        let parts = Parts { watched, media: &media, rules: fleet.rules().clone(), instance_id };
         let running = Self {
             client_addrs: listener.local_addrs(),
             ops,
@@ -182,7 +182,7 @@ impl Running {
             accepting: CancellationToken::new(),
             shutdown: CancellationToken::new(),
             in_force: configured.in_force.clone(),
-            reloading: live::follow(configured, &gateway, Parts { watched, media: &media, instance_id }, observe)?,
+            reloading: live::follow(configured, &gateway, parts, observe)?,
             media,
             directory,
             media_addr,
@@ -341,6 +341,17 @@ fn join_fleet(
         DirectoryHandle::start(settings, around)
     };
     (config.directory_settings(instance_id).map(start), fleet)
+}
+
+/// What goes to a collector; absent: nothing does.
+fn start_exporter(
+    config: &Config,
+    instance_id: &str,
+    telemetry: &Arc<Telemetry>,
+    lines: Option<LogQueue>,
+) -> Result<Option<Exporter>> {
+    let settings = config.otlp_settings(instance_id);
+    Ok(settings.map(|settings| Exporter::start(&settings, telemetry.clone(), lines)).transpose()?)
 }
 
 /// As far as the system lets us.

@@ -1,11 +1,11 @@
 //! What a fleet agrees on by etcd, as one router decides about it: its own registration, the media nodes that registered with it,
-//! and who else is registered.
+//! who else is registered, and the rules that all follow.
 //!
 //! `(state, Input, now) -> Outputs`: calls leave as outputs with a ticket, and each ticket comes back once with an answer.
 //! Must not know sockets, tasks and clocks; `io::directory` drives it. Nothing on the way of a signal waits for it.
 //!
 //! ```text
-//! Registration: grant -> put -> refresh -> put ...      Part (routers, nodes): list -> watch -> changes -> View
+//! Registration: grant -> put -> refresh -> put ...      Part (routers, nodes, rules): list -> watch -> changes -> View
 //! Claims: the nodes that registered here, written where the view lacks them
 //! ```
 
@@ -16,6 +16,7 @@ mod pace;
 mod part;
 pub mod record;
 mod registration;
+mod rules;
 mod shown;
 mod view;
 
@@ -33,6 +34,8 @@ use following::Following;
 use part::{Part, Told};
 pub use record::{Load, NodeRecord, RouterRecord};
 use registration::Registration;
+use rules::RulesText;
+pub use rules::{RULES_BYTES_MAX, RulesNews, RulesStanding, rules_key};
 pub use shown::{Figures, FleetView, RouterRow, UnreadableRow};
 pub use view::{Change, NodeNews, Stored};
 use view::{News, View};
@@ -42,6 +45,7 @@ use crate::event::{DirectoryFact, DirectoryOp, DirectoryOutcome, ReadReason};
 /// The parts, by what stands after the prefix of all keys.
 const ROUTERS: &str = "routers";
 const MEDIA: &str = "media";
+const RULES: &str = "rules";
 
 /// A call that has not come back.
 #[derive(Debug)]
@@ -62,6 +66,7 @@ pub struct Directory {
     registration: Registration,
     routers: Part<RouterRecord>,
     media: Part<NodeRecord>,
+    rules: Part<RulesText>,
     claims: Claims,
     pending: BTreeMap<u64, Pending>,
     tickets: u64,
@@ -85,6 +90,7 @@ impl Directory {
             registration: Registration::new(lease, seed, now),
             routers: Part { name: ROUTERS, following: following(1), view: View::new(ROUTERS, records_max) },
             media: Part { name: MEDIA, following: following(2), view: View::new(MEDIA, records_max) },
+            rules: Part { name: RULES, following: following(4), view: View::new(RULES, 1) },
             claims: Claims::new(by, seed.wrapping_add(3), now),
             own,
             pending: BTreeMap::new(),
@@ -102,6 +108,11 @@ impl Directory {
             Input::Tick => {}
             Input::Loaded(load) => self.own.load = load,
             Input::Registered(nodes) => self.claims.registered(nodes),
+            Input::RulesTaken(standing) => {
+                if self.own.rules.replace(standing) != Some(standing) {
+                    self.registration.changed(now);
+                }
+            }
             Input::Draining => {
                 self.own.draining = true;
                 self.registration.changed(now);
@@ -109,9 +120,12 @@ impl Directory {
             Input::Leave => self.registration.leave(now),
             Input::Answered { ticket, took, answer } => self.answered((ticket, took), answer, now, &mut outputs),
             Input::Heard { stream, heard } => {
-                let told = match self.media.following.is_told_by(stream) {
-                    true => self.media.heard(stream, heard, now),
-                    false => self.routers.heard(stream, heard, now),
+                let told = match stream {
+                    stream if self.media.following.is_told_by(stream) => self.media.heard(stream, heard, now),
+                    stream if self.rules.following.is_told_by(stream) => {
+                        self.rules.heard(stream, rules::only_heard(heard), now)
+                    }
+                    stream => self.routers.heard(stream, heard, now),
                 };
                 self.take(told, &mut outputs);
             }
@@ -123,7 +137,7 @@ impl Directory {
     /// When it is to be told that time has passed.
     pub fn wake(&self) -> Option<Instant> {
         let claims = self.registration.lease().and(self.claims.wake());
-        let parts = [self.routers.following.wake(), self.media.following.wake()];
+        let parts = [self.routers.following.wake(), self.media.following.wake(), self.rules.following.wake()];
         parts.into_iter().chain([self.registration.wake(), claims]).flatten().min()
     }
 
@@ -134,7 +148,8 @@ impl Directory {
 
     /// All that is known goes up to that revision, or further.
     fn revision(&self) -> i64 {
-        self.routers.following.revision().max(self.media.following.revision())
+        let parts = [&self.routers.following, &self.media.following, &self.rules.following];
+        parts.map(Following::revision).into_iter().max().unwrap_or_default()
     }
 
     /// What a part brought.
@@ -150,6 +165,7 @@ impl Directory {
                 Told::Close(stream) => Output::Close { stream },
                 Told::News(News::Fact(fact)) => Output::Observe(fact),
                 Told::News(News::Node(news)) => Output::Node(news),
+                Told::News(News::Rules) => Output::Rules(rules::standing(&self.rules.view)),
             });
             outputs.extend(taken);
         }
@@ -188,15 +204,21 @@ impl Directory {
                 outputs.extend(self.registration.answered(answer.as_ref(), now).map(Output::Observe));
                 self.claims.stir();
             }
+            // whoever wrote rules was answered, and this router hears of them by its watch
+            DirectoryOp::Rules => {}
             DirectoryOp::Claim | DirectoryOp::Release => self.claims.answered(answer.as_ref(), now),
             DirectoryOp::List => {
-                let told =
-                    if part == MEDIA { self.media.listed(answer, now) } else { self.routers.listed(answer, now) };
+                let told = match part {
+                    MEDIA => self.media.listed(answer, now),
+                    RULES => self.rules.listed(rules::only_listed(answer), now),
+                    _ => self.routers.listed(answer, now),
+                };
                 self.take(told, outputs);
             }
             DirectoryOp::Watch => {
                 let told = match part {
                     MEDIA => self.media.opened(ticket, &answer, now),
+                    RULES => self.rules.opened(ticket, &answer, now),
                     _ => self.routers.opened(ticket, &answer, now),
                 };
                 self.take(told, outputs);
@@ -205,9 +227,11 @@ impl Directory {
         if rewound {
             // what was just read is as new as the answer
             let read = (op == DirectoryOp::List).then_some(part);
-            let routers = if read == Some(ROUTERS) { None } else { self.routers.read_again(ReadReason::Rewound, now) };
-            let media = if read == Some(MEDIA) { None } else { self.media.read_again(ReadReason::Rewound, now) };
-            self.take([routers, media].into_iter().flatten(), outputs);
+            let again = |name| (read != Some(name)).then_some(ReadReason::Rewound);
+            let routers = again(ROUTERS).and_then(|reason| self.routers.read_again(reason, now));
+            let media = again(MEDIA).and_then(|reason| self.media.read_again(reason, now));
+            let rules = again(RULES).and_then(|reason| self.rules.read_again(reason, now));
+            self.take([routers, media, rules].into_iter().flatten(), outputs);
         }
     }
 
@@ -240,6 +264,9 @@ impl Directory {
         while let Some(step) = self.media.step(now) {
             self.follow(step, MEDIA, outputs);
         }
+        while let Some(step) = self.rules.step(now) {
+            self.follow(step, RULES, outputs);
+        }
         let Some(lease) = self.registration.lease() else { return };
         if let Some(step) = self.claims.step(&self.media.view, self.media.following.revision(), now) {
             let call = match step {
@@ -253,9 +280,12 @@ impl Directory {
     }
 
     fn follow(&mut self, step: following::Step, part: &'static str, outputs: &mut Vec<Output>) {
-        let prefix = self.key(part, "");
+        let (prefix, limit) = match part {
+            RULES => (rules_key(&self.prefix), self.rules.view.limit()),
+            part => (self.key(part, ""), self.routers.view.limit()),
+        };
         let output = match step {
-            following::Step::List => self.call(Call::List { prefix, limit: self.routers.view.limit() }, part),
+            following::Step::List => self.call(Call::List { prefix, limit }, part),
             following::Step::Watch { from } => self.call(Call::Watch { prefix, from }, part),
             following::Step::Probe { stream } => Output::Probe { stream },
             following::Step::Close { stream } => {

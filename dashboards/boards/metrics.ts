@@ -36,6 +36,8 @@ export const METRIC = {
   directoryLeasesLost: "signalbox_directory_leases_lost_total",
   directoryReads: "signalbox_directory_reads_total",
   directoryRouters: "signalbox_directory_routers",
+  directoryRulesRefused: "signalbox_directory_rules_refused",
+  directoryRulesRevision: "signalbox_directory_rules_revision",
   directoryUnreadable: "signalbox_directory_records_unreadable",
   directoryWatchLag: "signalbox_directory_watch_lag_seconds",
   directoryIdTaken: "signalbox_directory_id_taken_total",

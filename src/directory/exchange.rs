@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{
     record::{Load, NodeRecord, RouterRecord},
+    rules::{RulesNews, RulesStanding},
     view::{Change, NodeNews, Stored},
 };
 use crate::event::{DirectoryFact, DirectoryOp, DirectoryOutcome};
@@ -32,6 +33,8 @@ pub enum Input {
     Loaded(Load),
     /// These media nodes, and no others, are registered with this router now; who signs for them is filled in.
     Registered(Vec<NodeRecord>),
+    /// How far this router follows the rules of the fleet; others should hear of it now.
+    RulesTaken(RulesStanding),
     /// The router is about to end: others should hear of it now.
     Draining,
     /// The router ends: what stands for it goes.
@@ -147,6 +150,8 @@ pub enum Output {
     Observe(DirectoryFact),
     /// What is heard of a media node.
     Node(NodeNews),
+    /// These rules stand there now; absent: none.
+    Rules(Option<RulesNews>),
 }
 
 /// A call to etcd.
@@ -189,6 +194,16 @@ pub enum Call {
         /// The revision.
         expected: i64,
     },
+    /// Writes the rules of the fleet, or takes them away, if what stands there is still of that revision. Made for an operator,
+    /// and not by the directory.
+    Rules {
+        /// Where.
+        key: String,
+        /// What; absent: nothing is to stand there.
+        text: Option<String>,
+        /// 0: nothing stands there.
+        expected: i64,
+    },
     /// All records whose keys begin so.
     List {
         /// How the keys begin; answers have what follows.
@@ -219,6 +234,7 @@ impl Call {
             Self::Put { .. } => DirectoryOp::Put,
             Self::Claim { .. } => DirectoryOp::Claim,
             Self::Release { .. } => DirectoryOp::Release,
+            Self::Rules { .. } => DirectoryOp::Rules,
             Self::List { .. } => DirectoryOp::List,
             Self::Watch { .. } => DirectoryOp::Watch,
             Self::Revoke { .. } => DirectoryOp::Revoke,

@@ -4,6 +4,7 @@
 //! once a second; when etcd is away, that is all that happens.
 
 mod etcd;
+mod rules;
 mod settings;
 
 use std::{
@@ -17,18 +18,23 @@ use arc_swap::ArcSwapOption;
 use etcd_client::{WatchRequestSender, WatchResponseStream};
 use futures_util::FutureExt as _;
 use tokio::{
+    runtime::Handle,
     sync::{mpsc, watch},
     task::{AbortHandle, JoinSet},
     time::{MissedTickBehavior, interval, sleep_until, timeout},
 };
 
 use self::etcd::{Done, Etcd};
-pub use self::settings::DirectorySettings;
+use self::rules::Writer;
+pub use self::{
+    rules::{FleetRules, WriteError},
+    settings::DirectorySettings,
+};
 use super::{clock, listener::Observe, media::Media};
 use crate::{
     directory::{
-        Answer, Directory, Fault, Figures, FleetView, Heard, Input, Load, Output, RouterRecord, Settings,
-        record::RECORD_VERSION,
+        Answer, Directory, Fault, Figures, FleetView, Heard, Input, Load, Output, RouterRecord, RulesStanding,
+        Settings, record::RECORD_VERSION, rules_key,
     },
     event::Event,
     telemetry::{DirectoryFigures, Telemetry},
@@ -43,23 +49,31 @@ const FIGURES_EVERY: Duration = Duration::from_secs(1);
 
 /// What the ops port shows of the fleet; absent: this router has none.
 #[derive(Clone, Default)]
-pub struct Fleet(Arc<ArcSwapOption<FleetView>>);
+pub struct Fleet {
+    view: Arc<ArcSwapOption<FleetView>>,
+    rules: FleetRules,
+}
 
 impl fmt::Debug for Fleet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Fleet").field(&self.0.load().as_ref().map(|view| view.routers.len())).finish()
+        f.debug_tuple("Fleet").field(&self.view.load().as_ref().map(|view| view.routers.len())).finish()
     }
 }
 
 impl Fleet {
     /// As it was seen a second ago at most.
     pub fn view(&self) -> Option<Arc<FleetView>> {
-        self.0.load_full()
+        self.view.load_full()
+    }
+
+    /// The rules that it follows.
+    pub fn rules(&self) -> &FleetRules {
+        &self.rules
     }
 
     /// It is seen so from now on.
     pub fn show(&self, view: FleetView) {
-        self.0.store(Some(Arc::new(view)));
+        self.view.store(Some(Arc::new(view)));
     }
 }
 
@@ -137,6 +151,8 @@ struct Driver {
     etcd: Etcd,
     around: Around,
     wants: watch::Receiver<Wanted>,
+    /// How far this router follows the rules of the fleet.
+    followed: watch::Receiver<RulesStanding>,
     calls: JoinSet<Ended>,
     streams: HashMap<u64, Stream>,
     heard: mpsc::Receiver<(u64, Heard)>,
@@ -167,15 +183,19 @@ impl Driver {
             ops_url: settings.ops_url.clone(),
             started_unix: clock::since_epoch().as_secs(),
             draining: false,
+            rules: Some(RulesStanding::default()),
             load: Load::default(),
             rest: serde_json::Map::new(),
         };
         let (prefix, lease) = (settings.prefix.clone(), settings.lease);
         let decides = Settings { prefix, own, lease, records_max: RECORDS_MAX, seed: around.seed };
         let (says, heard) = mpsc::channel(HEARD_WAITING);
+        let (key, etcd, rules) = (rules_key(&settings.prefix), Etcd::new(settings), around.fleet.rules().clone());
+        rules.open(Writer { etcd: etcd.clone(), key, observe: around.observe.clone(), runtime: Handle::current() });
         Self {
             directory: Directory::new(decides, Instant::now()),
-            etcd: Etcd::new(settings),
+            etcd,
+            followed: rules.followed(),
             around,
             wants,
             calls: JoinSet::new(),
@@ -211,6 +231,7 @@ impl Driver {
                     (Ok(()), Wanted::Drain) => Input::Draining,
                     (Ok(()), Wanted::Leave) => Input::Leave,
                 },
+                Ok(()) = self.followed.changed() => Input::RulesTaken(*self.followed.borrow_and_update()),
                 _ = figures.tick() => self.show(),
             };
             self.take(input);
@@ -223,6 +244,7 @@ impl Driver {
             match output {
                 Output::Observe(fact) => (self.around.observe)(Event::Directory(fact)),
                 Output::Node(news) => self.around.media.adopt(news),
+                Output::Rules(news) => self.around.fleet.rules().offer(news),
                 Output::Call { ticket, call } => {
                     let (etcd, begun) = (self.etcd.clone(), Instant::now());
                     self.calls.spawn(async move {
@@ -282,6 +304,7 @@ async fn listen(ticket: u64, prefix: String, mut tells: WatchResponseStream, say
 
 /// In telemetry's words.
 const fn figures(figures: &Figures) -> DirectoryFigures {
-    let Figures { lease, lease_age, watch_lag, routers, unreadable, digest } = *figures;
-    DirectoryFigures { lease, lease_age, watch_lag, routers, unreadable, digest }
+    let Figures { lease, lease_age, watch_lag, routers, unreadable, digest, rules } = *figures;
+    let (rules_revision, rules_refused) = (rules.revision, rules.refused);
+    DirectoryFigures { lease, lease_age, watch_lag, routers, unreadable, digest, rules_revision, rules_refused }
 }

@@ -71,6 +71,10 @@ pub struct DirectoryFigures {
     pub unreadable: usize,
     /// 48 bits, equal on routers that see the same.
     pub digest: u64,
+    /// Of the rules of the fleet that this router has in force; 0: none.
+    pub rules_revision: i64,
+    /// Whether it refused those that stand there.
+    pub rules_refused: bool,
 }
 
 impl DirectoryHandles {
@@ -139,7 +143,8 @@ impl Telemetry {
             | DirectoryFact::RouterDraining { .. }
             | DirectoryFact::RouterGone { .. }
             | DirectoryFact::RecordUnreadable { .. }
-            | DirectoryFact::Overfull { .. } => self.fleet_changed(fact, at),
+            | DirectoryFact::Overfull { .. }
+            | DirectoryFact::RulesWritten { .. } => self.fleet_changed(fact, at),
         }
     }
 
@@ -176,6 +181,10 @@ impl Telemetry {
                 if let Some(held_back) = self.admit(&lines.overfull, at) {
                     warn!(target: "signalbox", limit, held_back, "more records of the fleet than are kept");
                 }
+            }
+            // as often as an operator does it
+            DirectoryFact::RulesWritten { revision, bytes } => {
+                info!(target: "signalbox", revision, bytes, "rules of the fleet written");
             }
             DirectoryFact::CallEnded { .. }
             | DirectoryFact::Registered { .. }
@@ -237,6 +246,8 @@ impl Telemetry {
             (&catalog::DIRECTORY_ROUTERS, figures.routers as f64),
             (&catalog::DIRECTORY_UNREADABLE, figures.unreadable as f64),
             (&catalog::DIRECTORY_DIGEST, figures.digest as f64),
+            (&catalog::DIRECTORY_RULES_REVISION, figures.rules_revision as f64),
+            (&catalog::DIRECTORY_RULES_REFUSED, f64::from(u8::from(figures.rules_refused))),
         ]
     }
 
@@ -290,9 +301,11 @@ mod tests {
             routers,
             unreadable: 1,
             digest: (1 << 48) - 1,
+            rules_revision: 12,
+            rules_refused: true,
         };
         [3, 4].into_iter().for_each(|routers| telemetry.set_directory(figures(routers)));
         let values: Vec<f64> = telemetry.directory_gauges().into_iter().map(|(_, value)| value).collect();
-        assert_eq!(values, [30.0, 1.5, 2.0, 4.0, 1.0, 281_474_976_710_655.0]);
+        assert_eq!(values, [30.0, 1.5, 2.0, 4.0, 1.0, 281_474_976_710_655.0, 12.0, 1.0]);
     }
 }

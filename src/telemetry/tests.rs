@@ -209,11 +209,15 @@ fn operations() -> Vec<(Event, Vec<(&'static str, f64)>)> {
 
 fn configurations() -> Vec<(Event, Vec<(&'static str, f64)>)> {
     let changed = Changed { key: "limits.rooms".to_owned(), from: "1".to_owned(), to: "2".to_owned(), live: true };
-    let reloaded = |generation, changes| Event::ConfigReloaded { generation, hash: 9, changes };
+    let reloaded = |generation, changes| Event::ConfigReloaded { generation, hash: 9, changes, refused: false };
     vec![
         (
-            Event::ConfigRefused { why: vec!["server.id needs a restart".to_owned()] },
+            Event::ConfigRefused { why: vec!["server.id needs a restart".to_owned()], rules: None },
             vec![("signalbox_config_reloads_total{result=\"error\"}", 1.0), ("signalbox_config_refused", 1.0)],
+        ),
+        (
+            Event::ConfigRefused { why: vec!["server.id: not for a whole fleet".to_owned()], rules: Some(9) },
+            vec![("signalbox_config_reloads_total{result=\"error\"}", 1.0)],
         ),
         (
             reloaded(2, vec![changed]),

@@ -142,6 +142,13 @@ async fn carry_out(mut client: Client, call: Call) -> Result<Done, Error> {
             let delete = TxnOp::delete(key.clone(), None);
             transact(client, key, expected, delete).await?
         }
+        Call::Rules { key, text, expected } => {
+            let op = match text {
+                Some(text) => TxnOp::put(key.clone(), text, None),
+                None => TxnOp::delete(key.clone(), None),
+            };
+            transact(client, key, expected, op).await?
+        }
         Call::List { prefix, limit } => list(client, &prefix, limit).await?,
         Call::Watch { prefix, from } => {
             let options = WatchOptions::new().with_prefix().with_start_revision(from).with_progress_notify();

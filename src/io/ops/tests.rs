@@ -121,6 +121,10 @@ impl Configuration for Nothing {
         let verdict = if text == "bad" { ProposedVerdict::Mistaken } else { ProposedVerdict::Applicable };
         Proposed { verdict, mistakes: Vec::new(), changes: Vec::new(), applied: [], text: format!("about {text}\n") }
     }
+
+    fn proposed_rules(&self, text: Option<&str>) -> Proposed {
+        self.proposed(text.unwrap_or_default())
+    }
 }
 
 fn faults() -> Faults {

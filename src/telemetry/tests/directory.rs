@@ -10,7 +10,7 @@ type Moved = Vec<(&'static str, f64)>;
 pub(in crate::telemetry) fn events() -> Vec<(Event, Moved)> {
     let facts = [of_this_router(), of_others()].concat();
     let kinds: BTreeSet<usize> = facts.iter().map(|(fact, _)| kind(fact)).collect();
-    assert_eq!(kinds, (0..=12).collect());
+    assert_eq!(kinds, (0..=13).collect());
     facts.into_iter().map(|(fact, moved)| (Event::Directory(fact), moved)).collect()
 }
 
@@ -61,6 +61,7 @@ fn of_others() -> Vec<(DirectoryFact, Moved)> {
         (DirectoryFact::RouterGone { router: router() }, Vec::new()),
         (DirectoryFact::RecordUnreadable { key: "x".to_owned(), why: "no version".to_owned() }, Vec::new()),
         (DirectoryFact::Overfull { limit: 9 }, Vec::new()),
+        (DirectoryFact::RulesWritten { revision: 9, bytes: Some(7) }, Vec::new()),
     ]
 }
 
@@ -80,5 +81,6 @@ fn kind(fact: &DirectoryFact) -> usize {
         DirectoryFact::RecordUnreadable { .. } => 10,
         DirectoryFact::Overfull { .. } => 11,
         DirectoryFact::IdTaken { .. } => 12,
+        DirectoryFact::RulesWritten { .. } => 13,
     }
 }
