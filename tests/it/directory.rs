@@ -2,6 +2,7 @@
 
 mod etcd;
 mod nodes;
+mod rules;
 
 use std::time::{Duration, Instant};
 
