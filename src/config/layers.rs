@@ -97,8 +97,7 @@ pub(super) struct Merged {
 impl Merged {
     /// Merges the layers that can be read; those that cannot are mistakes.
     pub(super) fn of(sources: &Sources, reading: &Reading<'_>) -> (Self, Vec<Mistake>) {
-        let root = Value::from(Dict::new());
-        let mut merged = Self { root, text: None, figment: Figment::new(), layers: Vec::new() };
+        let mut merged = Self::nothing();
         let mut mistakes = Vec::new();
         if sources.dev {
             merged.add(Source::Flag("--dev".to_owned()), dev::preset());
@@ -135,8 +134,24 @@ impl Merged {
             let path: Vec<String> = key.split('.').map(str::to_owned).collect();
             merged.add(Source::Flag(flag.clone()), nest(&path, text_value(&path, value)));
         }
-        merged.root = merged.figment.find_value("").unwrap_or_else(|_| Value::from(Dict::new()));
-        (merged, mistakes)
+        (merged.rooted(), mistakes)
+    }
+
+    /// One layer by itself.
+    pub(super) fn alone(source: Source, dict: Dict) -> Self {
+        let mut merged = Self::nothing();
+        merged.add(source, dict);
+        merged.rooted()
+    }
+
+    fn nothing() -> Self {
+        let root = Value::from(Dict::new());
+        Self { root, text: None, figment: Figment::new(), layers: Vec::new() }
+    }
+
+    fn rooted(mut self) -> Self {
+        self.root = self.figment.find_value("").unwrap_or_else(|_| Value::from(Dict::new()));
+        self
     }
 
     fn add(&mut self, source: Source, dict: Dict) {

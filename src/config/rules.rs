@@ -46,28 +46,32 @@ impl Rules {
     }
 }
 
-/// Adds what may not stand there to the mistakes, in the place of what else is to be said of it.
+/// Adds what is wrong with them to the mistakes, whatever lies over them here: all routers of a fleet are to judge them alike.
 pub(super) fn check(read: &mut Read, merged: &Merged) {
-    let Some((source, Value::Dict(_, rules))) =
-        merged.layers().iter().find(|(source, _)| matches!(source, Source::Rules(_)))
-    else {
-        return;
-    };
-    for (section, inside) in rules.iter().filter(|(section, _)| !SECTIONS.contains(&section.as_str())) {
-        let section = join("", section);
-        let within = format!("{section}.");
-        read.mistakes
-            .retain(|mistake| mistake.source != *source || mistake.key != section && !mistake.key.starts_with(&within));
-        let mut keys = Vec::new();
-        leaves(inside, section, &mut keys);
-        let allowed = SECTIONS.map(|section| format!("{section}.*")).join(", ");
-        read.mistakes.extend(keys.into_iter().map(|key| Mistake {
-            key,
-            value: HIDDEN.to_owned(),
-            source: source.clone(),
-            problem: format!("not for a whole fleet; allowed: {allowed}"),
-        }));
+    let rules = merged.layers().iter().find(|(source, _)| matches!(source, Source::Rules(_)));
+    let Some((source, Value::Dict(_, rules))) = rules else { return };
+    read.mistakes.retain(|mistake| !(mistake.source == *source && is_elsewhere(&mistake.key)));
+    let by_themselves = super::read::read(&Merged::alone(source.clone(), rules.clone())).mistakes;
+    let is_told = |told: &[Mistake], key: &str| told.iter().any(|there| there.source == *source && there.key == key);
+    for mistake in by_themselves.into_iter().filter(|mistake| !is_elsewhere(&mistake.key)) {
+        if !is_told(&read.mistakes, &mistake.key) {
+            read.mistakes.push(mistake);
+        }
     }
+    let mut keys = Vec::new();
+    rules.iter().for_each(|(section, inside)| leaves(inside, join("", section), &mut keys));
+    let allowed = SECTIONS.map(|section| format!("{section}.*")).join(", ");
+    read.mistakes.extend(keys.into_iter().filter(|key| is_elsewhere(key)).map(|key| Mistake {
+        key,
+        value: HIDDEN.to_owned(),
+        source: source.clone(),
+        problem: format!("not for a whole fleet; allowed: {allowed}"),
+    }));
+}
+
+/// Whether a key is in none of the sections that may stand there.
+fn is_elsewhere(key: &str) -> bool {
+    !SECTIONS.iter().any(|section| key == *section || key.starts_with(&format!("{section}.")))
 }
 
 /// The paths of all that is no section, and of sections without anything in them.
@@ -132,6 +136,10 @@ mod tests {
         let told = mistakes("[guard]\nqueue_joins_ms = -1\nqueue_join_ms = 5\n");
         assert_eq!(told[0], ("guard.queue_join_ms".into(), "unknown key; did you mean guard.queue_joins_ms?".into()));
         assert_eq!((told.len(), told[1].0.as_str()), (2, "guard.queue_joins_ms"));
+        // the environment of this router is not that of the others
+        let hidden = with("", "guard.queue_joins_ms = -1", &[("SIGNALBOX_GUARD__QUEUE_JOINS_MS", "3")]).unwrap_err();
+        let source = hidden.mistakes[0].source.to_string();
+        assert_eq!((hidden.mistakes.len(), source.as_str()), (1, "etcd rules, revision 7"), "{hidden}");
         assert_eq!(mistakes("guard = 5\n")[0].1, "is a section with keys, not a value");
         let (key, problem) = mistakes("[guard\n").remove(0);
         assert!(key == "(rules)" && problem.starts_with("line 1 is not TOML"), "{key} {problem}");

@@ -229,6 +229,11 @@ fn configurations() -> Vec<(Event, Vec<(&'static str, f64)>)> {
             ],
         ),
         (reloaded(2, Vec::new()), vec![("signalbox_config_reloads_total{result=\"unchanged\"}", 1.0)]),
+        // the file is refused, and rules were taken up over the one that runs
+        (
+            Event::ConfigReloaded { generation: 2, hash: 9, changes: Vec::new(), refused: true },
+            vec![("signalbox_config_reloads_total{result=\"unchanged\"}", 1.0), ("signalbox_config_refused", 1.0)],
+        ),
     ]
 }
 

@@ -228,6 +228,15 @@ async fn a_router_whose_file_does_not_bear_the_rules_is_named_and_takes_them_up_
     })
     .await;
     assert_eq!(metric(&other, "signalbox_directory_rules_refused").await, Some(0.0));
+    // nor does it hold up other rules, which it then can be read with again
+    let stands = view(&one).await["rules_revision"].as_i64().unwrap();
+    let revision = set(&one, &folder, "guard.queue_joins_ms = 5\n", stands);
+    follows(&other, revision, false).await;
+    assert_eq!(runs(&other, JOINS).await.0, 5);
+    answered("the file is read again", async || {
+        (metric(&other, "signalbox_config_refused").await == Some(0.0)).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]
