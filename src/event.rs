@@ -432,6 +432,8 @@ pub enum Event {
         hash: u64,
         /// What changed; nothing: it says what ran already.
         changes: Vec<Changed>,
+        /// Of the rules of the fleet that run, their revision; 0: none.
+        rules: i64,
         /// Whether the file is refused all the same: only the rules of the fleet were taken up.
         refused: bool,
     },

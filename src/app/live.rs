@@ -198,8 +198,9 @@ impl Live {
     }
 
     fn tell_reloaded(&self, (edition, changes): (Arc<Edition>, Vec<Changed>)) {
-        let (generation, hash, refused) = (edition.generation, edition.hash, self.in_force.is_refused());
-        self.tell(&Event::ConfigReloaded { generation, hash, changes, refused });
+        let (generation, hash) = (edition.generation, edition.hash);
+        let (rules, refused) = (self.in_force.rules_revision(), self.in_force.is_refused());
+        self.tell(&Event::ConfigReloaded { generation, hash, changes, rules, refused });
     }
 
     fn tell(&self, event: &Event) {

@@ -54,24 +54,24 @@ impl Telemetry {
     /// A configuration was taken up or refused; other events are none of its concern.
     pub(super) fn configured(&self, event: &Event) {
         match event {
-            Event::ConfigReloaded { generation, hash, changes, refused } => {
-                self.config_reloaded((*generation, *hash), changes, *refused);
+            Event::ConfigReloaded { generation, hash, changes, rules, refused } => {
+                self.metrics.config.run(*generation, *hash, *refused);
+                self.config_reloaded(*generation, *hash, changes, *rules);
             }
             Event::ConfigRefused { why, rules } => self.config_refused(why, *rules),
             _ => {}
         }
     }
 
-    fn config_reloaded(&self, (generation, hash): (u64, u64), changes: &[Changed], refused: bool) {
-        self.metrics.config.run(generation, hash, refused);
+    fn config_reloaded(&self, generation: u64, hash: u64, changes: &[Changed], rules: i64) {
         if changes.is_empty() {
             self.metrics.config.reloads.at(UNCHANGED).increment(1);
-            info!(target: "signalbox", generation, "configuration read again: nothing in it changed");
+            info!(target: "signalbox", generation, rules, "configuration read again: nothing in it changed");
             return;
         }
         self.metrics.config.reloads.at(OK).increment(1);
         let changes = told(changes);
-        info!(target: "signalbox", generation, hash, changes, "configuration reloaded");
+        info!(target: "signalbox", generation, hash, rules, changes, "configuration reloaded");
     }
 
     /// Rules of the fleet that are refused are no fault of the file: a gauge of the directory tells that.

@@ -212,6 +212,10 @@ async fn write(client: &OpsClient, text: Option<String>, over: &Over, json: bool
     let gone = text.is_none();
     let written = match client.replace_text(PATH, text, over.revision, PATIENCE).await {
         Ok(written) => written,
+        Err(lost @ (OpsError::Unreachable { .. } | OpsError::Unread { .. })) => {
+            let unknown = "whether it was written is not known: `signalbox fleet rules show` tells; then try again";
+            return Err(anyhow::Error::new(lost).context(unknown));
+        }
         Err(refused) => return mistaken(refused, json),
     };
     let written: Value = serde_json::from_slice(&written).context("the router's answer cannot be read")?;

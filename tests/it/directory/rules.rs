@@ -86,7 +86,9 @@ async fn what_one_router_writes_all_take_up_and_cleared_each_runs_by_its_file_ag
     assert_eq!(runs(&own, "guard.queue_signals_ms").await, (json!(50), whose));
     for router in all {
         follows(router, revision, false).await;
-        assert!(router.stderr().contains("guard.queue_signals_ms: 30 -> 50"), "{}", router.stderr());
+        let log = router.stderr();
+        let line = log.lines().find(|line| line.contains("guard.queue_signals_ms: 30 -> 50")).unwrap();
+        assert!(line.contains(&format!("\"rules\":{revision}")), "{line}");
     }
     assert!(one.stderr().contains("rules of the fleet written"));
     let (code, shown, _) = run_to_end(&["config", "show", "--router", &format!("http://{}", other.ops)]);
@@ -237,6 +239,34 @@ async fn a_router_whose_file_does_not_bear_the_rules_is_named_and_takes_them_up_
         (metric(&other, "signalbox_config_refused").await == Some(0.0)).then_some(())
     })
     .await;
+}
+
+#[tokio::test]
+async fn rules_and_a_file_that_fit_each_other_only_are_taken_up_together() {
+    let (etcd, folder) = (Etcd::start().await, TempDir::new().unwrap());
+    let file = folder.path().join("signalbox.toml");
+    let text = |variant: &str| {
+        format!(
+            "[variants]\nnames = [\"a\"]\n[[variants.rules]]\nname = \"share\"\nvariant = \"{variant}\"\npercent = 5\n"
+        )
+    };
+    fs::write(&file, text("a")).unwrap();
+    let one = by_file(&etcd, "r1", &file);
+    agree(&[&one], &["r1"]).await;
+    fs::write(&file, text("b")).unwrap();
+    answered("the file is refused", async || {
+        (metric(&one, "signalbox_config_refused").await == Some(1.0)).then_some(())
+    })
+    .await;
+    // over the file that runs they would have a mistake as well, and so cannot be set by the command
+    etcd.client().await.put(KEY, "variants.names = [\"b\"]\n", None).await.unwrap();
+    answered("both run", async || (runs(&one, "variants.names").await.0 == json!(["b"])).then_some(())).await;
+    answered("neither is refused", async || {
+        let refused = metric(&one, "signalbox_config_refused").await?;
+        (refused + metric(&one, "signalbox_directory_rules_refused").await? == 0.0).then_some(())
+    })
+    .await;
+    assert!(!one.stderr().contains("rules of the fleet refused"), "{}", one.stderr());
 }
 
 #[tokio::test]

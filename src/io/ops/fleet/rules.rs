@@ -209,3 +209,39 @@ fn answered(revision: i64, told: Value) -> Response {
     let tag = format!("\"{revision}\"");
     ([(header::CACHE_CONTROL, "no-store".to_owned()), (header::ETAG, tag)], Json(told)).into_response()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn away(outcome: DirectoryOutcome) -> Refused {
+        Refused::Away(Fault { outcome, why: "in etcd's words".to_owned() })
+    }
+
+    #[test]
+    fn an_etcd_that_did_not_answer_may_have_done_it_and_one_that_refused_has_not() {
+        for outcome in [DirectoryOutcome::Late, DirectoryOutcome::Unreachable] {
+            let refused = away(outcome);
+            assert!(refused.kind() == (StatusCode::SERVICE_UNAVAILABLE, "etcd_unavailable", "dependency", true));
+            let told = refused.message();
+            assert!(told.contains("in etcd's words") && told.contains("may have done it all the same"), "{told}");
+            assert_eq!(refused.into_response().headers()[header::RETRY_AFTER], "1");
+        }
+        for (outcome, retry) in [(DirectoryOutcome::Denied, false), (DirectoryOutcome::Failed, true)] {
+            let refused = away(outcome);
+            assert_eq!((refused.kind().2, refused.kind().3), ("dependency", retry));
+            assert!(refused.message().ends_with("Nothing was written"), "{}", refused.message());
+        }
+    }
+
+    #[test]
+    fn the_revision_is_an_entity_tag_or_a_bare_number_and_nothing_else() {
+        let of =
+            |text: &str| expected(&HeaderMap::from_iter([(header::IF_MATCH, HeaderValue::from_str(text).unwrap())]));
+        assert_eq!([of("\"12\""), of("12"), of(" 0 ")], [Some(12), Some(12), Some(0)]);
+        for none in ["*", "W/\"12\"", "\"12", "-1", "1, 2", "", "99999999999999999999"] {
+            assert_eq!(of(none), None, "{none}");
+        }
+        assert_eq!(expected(&HeaderMap::new()), None);
+    }
+}
