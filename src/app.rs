@@ -129,16 +129,14 @@ impl Running {
         let authenticator = Authenticator::new(&config.auth_settings(), Arc::new(clock::unix_ms), observe.clone())?;
         let limits = listener::Limits::new(limit_settings(config));
         let listener = Listener::bind(listener_settings(config, limits.clone(), observe.clone()))?;
-        let state = Arc::new(State::new(Instant::now()));
+        let (state, connections) = (Arc::new(State::new(Instant::now())), TaskTracker::new());
         let captures = open_captures(config, &instance_id, &telemetry);
-        let faults = faults(config, watched, &observe);
-        let resume_secret = resume_secret(config);
+        let (faults, resume_secret) = (faults(config, watched, &observe), resume_secret(config));
         let (registry, media_addr) = media_listener(config, &observe)?;
         let media = Media::new(config.media_settings(&instance_id), observe.clone(), faults.clone());
         let (homes, driver) = config.room_wait().map(|wait| Homes::new(wait, observe.clone())).unzip();
-        let around = surroundings(&telemetry, &faults, &media, &homes);
-        let shards = start_shards(config, &resume_secret, &around);
-        let rooms = driver.map(|driver| (driver, shards.clone()));
+        let shards = start_shards(config, &resume_secret, &surroundings(&telemetry, &faults, &media, &homes));
+        let rooms = driver.zip(Some(shards.clone()));
         let (directory, fleet) = join_fleet(config, &instance_id, (&telemetry, &media), rooms);
         let shown = Shown {
             telemetry: telemetry.clone(),
@@ -148,15 +146,13 @@ impl Running {
             faults: faults.clone(),
             shards: shards.clone(),
             config: configured.in_force.clone(),
-            fleet,
+            fleet: fleet.clone(),
         };
         let ops = Ops::start(ops_settings(config, observe.clone()), shown)?;
         media.start(shards.clone(), registry);
-        let exporter =
-            config.otlp_settings(&instance_id).map(|c| Exporter::start(&c, telemetry.clone(), lines)).transpose()?;
+        let exporter = start_exporter(config, &instance_id, &telemetry, lines)?;
         let guard = Arc::new(Guard::new(config.guard_settings()));
         let observers = Observers::start(config, watched, (&telemetry, &shards, &guard), captures)?;
-        let connections = TaskTracker::new();
         let gateway = Gateway::new(
             gateway_settings(config),
             GatewayParts {
@@ -172,6 +168,7 @@ impl Running {
                 faults: faults.clone(),
             },
         );
+        let parts = Parts { watched, media: &media, rules: fleet.rules().clone(), instance_id };
         let running = Self {
             client_addrs: listener.local_addrs(),
             ops,
@@ -185,7 +182,7 @@ impl Running {
             accepting: CancellationToken::new(),
             shutdown: CancellationToken::new(),
             in_force: configured.in_force.clone(),
-            reloading: live::follow(configured, &gateway, Parts { watched, media: &media, instance_id }, observe)?,
+            reloading: live::follow(configured, &gateway, parts, observe)?,
             media,
             directory,
             media_addr,
@@ -355,6 +352,17 @@ fn join_fleet(
         DirectoryHandle::start(settings, around)
     };
     (config.directory_settings(instance_id).map(start), fleet)
+}
+
+/// What goes to a collector; absent: nothing does.
+fn start_exporter(
+    config: &Config,
+    instance_id: &str,
+    telemetry: &Arc<Telemetry>,
+    lines: Option<LogQueue>,
+) -> Result<Option<Exporter>> {
+    let settings = config.otlp_settings(instance_id);
+    Ok(settings.map(|settings| Exporter::start(&settings, telemetry.clone(), lines)).transpose()?)
 }
 
 /// As far as the system lets us.

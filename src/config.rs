@@ -1,6 +1,6 @@
 //! The typed configuration: a tree of sections, each key declared once with its default, bounds and reason.
 //!
-//! Layers (`--dev`, file, environment, flags) come in as [`Sources`]; what goes out is one [`Config`] with where
+//! Layers (`--dev`, file, rules of the fleet, environment, flags) come in as [`Sources`]; what goes out is one [`Config`] with where
 //! each value came from, or all mistakes at once. [`InForce`] is the one that runs, and judges what is to replace it.
 //! Must not know sockets or rooms; `app` hands its values on.
 
@@ -11,6 +11,7 @@ mod in_force;
 mod layers;
 mod mistake;
 mod read;
+mod rules;
 mod schema;
 mod settings;
 mod show;
@@ -22,11 +23,12 @@ mod tests;
 
 use std::collections::BTreeMap;
 
-pub use in_force::{Edition, InForce, Verdict};
+pub use in_force::{Edition, InForce, Taken, Verdict};
 use layers::Reading;
 pub use layers::{ENV_PREFIX, Sources};
 pub(crate) use mistake::columns;
 pub use mistake::{ConfigError, Mistake, Source};
+pub use rules::Rules;
 pub use settings::Slice;
 pub use show::{Row, example};
 pub use tree::{
@@ -45,6 +47,15 @@ pub struct Loaded {
     pub config: Config,
     /// Where the value of each key came from.
     pub provenance: BTreeMap<String, Source>,
+    /// What the file said; it may hold secrets.
+    text: Option<Secret>,
+}
+
+impl Loaded {
+    /// The same file once more, as it was then.
+    fn reading(&self) -> Reading<'_> {
+        self.text.as_ref().map_or(Reading::Again, |text| Reading::Proposed(text.expose()))
+    }
 }
 
 /// Merges the layers, reads the files that hold secrets, and checks everything.
@@ -64,16 +75,18 @@ pub fn load_text(sources: &Sources, text: &str) -> Result<Loaded, ConfigError> {
 }
 
 fn load_by(sources: &Sources, reading: &Reading<'_>) -> Result<Loaded, ConfigError> {
-    let (merged, unreadable) = layers::Merged::of(sources, reading);
+    let (mut merged, unreadable) = layers::Merged::of(sources, reading);
     let mut read = read::read(&merged);
     if unreadable.is_empty() {
         check::check(&mut read, sources.dev, reading.files());
+        rules::check(&mut read, &merged);
     }
     // without the file, what it may say cannot be missed
     let mut mistakes = unreadable;
     mistakes.append(&mut read.mistakes);
     if mistakes.is_empty() {
-        return Ok(Loaded { config: read.config, provenance: read.provenance });
+        let text = merged.text.take().map(Secret::from);
+        return Ok(Loaded { config: read.config, provenance: read.provenance, text });
     }
     mistakes.sort_by(|one, other| one.key.cmp(&other.key));
     Err(ConfigError { mistakes })

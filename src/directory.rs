@@ -1,11 +1,11 @@
 //! What a fleet agrees on by etcd, as one router decides about it: its own registration, the media nodes that registered with it,
-//! and who else is registered.
+//! who else is registered, and the rules that all follow.
 //!
 //! `(state, Input, now) -> Outputs`: calls leave as outputs with a ticket, and each ticket comes back once with an answer.
 //! Must not know sockets, tasks and clocks; `io::directory` drives it. Nothing on the way of a signal waits for it.
 //!
 //! ```text
-//! Registration: grant -> put -> refresh -> put ...      Part (routers, nodes): list -> watch -> changes -> View
+//! Registration: grant -> put -> refresh -> put ...      Part (routers, nodes, rules): list -> watch -> changes -> View
 //! Claims: the nodes that registered here, written where the view lacks them
 //! Rooms: which router has a room, written when it is first wanted
 //! ```
@@ -18,6 +18,7 @@ mod part;
 pub mod record;
 mod registration;
 mod rooms;
+mod rules;
 mod shown;
 mod view;
 
@@ -37,6 +38,8 @@ pub use record::{Load, NodeRecord, RouterRecord};
 use record::{RECORD_VERSION, TakenRecord};
 use registration::Registration;
 use rooms::{Others, Rooms};
+use rules::RulesText;
+pub use rules::{RULES_BYTES_MAX, RulesNews, RulesStanding, rules_key};
 pub use shown::{Figures, FleetView, RouterRow, UnreadableRow};
 pub use view::{Change, NodeNews, Stored};
 use view::{News, View};
@@ -50,6 +53,7 @@ const MEDIA: &str = "media";
 const TAKEN: &str = "taken";
 /// Looked at one by one.
 const ROOMS: &str = "rooms";
+const RULES: &str = "rules";
 
 /// A call that has not come back.
 #[derive(Debug)]
@@ -71,6 +75,7 @@ pub struct Directory {
     routers: Part<RouterRecord>,
     media: Part<NodeRecord>,
     taken: Part<TakenRecord>,
+    rules: Part<RulesText>,
     claims: Claims,
     /// Absent: rooms are this router's own business.
     rooms: Option<Rooms>,
@@ -97,6 +102,7 @@ impl Directory {
             routers: Part { name: ROUTERS, following: following(1), view: View::new(ROUTERS, records_max) },
             media: Part { name: MEDIA, following: following(2), view: View::new(MEDIA, records_max) },
             taken: Part { name: TAKEN, following: following(4), view: View::new(TAKEN, records_max) },
+            rules: Part { name: RULES, following: following(6), view: View::new(RULES, 1) },
             claims: Claims::new(by, seed.wrapping_add(3), now),
             rooms: one_router_a_room.then(|| Rooms::new(&own, seed.wrapping_add(5), now)),
             own,
@@ -124,6 +130,11 @@ impl Directory {
                     changes.iter().for_each(|(room, exists)| rooms.changed(room, *exists, now));
                 }
             }
+            Input::RulesTaken(standing) => {
+                if self.own.rules.replace(standing) != Some(standing) {
+                    self.registration.changed(now);
+                }
+            }
             Input::Draining => {
                 self.own.draining = true;
                 self.registration.changed(now);
@@ -134,6 +145,9 @@ impl Directory {
                 let told = match () {
                     () if self.media.following.is_told_by(stream) => self.media.heard(stream, heard, now),
                     () if self.taken.following.is_told_by(stream) => self.taken.heard(stream, heard, now),
+                    () if self.rules.following.is_told_by(stream) => {
+                        self.rules.heard(stream, rules::only_heard(heard), now)
+                    }
                     () => self.routers.heard(stream, heard, now),
                 };
                 self.take(told, &mut outputs);
@@ -150,9 +164,9 @@ impl Directory {
     pub fn wake(&self) -> Option<Instant> {
         let claims = self.registration.lease().and(self.claims.wake());
         let (rooms, taken) = (self.rooms.as_ref().and_then(Rooms::wake), self.taken.following.wake());
-        let parts =
-            [self.routers.following.wake(), self.media.following.wake(), taken.filter(|_| self.rooms.is_some())];
-        parts.into_iter().chain([self.registration.wake(), claims, rooms]).flatten().min()
+        let parts = [self.routers.following.wake(), self.media.following.wake(), self.rules.following.wake()];
+        let of_rooms = [rooms, taken.filter(|_| self.rooms.is_some())];
+        parts.into_iter().chain(of_rooms).chain([self.registration.wake(), claims]).flatten().min()
     }
 
     /// Whether nothing of this router is left there, as far as it could be taken away.
@@ -162,8 +176,8 @@ impl Directory {
 
     /// All that is known goes up to that revision, or further.
     fn revision(&self) -> i64 {
-        let parts = [&self.routers.following, &self.media.following, &self.taken.following];
-        parts.into_iter().map(Following::revision).max().unwrap_or_default()
+        let parts = [&self.routers.following, &self.media.following, &self.rules.following, &self.taken.following];
+        parts.map(Following::revision).into_iter().max().unwrap_or_default()
     }
 
     /// What a part brought.
@@ -179,6 +193,7 @@ impl Directory {
                 Told::Close(stream) => Output::Close { stream },
                 Told::News(News::Fact(fact)) => Output::Observe(fact),
                 Told::News(News::Node(news)) => Output::Node(news),
+                Told::News(News::Rules) => Output::Rules(rules::standing(&self.rules.view)),
             });
             outputs.extend(taken);
         }
@@ -218,12 +233,15 @@ impl Directory {
                 self.claims.stir();
             }
             DirectoryOp::Release if part != MEDIA => self.answered_of_rooms(ticket, answer, now),
+            // whoever wrote rules was answered, and this router hears of them by its watch
+            DirectoryOp::Rules => {}
             DirectoryOp::Claim | DirectoryOp::Release => self.claims.answered(answer.as_ref(), now),
             DirectoryOp::Hold | DirectoryOp::Look => self.answered_of_rooms(ticket, answer, now),
             DirectoryOp::List => {
                 let told = match part {
                     MEDIA => self.media.listed(answer, now),
                     TAKEN => self.taken.listed(answer, now),
+                    RULES => self.rules.listed(rules::only_listed(answer), now),
                     _ => self.routers.listed(answer, now),
                 };
                 self.take(told, outputs);
@@ -235,6 +253,7 @@ impl Directory {
                 let told = match part {
                     MEDIA => self.media.opened(ticket, &answer, now),
                     TAKEN => self.taken.opened(ticket, &answer, now),
+                    RULES => self.rules.opened(ticket, &answer, now),
                     _ => self.routers.opened(ticket, &answer, now),
                 };
                 self.take(told, outputs);
@@ -243,10 +262,12 @@ impl Directory {
         if rewound {
             // what was just read is as new as the answer
             let read = (op == DirectoryOp::List).then_some(part);
-            let routers = if read == Some(ROUTERS) { None } else { self.routers.read_again(ReadReason::Rewound, now) };
-            let media = if read == Some(MEDIA) { None } else { self.media.read_again(ReadReason::Rewound, now) };
-            let taken = if read == Some(TAKEN) { None } else { self.taken.read_again(ReadReason::Rewound, now) };
-            self.take([routers, media, taken].into_iter().flatten(), outputs);
+            let again = |name| (read != Some(name)).then_some(ReadReason::Rewound);
+            let routers = again(ROUTERS).and_then(|reason| self.routers.read_again(reason, now));
+            let media = again(MEDIA).and_then(|reason| self.media.read_again(reason, now));
+            let rules = again(RULES).and_then(|reason| self.rules.read_again(reason, now));
+            let taken = again(TAKEN).and_then(|reason| self.taken.read_again(reason, now));
+            self.take([routers, media, rules, taken].into_iter().flatten(), outputs);
             if let Some(rooms) = &mut self.rooms {
                 rooms.write_all_again();
             }
@@ -292,6 +313,9 @@ impl Directory {
             self.follow(step, MEDIA, outputs);
         }
         self.go_on_with_rooms(now, outputs);
+        while let Some(step) = self.rules.step(now) {
+            self.follow(step, RULES, outputs);
+        }
         let Some(lease) = self.registration.lease() else { return };
         if let Some(step) = self.claims.step(&self.media.view, self.media.following.revision(), now) {
             let call = match step {
@@ -357,9 +381,12 @@ impl Directory {
     }
 
     fn follow(&mut self, step: following::Step, part: &'static str, outputs: &mut Vec<Output>) {
-        let prefix = self.prefix_of(part);
+        let (prefix, limit) = match part {
+            RULES => (rules_key(&self.prefix), self.rules.view.limit()),
+            part => (self.prefix_of(part), self.routers.view.limit()),
+        };
         let output = match step {
-            following::Step::List => self.call(Call::List { prefix, limit: self.routers.view.limit() }, part),
+            following::Step::List => self.call(Call::List { prefix, limit }, part),
             following::Step::Watch { from } => self.call(Call::Watch { prefix, from }, part),
             following::Step::Probe { stream } => Output::Probe { stream },
             following::Step::Close { stream } => {

@@ -432,11 +432,17 @@ pub enum Event {
         hash: u64,
         /// What changed; nothing: it says what ran already.
         changes: Vec<Changed>,
+        /// Of the rules of the fleet that run, their revision; 0: none.
+        rules: i64,
+        /// Whether the file is refused all the same: only the rules of the fleet were taken up.
+        refused: bool,
     },
     /// The configuration was read again and refused as a whole; what ran runs on.
     ConfigRefused {
         /// Each mistake, or each change that needs a restart; values of secrets are hidden.
         why: Vec<String>,
+        /// The revision of the rules of the fleet that were refused, 0 when they were to go; absent: the file was refused.
+        rules: Option<i64>,
     },
     /// Something happened between this router and a media node.
     Media(MediaFact),

@@ -69,6 +69,8 @@ pub enum OpsError {
         status: u16,
         /// In its words.
         told: String,
+        /// All that it said.
+        body: Bytes,
     },
     /// The answer ended early, is not what was asked for, or is past all bounds.
     #[error("the answer of {url} cannot be used: {why}")]
@@ -173,6 +175,24 @@ impl OpsClient {
         self.answer(request, &url).await
     }
 
+    /// The answer to a text that is to stand in the place of what is there at that revision; absent: nothing is to stand there.
+    ///
+    /// # Errors
+    /// Every [`OpsError`]: the router's own words are in it.
+    pub async fn replace_text(
+        &self,
+        path: &str,
+        text: Option<String>,
+        revision: i64,
+        patience: Duration,
+    ) -> Result<Bytes, OpsError> {
+        let url = self.url(path, &[]);
+        let method = if text.is_some() { Method::PUT } else { Method::DELETE };
+        let request = self.http.request(method, url.clone()).timeout(patience);
+        let request = request.header(header::IF_MATCH, format!("\"{revision}\"")).body(text.unwrap_or_default());
+        self.answer(request, &url).await
+    }
+
     async fn answer(&self, mut request: RequestBuilder, url: &Url) -> Result<Bytes, OpsError> {
         if let Some(authorization) = &self.authorization {
             request = request.header(header::AUTHORIZATION, authorization);
@@ -187,7 +207,7 @@ impl OpsClient {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
                 Err(OpsError::Unauthenticated { url: asked, status: status.as_u16(), told: told(&body) })
             }
-            status => Err(OpsError::Refused { url: asked, status: status.as_u16(), told: told(&body) }),
+            status => Err(OpsError::Refused { url: asked, status: status.as_u16(), told: told(&body), body }),
         }
     }
 

@@ -352,6 +352,18 @@ const directory: Dependency = {
       ],
       bars: true,
     }),
+    graph({
+      title: "Rules of the fleet",
+      what: "The revision in etcd of the rules that each router has in force (0: none, it runs by its file), and routers that refuse what stands there.",
+      good: "All lines are one; nobody refuses.",
+      act: "SignalboxRulesRefused: the router's log says why. Apart without a refusal: it has lost its directory. signalbox fleet rules show tells who has which.",
+      unit: "none",
+      lines: [
+        { expr: maxBy("instance", routers(METRIC.directoryRulesRevision)), legend: "{{instance}}" },
+        { expr: `${maxBy("instance", routers(METRIC.directoryRulesRefused))} > 0`, legend: "{{instance}} refuses" },
+      ],
+      table: true,
+    }),
   ],
 };
 

@@ -40,6 +40,8 @@ export const METRIC = {
   directoryRoomsTakenOver: "signalbox_directory_rooms_taken_over_total",
   directoryRoomsUnwritten: "signalbox_directory_rooms_unwritten",
   directoryRouters: "signalbox_directory_routers",
+  directoryRulesRefused: "signalbox_directory_rules_refused",
+  directoryRulesRevision: "signalbox_directory_rules_revision",
   directoryUnreadable: "signalbox_directory_records_unreadable",
   directoryWatchLag: "signalbox_directory_watch_lag_seconds",
   directoryIdTaken: "signalbox_directory_id_taken_total",

@@ -1,4 +1,6 @@
-//! Live configuration: the file read again while the router runs, and taken up as a whole or not at all.
+//! Live configuration: the file read again while the router runs, and the rules of its fleet; taken up as a whole or not at all.
+//!
+//! The file and the rules are two wholes: each is judged over what runs of the other, so that neither holds the other up.
 //!
 //! What runs is judged by `config`; here each part is handed what it reads. Nothing on the way of a signal waits for
 //! any of it: parts read their settings where they use them, and shards are told by an input.
@@ -16,10 +18,12 @@ use super::{
 };
 use crate::{
     auth::KeySet,
-    config::{self, Config, ConfigError, Edition, InForce, Slice, Sources, Verdict},
+    config::{self, Config, ConfigError, Edition, InForce, Rules, Slice, Sources, Taken, Verdict},
+    directory::RulesStanding,
     event::{Changed, Event},
-    gray::Rules,
+    gray,
     io::{
+        directory::FleetRules,
         gateway::Gateway,
         listener,
         media::Media,
@@ -54,7 +58,7 @@ impl Configured {
     }
 }
 
-/// Reads it again, on a thread of its own, whenever its files change or somebody asks.
+/// Reads it again, on a thread of its own, whenever its files change, the fleet has other rules or somebody asks.
 pub(super) fn follow(
     configured: Configured,
     gateway: &Arc<Gateway>,
@@ -63,17 +67,19 @@ pub(super) fn follow(
 ) -> Result<Reloading> {
     let Configured { in_force, watch } = configured;
     let files = in_force.files();
-    let Parts { watched, media, instance_id } = parts;
+    let Parts { watched, media, rules, instance_id } = parts;
     let (gateway, profiler, media) = (gateway.clone(), watched.profiler.clone(), media.clone());
-    let live = Live { in_force, gateway, profiler, media, instance_id };
+    let live = Live { in_force, gateway, profiler, media, rules: rules.clone(), instance_id };
     let read = move |occasion| live.read_again(occasion);
-    Reloading::start(watch, files, read, observe).context("cannot start watching the configuration")
+    Reloading::start(watch, files, read, move || rules.came(), observe)
+        .context("cannot start watching the configuration")
 }
 
 /// What takes a configuration up beside the gateway, and what names the process.
 pub(super) struct Parts<'a> {
     pub(super) watched: &'a Watched,
     pub(super) media: &'a Media,
+    pub(super) rules: FleetRules,
     pub(super) instance_id: String,
 }
 
@@ -83,28 +89,80 @@ struct Live {
     gateway: Arc<Gateway>,
     profiler: Profiler,
     media: Media,
+    rules: FleetRules,
     instance_id: String,
 }
 
 impl Live {
-    /// Reads the file again and takes it up, or not, and tells which. For a thread that may wait.
+    /// Reads what is to be read again and takes it up, or not, and tells which. For a thread that may wait.
     fn read_again(&self, occasion: Occasion) -> Followed {
-        match self.in_force.read_again() {
-            Verdict::Mistaken(error) => self.refuse(occasion, error.mistakes.iter().map(ToString::to_string)),
-            Verdict::NeedsRestart(changes) => self.refuse(occasion, changes.iter().filter_map(refusal)),
-            Verdict::Unchanged(loaded) => {
-                let was_refused = self.in_force.is_refused();
-                let edition = self.in_force.replace(*loaded);
-                if occasion != Occasion::Quiet || was_refused {
-                    self.tell_reloaded(&edition, Vec::new());
+        match occasion {
+            Occasion::Rules => self.follow_rules(),
+            Occasion::Asked | Occasion::Changed | Occasion::Quiet => self.read_file(occasion),
+        }
+        let standing = self.standing();
+        self.rules.follow(standing);
+        let refused = self.in_force.is_refused() || standing.refused;
+        Followed { files: self.in_force.files(), refused }
+    }
+
+    /// The file as it is now.
+    fn read_file(&self, occasion: Occasion) {
+        let was_refused = self.in_force.is_refused();
+        // rules that were refused may be right for another file
+        if self.standing().refused
+            && let Ok(taken) = self.take(Taken::Both)
+        {
+            return self.tell_reloaded(taken);
+        }
+        match self.take(Taken::File) {
+            Ok((_, changes)) if changes.is_empty() && occasion == Occasion::Quiet && !was_refused => {}
+            Ok(taken) => self.tell_reloaded(taken),
+            Err(why) => {
+                self.in_force.refuse();
+                // what was refused before is not told again unless somebody asked or changed it
+                if occasion != Occasion::Quiet || !was_refused {
+                    self.tell(&Event::ConfigRefused { why, rules: None });
                 }
             }
+        }
+    }
+
+    /// The rules of the fleet that stand in etcd now, over the file that runs. A file that was refused may be right with them.
+    fn follow_rules(&self) {
+        let rules = self.rules.stand().map(|news| Rules { revision: news.revision, text: news.text.clone() });
+        self.in_force.offer(rules);
+        let taken = self.take(Taken::Rules);
+        let taken = match taken {
+            Err(why) if self.in_force.is_refused() => self.take(Taken::Both).map_err(|_| why),
+            taken => taken,
+        };
+        match taken {
+            Ok(taken) => self.tell_reloaded(taken),
+            Err(why) => {
+                self.in_force.refuse_rules();
+                self.tell(&Event::ConfigRefused { why, rules: Some(self.in_force.rules_offered().0) });
+            }
+        }
+    }
+
+    /// How far the rules of the fleet are followed.
+    fn standing(&self) -> RulesStanding {
+        let (judged, refused) = self.in_force.rules_offered();
+        RulesStanding { revision: self.in_force.rules_revision(), judged, refused }
+    }
+
+    /// Takes up what is made of that, or says why not.
+    fn take(&self, of: Taken) -> Result<(Arc<Edition>, Vec<Changed>), Vec<String>> {
+        match self.in_force.judge(of) {
+            Verdict::Mistaken(error) => Err(error.mistakes.iter().map(ToString::to_string).collect()),
+            Verdict::NeedsRestart(changes) => Err(changes.iter().filter_map(refusal).collect()),
+            Verdict::Unchanged(loaded) => Ok((self.in_force.replace(*loaded, of), Vec::new())),
             Verdict::Applicable(loaded, changes) => match self.take_up(&loaded.config) {
-                Ok(()) => self.tell_reloaded(&self.in_force.replace(*loaded), changes),
-                Err(why) => self.refuse(occasion, [why.to_string()].into_iter()),
+                Ok(()) => Ok((self.in_force.replace(*loaded, of), changes)),
+                Err(why) => Err(vec![why.to_string()]),
             },
         }
-        Followed { files: self.in_force.files(), refused: self.in_force.is_refused() }
     }
 
     /// What can fail comes first: after it, everything is taken up.
@@ -139,18 +197,14 @@ impl Live {
         logs::change_level(level, changed).map(drop).map_err(|error| anyhow!("log.level: {error}"))
     }
 
-    fn tell_reloaded(&self, edition: &Edition, changes: Vec<Changed>) {
+    fn tell_reloaded(&self, (edition, changes): (Arc<Edition>, Vec<Changed>)) {
         let (generation, hash) = (edition.generation, edition.hash);
-        self.gateway.telemetry.observe(&Event::ConfigReloaded { generation, hash, changes }, Instant::now());
+        let (rules, refused) = (self.in_force.rules_revision(), self.in_force.is_refused());
+        self.tell(&Event::ConfigReloaded { generation, hash, changes, rules, refused });
     }
 
-    /// What was refused before is not told again unless somebody asked or changed it.
-    fn refuse(&self, occasion: Occasion, why: impl Iterator<Item = String>) {
-        let was_refused = self.in_force.is_refused();
-        self.in_force.refuse();
-        if occasion != Occasion::Quiet || !was_refused {
-            self.gateway.telemetry.observe(&Event::ConfigRefused { why: why.collect() }, Instant::now());
-        }
+    fn tell(&self, event: &Event) {
+        self.gateway.telemetry.observe(event, Instant::now());
     }
 }
 
@@ -169,37 +223,44 @@ impl Configuration for InForce {
         ShownConfig { generation, hash, refused: self.is_refused(), keys: keys.collect() }
     }
 
-    fn variants(&self) -> Rules {
+    fn variants(&self) -> gray::Rules {
         self.edition().loaded.config.variant_rules()
     }
 
     fn proposed(&self, text: &str) -> Proposed {
-        let (verdict, mistakes, changes, text) = match self.propose(text) {
-            Verdict::Mistaken(error) => {
-                let text = format!("{error}\n");
-                (ProposedVerdict::Mistaken, error.mistakes, Vec::new(), text)
-            }
-            Verdict::NeedsRestart(changes) => {
-                let fixed = changes.iter().filter(|change| !change.live).count();
-                let head = format!("refused as a whole while the router runs: {fixed} of its changes need a restart");
-                (ProposedVerdict::NeedsRestart, Vec::new(), changes.clone(), table(&head, &changes))
-            }
-            Verdict::Unchanged(_) => {
-                (ProposedVerdict::Unchanged, Vec::new(), Vec::new(), "it says what runs\n".to_owned())
-            }
-            Verdict::Applicable(_, changes) => {
-                let head = "would be taken up as a whole; nothing was applied";
-                (ProposedVerdict::Applicable, Vec::new(), changes.clone(), table(head, &changes))
-            }
-        };
-        let mistakes = mistakes.into_iter().map(|mistake| ProposedMistake {
-            key: mistake.key,
-            value: mistake.value,
-            source: mistake.source.to_string(),
-            problem: mistake.problem,
-        });
-        Proposed { verdict, mistakes: mistakes.collect(), changes, applied: [], text }
+        judged(self.propose(text))
     }
+
+    fn proposed_rules(&self, text: Option<&str>) -> Proposed {
+        judged(self.propose_rules(text.map(Rules::proposed)))
+    }
+}
+
+/// A verdict as the ops port tells it.
+fn judged(verdict: Verdict) -> Proposed {
+    let (verdict, mistakes, changes, text) = match verdict {
+        Verdict::Mistaken(error) => {
+            let text = format!("{error}\n");
+            (ProposedVerdict::Mistaken, error.mistakes, Vec::new(), text)
+        }
+        Verdict::NeedsRestart(changes) => {
+            let fixed = changes.iter().filter(|change| !change.live).count();
+            let head = format!("refused as a whole while the router runs: {fixed} of its changes need a restart");
+            (ProposedVerdict::NeedsRestart, Vec::new(), changes.clone(), table(&head, &changes))
+        }
+        Verdict::Unchanged(_) => (ProposedVerdict::Unchanged, Vec::new(), Vec::new(), "it says what runs\n".to_owned()),
+        Verdict::Applicable(_, changes) => {
+            let head = "would be taken up as a whole; nothing was applied";
+            (ProposedVerdict::Applicable, Vec::new(), changes.clone(), table(head, &changes))
+        }
+    };
+    let mistakes = mistakes.into_iter().map(|mistake| ProposedMistake {
+        key: mistake.key,
+        value: mistake.value,
+        source: mistake.source.to_string(),
+        problem: mistake.problem,
+    });
+    Proposed { verdict, mistakes: mistakes.collect(), changes, applied: [], text }
 }
 
 fn table(head: &str, changes: &[Changed]) -> String {

@@ -1,4 +1,6 @@
-//! `signalbox fleet`: the routers of a fleet as one of them sees them, and whether its view can be trusted.
+//! `signalbox fleet`: the routers of a fleet as one of them sees them, whether its view can be trusted, and the rules of the fleet.
+
+mod rules;
 
 use std::process::ExitCode;
 
@@ -21,6 +23,9 @@ const EXAMPLES: &str = "Examples:
   The same for a program; equal digests are equal views:
     signalbox fleet --json --url http://r2:9600 | jq -r .view.digest
 
+  What all of them follow:
+    signalbox fleet rules show
+
 Exit code 1 when the router refused or could not be reached, 64 when the command line is wrong.";
 
 /// Arguments of `signalbox fleet`.
@@ -30,12 +35,23 @@ pub(super) struct Args {
     #[command(flatten, next_help_heading = "Router")]
     access: Access,
     /// Answers as JSON.
-    #[arg(long)]
+    #[arg(long, global = true)]
     json: bool,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// The rules that the whole fleet follows, above each router's file.
+    Rules(rules::Args),
 }
 
 pub(super) fn run(args: Args) -> Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start")?;
+    if let Some(Command::Rules(rules)) = &args.command {
+        return runtime.block_on(async { rules::run(rules, &args.access.client()?, args.json).await });
+    }
     let told = runtime.block_on(async { asked(&args.access.client()?, "/api/fleet", &[]).await })?;
     say(&if args.json { serde_json::to_string_pretty(&told)? } else { as_table(&told) });
     Ok(ExitCode::SUCCESS)
@@ -49,7 +65,8 @@ fn as_table(told: &Value) -> String {
     let rows = |name: &str| view[name].as_array().cloned().unwrap_or_default();
     let word = |row: &Value, part: &str| row[part].as_str().unwrap_or("-").to_owned();
     let seconds = |row: &Value, part: &str| format!("{:.1} s", row[part].as_f64().unwrap_or_default());
-    let mut table = table(["SESSIONS", "ROOMS", "LEASE AGE", "ROUTER", "REGION", "VERSION", "STATE", "URL"], 3);
+    let mut table =
+        table(["SESSIONS", "ROOMS", "LEASE AGE", "RULES", "ROUTER", "REGION", "VERSION", "STATE", "URL"], 4);
     for row in rows("routers") {
         let state = if row["draining"] == true { "draining" } else { "serving" };
         let own = if row["id"] == view["router"] { " (this one)" } else { "" };
@@ -57,6 +74,7 @@ fn as_table(told: &Value) -> String {
             row["sessions"].to_string(),
             row["rooms"].to_string(),
             seconds(&row, "lease_age_seconds"),
+            rules_of(&row),
             format!("{}{own}", word(&row, "id")),
             word(&row, "region"),
             word(&row, "version"),
@@ -79,10 +97,25 @@ fn as_table(told: &Value) -> String {
         true => "etcd:  answers".to_owned(),
         false => format!("etcd:  does not answer as it should: {}", word(view, "why")),
     });
+    lines.push(match view["rules_revision"].as_i64() {
+        None | Some(0) => "rules: none".to_owned(),
+        Some(revision) => format!("rules: revision {revision}"),
+    });
     for row in rows("unreadable") {
         lines.push(format!("cannot be read: {}: {}", word(&row, "key"), word(&row, "why")));
     }
     lines.join("\n")
+}
+
+/// The revision that a router has in force, and whether it refused others.
+fn rules_of(row: &Value) -> String {
+    let rules = &row["rules"];
+    match (rules["revision"].as_i64(), rules["refused"] == true) {
+        (None, _) => "-".to_owned(),
+        (Some(0), false) => "none".to_owned(),
+        (Some(revision), false) => revision.to_string(),
+        (Some(revision), true) => format!("{revision}, refused {}", rules["judged"]),
+    }
 }
 
 #[cfg(test)]
@@ -97,21 +130,26 @@ mod tests {
             json!({
                 "id": id, "region": "sh", "version": "0.1.0", "url": "", "sessions": 3, "rooms": 2,
                 "lease_age_seconds": 1.26, "draining": draining,
+                "rules": { "revision": 5, "judged": if draining { 6 } else { 5 }, "refused": draining },
             })
         };
         let view = json!({
             "router": "r1", "answers": false, "why": "connection refused", "registered": true, "watch": "opening",
-            "lease_age_seconds": 40.0, "watch_lag_seconds": 41.5, "revision": 7, "digest": "00000000abcd", "media_nodes": 4,
+            "lease_age_seconds": 40.0, "watch_lag_seconds": 41.5, "revision": 7, "digest": "00000000abcd", "media_nodes": 4, "rules_revision": 6,
             "routers": [row("r1", false), row("r2", true)], "unreadable": [{ "key": "r3", "why": "no version" }],
         });
         let told = as_table(&json!({ "mode": "etcd", "view": view }));
         let lines: Vec<&str> = told.lines().collect();
         let words: Vec<_> = lines[1].split_whitespace().collect();
-        assert_eq!(words, ["3", "2", "1.3", "s", "r1", "(this", "one)", "sh", "0.1.0", "serving"], "{told}");
-        assert!(lines[2].contains("r2 ") && lines[2].contains("draining"), "{told}");
+        assert_eq!(words, ["3", "2", "1.3", "s", "5", "r1", "(this", "one)", "sh", "0.1.0", "serving"], "{told}");
+        assert!(
+            lines[2].contains("5, refused 6") && lines[2].contains("r2 ") && lines[2].contains("draining"),
+            "{told}"
+        );
         assert!(told.contains("view:  revision 7, digest 00000000abcd, 4 media nodes, opening, lag 41.5 s"), "{told}");
         assert!(told.contains("lease: registered, confirmed 40.0 s ago"), "{told}");
         assert!(told.contains("does not answer as it should: connection refused"), "{told}");
+        assert!(told.contains("rules: revision 6"), "{told}");
         assert!(told.ends_with("cannot be read: r3: no version"), "{told}");
         let alone = as_table(&json!({ "mode": "embedded", "view": null }));
         assert_eq!(alone, "this router runs alone: etcd.endpoints is empty");

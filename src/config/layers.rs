@@ -7,7 +7,7 @@ use figment::{
     value::{Dict, Map, Tag, Value},
 };
 
-use super::{dev, mistake::Mistake, mistake::Source};
+use super::{Rules, dev, mistake::Mistake, mistake::Source};
 
 /// Before every name in the environment that is ours.
 pub const ENV_PREFIX: &str = "SIGNALBOX_";
@@ -16,11 +16,13 @@ const COMMAND_LINE: [&str; 5] = ["CONFIG", "KEY", "SECRET", "TOKEN", "URL"];
 /// No file of this kind is larger; it would be another one.
 pub(super) const FILE_BYTES_MAX: u64 = 4 << 20;
 
-/// Where configuration comes from; later ones win: `--dev`, file, environment, flags.
+/// Where configuration comes from; later ones win: `--dev`, file, rules of the fleet, environment, flags.
 #[derive(Clone, Default)]
 pub struct Sources {
     /// `--config`.
     pub file: Option<PathBuf>,
+    /// What the whole fleet follows.
+    pub rules: Option<Rules>,
     /// Key, value, and the flag that says so.
     pub flags: Vec<(String, String, String)>,
     /// Names and values; those that do not begin with [`ENV_PREFIX`] are ignored.
@@ -45,6 +47,7 @@ impl fmt::Debug for Sources {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Sources")
             .field("file", &self.file)
+            .field("rules", &self.rules.as_ref().map(|rules| rules.revision))
             .field("flags", &self.flags.iter().map(|(_, _, flag)| flag).collect::<Vec<_>>())
             .field("env", &self.env.iter().map(|(name, _)| name).collect::<Vec<_>>())
             .field("dev", &self.dev)
@@ -85,6 +88,8 @@ pub(super) enum Files {
 /// All layers as one tree.
 pub(super) struct Merged {
     pub(super) root: Value,
+    /// What the file said.
+    pub(super) text: Option<String>,
     figment: Figment,
     layers: Vec<(Source, Value)>,
 }
@@ -92,24 +97,32 @@ pub(super) struct Merged {
 impl Merged {
     /// Merges the layers that can be read; those that cannot are mistakes.
     pub(super) fn of(sources: &Sources, reading: &Reading<'_>) -> (Self, Vec<Mistake>) {
-        let mut merged = Self { root: Value::from(Dict::new()), figment: Figment::new(), layers: Vec::new() };
+        let mut merged = Self::nothing();
         let mut mistakes = Vec::new();
         if sources.dev {
             merged.add(Source::Flag("--dev".to_owned()), dev::preset());
         }
         let proposed = || Path::new("(proposed)").to_owned();
         let file = match (reading, &sources.file) {
-            (Reading::Proposed(text), path) => {
-                let path = path.clone().unwrap_or_else(proposed);
-                Some((parse(text, &path), path))
-            }
+            (Reading::Proposed(text), path) => Some((Ok((*text).to_owned()), path.clone().unwrap_or_else(proposed))),
             (_, Some(path)) => Some((read_file(path, reading.files()), path.clone())),
             (_, None) => None,
         };
-        match file {
-            Some((Ok(dict), path)) => merged.add(Source::File(path), dict),
-            Some((Err(mistake), _)) => mistakes.push(mistake),
-            None => {}
+        if let Some((text, path)) = file {
+            let source = Source::File(path);
+            match text.and_then(|text| Ok((parse(&text, &source)?, text))) {
+                Ok((dict, text)) => {
+                    merged.add(source, dict);
+                    merged.text = Some(text);
+                }
+                Err(mistake) => mistakes.push(mistake),
+            }
+        }
+        if let Some(rules) = &sources.rules {
+            match rules.dict() {
+                Ok(dict) => merged.add(rules.source(), dict),
+                Err(mistake) => mistakes.push(mistake),
+            }
         }
         let mut env: Vec<_> =
             sources.env.iter().filter_map(|(name, value)| Some((name, path_of(name, value)?, value))).collect();
@@ -121,8 +134,24 @@ impl Merged {
             let path: Vec<String> = key.split('.').map(str::to_owned).collect();
             merged.add(Source::Flag(flag.clone()), nest(&path, text_value(&path, value)));
         }
-        merged.root = merged.figment.find_value("").unwrap_or_else(|_| Value::from(Dict::new()));
-        (merged, mistakes)
+        (merged.rooted(), mistakes)
+    }
+
+    /// One layer by itself.
+    pub(super) fn alone(source: Source, dict: Dict) -> Self {
+        let mut merged = Self::nothing();
+        merged.add(source, dict);
+        merged.rooted()
+    }
+
+    fn nothing() -> Self {
+        let root = Value::from(Dict::new());
+        Self { root, text: None, figment: Figment::new(), layers: Vec::new() }
+    }
+
+    fn rooted(mut self) -> Self {
+        self.root = self.figment.find_value("").unwrap_or_else(|_| Value::from(Dict::new()));
+        self
     }
 
     fn add(&mut self, source: Source, dict: Dict) {
@@ -168,17 +197,19 @@ impl Provider for Layer {
     }
 }
 
-fn read_file(path: &Path, files: Files) -> Result<Dict, Mistake> {
+fn read_file(path: &Path, files: Files) -> Result<String, Mistake> {
     let text = read_bounded(path, FILE_BYTES_MAX, files);
-    parse(&text.map_err(|cause| of_file(path, format!("cannot read it: {cause}")))?, path)
+    text.map_err(|cause| unreadable(&Source::File(path.to_owned()), format!("cannot read it: {cause}")))
 }
 
-fn of_file(path: &Path, problem: String) -> Mistake {
-    Mistake { key: "(file)".to_owned(), value: String::new(), source: Source::File(path.to_owned()), problem }
+/// A source that cannot be read as a whole.
+pub(super) fn unreadable(source: &Source, problem: String) -> Mistake {
+    let key = if matches!(source, Source::Rules(_)) { "(rules)" } else { "(file)" };
+    Mistake { key: key.to_owned(), value: String::new(), source: source.clone(), problem }
 }
 
-fn parse(text: &str, path: &Path) -> Result<Dict, Mistake> {
-    let mistake = |problem: String| of_file(path, problem);
+pub(super) fn parse(text: &str, source: &Source) -> Result<Dict, Mistake> {
+    let mistake = |problem: String| unreadable(source, problem);
     // the library's own message would quote the line, and the line may hold a secret
     let table: toml::Table = toml::from_str(text).map_err(|e| {
         let line = e.span().map_or(1, |span| text[..span.start.min(text.len())].matches('\n').count() + 1);

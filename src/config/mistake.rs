@@ -12,6 +12,8 @@ pub enum Source {
     Default,
     /// The configuration file.
     File(PathBuf),
+    /// The rules of the fleet, by the revision that they came with; 0: they are only proposed.
+    Rules(i64),
     /// A variable of the environment.
     Env(String),
     /// A flag of the command line.
@@ -30,6 +32,8 @@ impl fmt::Display for Source {
         match self {
             Self::Default => f.write_str("default"),
             Self::File(path) => write!(f, "file:{}", path.display()),
+            Self::Rules(0) => f.write_str("etcd rules, proposed"),
+            Self::Rules(revision) => write!(f, "etcd rules, revision {revision}"),
             Self::Env(name) => write!(f, "env:{name}"),
             Self::Flag(flag) => write!(f, "flag:{flag}"),
         }

@@ -80,7 +80,7 @@ pub fn example() -> String {
 const PREFACE: &str = "\
 # signalbox: every key of the configuration, each commented out and at its default.
 #
-# Defaults < this file < environment < flags. Lists in the environment are separated by commas.
+# Defaults < this file < rules of the fleet (guard, variants, placement; in etcd) < environment < flags. Lists in the environment are separated by commas.
 # Keys marked (live) are taken up while the router runs, for what begins from then on: when this file changes, and at
 # SIGHUP. A file that changes any other key, or has a mistake, is refused as a whole until the router is started anew.
 # `signalbox config check --config FILE` finds all mistakes at once; `signalbox config show` tells where each

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{
     record::{Load, NodeRecord, RouterRecord},
+    rules::{RulesNews, RulesStanding},
     view::{Change, NodeNews, Stored},
 };
 use crate::{
@@ -48,6 +49,8 @@ pub enum Input {
     },
     /// Rooms that came to be here (true), or ended here, since this was said last.
     Rooms(Vec<(RoomId, bool)>),
+    /// How far this router follows the rules of the fleet; others should hear of it now.
+    RulesTaken(RulesStanding),
     /// The router is about to end: others should hear of it now.
     Draining,
     /// The router ends: what stands for it goes.
@@ -208,6 +211,8 @@ pub enum Output {
     Observe(DirectoryFact),
     /// What is heard of a media node.
     Node(NodeNews),
+    /// These rules stand there now; absent: none.
+    Rules(Option<RulesNews>),
 }
 
 /// A call to etcd.
@@ -270,6 +275,16 @@ pub enum Call {
         /// And if this is what it says: an etcd that was made anew counts its revisions anew. Absent: whatever it says.
         says: Option<Vec<u8>>,
     },
+    /// Writes the rules of the fleet, or takes them away, if what stands there is still of that revision. Made for an operator,
+    /// and not by the directory.
+    Rules {
+        /// Where.
+        key: String,
+        /// What; absent: nothing is to stand there.
+        text: Option<String>,
+        /// 0: nothing stands there.
+        expected: i64,
+    },
     /// All records whose keys begin so.
     List {
         /// How the keys begin; answers have what follows.
@@ -302,6 +317,7 @@ impl Call {
             Self::Hold { .. } => DirectoryOp::Hold,
             Self::Look { .. } => DirectoryOp::Look,
             Self::Release { .. } => DirectoryOp::Release,
+            Self::Rules { .. } => DirectoryOp::Rules,
             Self::List { .. } => DirectoryOp::List,
             Self::Watch { .. } => DirectoryOp::Watch,
             Self::Revoke { .. } => DirectoryOp::Revoke,

@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
+use super::rules::RulesStanding;
+
 /// The version of records that is written, and the only one that is read: another one means something else by its fields.
 /// A field more is no other version.
 pub const RECORD_VERSION: u32 = 1;
@@ -43,6 +45,9 @@ pub struct RouterRecord {
     /// It is about to end.
     #[serde(default)]
     pub draining: bool,
+    /// How far it follows the rules of the fleet; absent: it does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rules: Option<RulesStanding>,
     /// How much it carries.
     #[serde(default)]
     pub load: Load,

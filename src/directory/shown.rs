@@ -6,8 +6,10 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    Directory, RouterRecord,
+    Directory, RouterRecord, RulesStanding,
+    following::Following,
     rooms::Rooms,
+    rules,
     view::{Kept, Record, View},
 };
 
@@ -32,6 +34,8 @@ pub struct FleetView {
     pub revision: i64,
     /// Equal on routers that see the same: twelve hexadecimal digits.
     pub digest: String,
+    /// Of the rules of the fleet that stand there; 0: none do, or they were not read yet.
+    pub rules_revision: i64,
     /// Those that are registered, by id.
     pub routers: Vec<RouterRow>,
     /// Media nodes that are registered with any of them; signalbox nodes shows them.
@@ -65,6 +69,8 @@ pub struct RouterRow {
     pub lease_age_seconds: f64,
     /// It is about to end.
     pub draining: bool,
+    /// How far it follows the rules of the fleet; absent: it does not say.
+    pub rules: Option<RulesStanding>,
 }
 
 /// A record that cannot be read.
@@ -93,6 +99,8 @@ pub struct Figures {
     pub rooms_unwritten: usize,
     /// Equal on routers that see the same.
     pub digest: u64,
+    /// How far this router follows the rules of the fleet.
+    pub rules: RulesStanding,
 }
 
 impl Directory {
@@ -107,6 +115,7 @@ impl Directory {
             unreadable: self.routers.view.kept().count() + self.media.view.kept().count() - routers - nodes,
             rooms_unwritten: self.rooms_unwritten(),
             digest: self.digest(),
+            rules: self.own.rules.unwrap_or_default(),
         }
     }
 
@@ -116,22 +125,24 @@ impl Directory {
 
     /// Of the part that is worse off.
     fn lag(&self, now: Instant) -> Duration {
-        let taken = self.rooms.as_ref().map(|_| self.taken.following.lag(now));
-        self.routers.following.lag(now).max(self.media.following.lag(now)).max(taken.unwrap_or_default())
+        let parts = [&self.routers.following, &self.media.following, &self.rules.following];
+        let taken = self.rooms.is_some().then_some(&self.taken.following);
+        parts.into_iter().chain(taken).map(|following| following.lag(now)).max().unwrap_or_default()
     }
 
-    /// Of both parts; 48 bits, which a float holds exactly.
+    /// Of all parts; 48 bits, which a float holds exactly.
     fn digest(&self) -> u64 {
-        let both = [self.routers.view.digest(), self.media.view.digest()].concat();
-        let digest: [u8; 32] = Sha256::digest(both).into();
+        let parts = [self.routers.view.digest(), self.media.view.digest(), self.rules.view.digest()].concat();
+        let digest: [u8; 32] = Sha256::digest(parts).into();
         digest[26..].iter().fold(0, |number, byte| number << 8 | u64::from(*byte))
     }
 
     /// The word for what its watches do; of the one that is worse off.
     fn watch(&self) -> &'static str {
-        let taken = self.rooms.as_ref().map(|_| self.taken.following.phase());
-        let phases = [Some(self.routers.following.phase()), Some(self.media.following.phase()), taken];
-        let worse = ["reading", "opening"].into_iter().find(|phase| phases.contains(&Some(phase)));
+        let parts = [&self.routers.following, &self.media.following, &self.rules.following];
+        let taken = self.rooms.is_some().then_some(&self.taken.following);
+        let phases: Vec<_> = parts.into_iter().chain(taken).map(Following::phase).collect();
+        let worse = ["reading", "opening"].into_iter().find(|phase| phases.contains(phase));
         worse.unwrap_or("watching")
     }
 
@@ -161,6 +172,7 @@ impl Directory {
                 rooms: record.load.rooms,
                 lease_age_seconds: kept.age(now).as_secs_f64(),
                 draining: record.draining,
+                rules: record.rules,
             })
         };
         let not_yet = || (!self.found).then(|| "it was not asked yet".to_owned());
@@ -174,6 +186,7 @@ impl Directory {
             watch_lag_seconds: self.lag(now).as_secs_f64(),
             revision: self.revision(),
             digest: format!("{:012x}", self.digest()),
+            rules_revision: rules::standing(&self.rules.view).map_or(0, |news| news.revision),
             routers: self.routers.view.kept().filter_map(row).collect(),
             media_nodes: self.media.view.readable(),
             rooms_unwritten: self.rooms_unwritten(),

@@ -3,6 +3,7 @@
 mod etcd;
 mod nodes;
 mod rooms;
+mod rules;
 
 use std::{
     collections::BTreeSet,
@@ -28,6 +29,7 @@ pub(super) fn record(id: &str, region: &str) -> RouterRecord {
         ops_url: String::new(),
         started_unix: 1,
         draining: false,
+        rules: None,
         load: Load::default(),
         rest: serde_json::Map::new(),
     }
@@ -41,6 +43,7 @@ struct Driven {
     closed: Vec<u64>,
     probed: Vec<u64>,
     nodes: Vec<NodeNews>,
+    rules: Vec<Option<RulesNews>>,
     registered: Vec<NodeRecord>,
     homes: Vec<(u64, Home)>,
     kept: BTreeSet<RoomId>,
@@ -61,9 +64,10 @@ impl Driven {
         let settings =
             Settings { prefix: "/s".to_owned(), own, lease: LEASE, records_max: 5, one_router_a_room, seed: 7 };
         let directory = Directory::new(settings, now);
-        let (facts, calls, closed, probed, nodes, registered) = Default::default();
+        let (facts, calls, closed, probed, nodes, rules, registered) = Default::default();
         let (homes, kept, lost) = Default::default();
-        let mut driven = Self { directory, facts, calls, closed, probed, nodes, registered, homes, kept, lost, now };
+        let mut driven =
+            Self { directory, facts, calls, closed, probed, nodes, rules, registered, homes, kept, lost, now };
         driven.tell(Input::Tick);
         driven
     }
@@ -82,6 +86,7 @@ impl Driven {
                     false => self.kept.remove(&room),
                 }),
                 Output::Lost { room, router, .. } => self.lost.push((room, router)),
+                Output::Rules(news) => self.rules.push(news),
             }
         }
     }
@@ -209,12 +214,12 @@ fn a_watch_that_says_nothing_is_asked_then_closed_and_resumed_after_what_it_told
     // nothing is answered any more, and nothing is told
     driven.pass(LEASE * 2);
     let stream = driven.probed[0];
-    assert_eq!((driven.probed.len(), driven.closed.len()), (4, 2), "of both parts");
+    assert_eq!((driven.probed.len(), driven.closed.len()), (6, 3), "of all parts");
     assert!(driven.closed.contains(&stream));
     assert!(
         driven.facts.iter().any(|fact| matches!(fact, DirectoryFact::WatchLost { why, .. } if why.contains("30 s")))
     );
-    let mut watches = [driven.take(DirectoryOp::Watch).1, driven.take(DirectoryOp::Watch).1];
+    let mut watches = [(); 3].map(|()| driven.take(DirectoryOp::Watch).1);
     watches.sort_by_key(|watch| format!("{watch:?}"));
     let Call::Watch { prefix, from } = &watches[1] else { panic!("{watches:?}") };
     assert_eq!((prefix.as_str(), *from), ("/s/routers/", known + 1));
@@ -253,7 +258,7 @@ fn an_etcd_that_was_made_anew_is_read_anew_and_registered_with() {
     assert_eq!(driven.names(), ["new", "own"]);
     assert!(driven.facts.iter().any(|fact| matches!(fact, DirectoryFact::LeaseLost { .. })));
     let rewound = |fact: &&DirectoryFact| matches!(fact, DirectoryFact::Read { reason: ReadReason::Rewound, .. });
-    assert_eq!(driven.facts.iter().filter(rewound).count(), 2, "each part once");
+    assert_eq!(driven.facts.iter().filter(rewound).count(), 3, "each part once");
 }
 
 #[test]
@@ -285,7 +290,7 @@ fn a_wrong_password_is_told_and_tried_on() {
     let shown = driven.directory.shown(driven.now);
     assert_eq!((shown.answers, shown.registered, shown.why.as_deref()), (false, false, Some("authentication failed")));
     assert!(shown.lease_age_seconds > 80.0 && shown.watch_lag_seconds > 80.0);
-    assert_eq!(driven.calls.len(), 3, "registration and both parts are tried on: {:?}", driven.calls);
+    assert_eq!(driven.calls.len(), 4, "registration and all parts are tried on: {:?}", driven.calls);
 }
 
 /// What may happen, in any order.
@@ -297,6 +302,8 @@ enum Happening {
     Register(Vec<u8>),
     /// Another router writes a media node, or takes it away.
     Node(u8, bool),
+    /// The rules are another text, or none.
+    Rules(Option<u8>),
     Compact,
     Cut,
     Wipe,
@@ -314,6 +321,7 @@ fn happenings() -> impl Strategy<Value = Vec<Happening>> {
         4 => (0..9u8).prop_map(Happening::Delete),
         3 => prop::collection::vec(0..4u8, 0..4).prop_map(Happening::Register),
         3 => (0..4u8, any::<bool>()).prop_map(|(node, there)| Happening::Node(node, there)),
+        3 => prop::option::of(0..9u8).prop_map(Happening::Rules),
         1 => Just(Happening::Compact),
         2 => Just(Happening::Cut),
         1 => Just(Happening::Wipe),
@@ -340,6 +348,8 @@ fn happen(driven: &mut Driven, etcd: &mut Etcd, happening: &Happening) {
             etcd.put(&format!("/s/media/n{n}"), nodes::node(&format!("n{n}"), "y", "other").bytes());
         }
         Happening::Node(n, false) => etcd.delete(&format!("/s/media/n{n}")),
+        Happening::Rules(Some(text)) => etcd.put("/s/rules", vec![b'0' + text]),
+        Happening::Rules(None) => etcd.delete("/s/rules"),
         Happening::Compact => etcd.compact(),
         Happening::Cut => etcd.cut(),
         Happening::Wipe => etcd.wipe(),
@@ -388,6 +398,8 @@ proptest! {
         seen.sort();
         prop_assert_eq!(seen, there);
         prop_assert!(one.registered && one.answers && one.watch == "watching");
+        let told = driven.rules.last().cloned().flatten().map(|news| news.text.unwrap().as_bytes().to_vec());
+        prop_assert_eq!(told, etcd.get("/s/rules"));
         // who registered here stands there, and nobody else in the name of this router
         let mut here: Vec<String> = driven.registered.iter().map(|node| node.id.clone()).collect();
         here.sort();

@@ -55,6 +55,8 @@ pub enum NodeNews {
 pub(super) enum News {
     Fact(DirectoryFact),
     Node(NodeNews),
+    /// The rules may be others.
+    Rules,
 }
 
 /// What can be followed.

@@ -18,6 +18,8 @@ pub enum DirectoryOp {
     Claim,
     /// A record of a media node or a room, taken away.
     Release,
+    /// The rules of the fleet, written or taken away if they still are what the operator saw.
+    Rules,
     /// All records, read.
     List,
     /// Changes of records, from a revision on.
@@ -32,12 +34,13 @@ pub enum DirectoryOp {
 
 impl DirectoryOp {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Grant,
         Self::Refresh,
         Self::Put,
         Self::Claim,
         Self::Release,
+        Self::Rules,
         Self::List,
         Self::Watch,
         Self::Revoke,
@@ -53,6 +56,7 @@ impl DirectoryOp {
             Self::Put => "put",
             Self::Claim => "claim",
             Self::Release => "release",
+            Self::Rules => "rules",
             Self::List => "list",
             Self::Watch => "watch",
             Self::Revoke => "revoke",
@@ -185,7 +189,7 @@ pub enum DirectoryFact {
     Left,
     /// All records of a part were read.
     Read {
-        /// Of which part: `routers`, `media`.
+        /// Of which part: `routers`, `media`, `rules`.
         part: &'static str,
         /// Why.
         reason: ReadReason,
@@ -266,5 +270,12 @@ pub enum DirectoryFact {
     Overfull {
         /// How many are kept.
         limit: usize,
+    },
+    /// An operator wrote the rules of the fleet through this router, or took them away.
+    RulesWritten {
+        /// The revision that it came with.
+        revision: i64,
+        /// How long they are; absent: there are none any more.
+        bytes: Option<usize>,
     },
 }

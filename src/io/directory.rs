@@ -5,6 +5,7 @@
 
 mod etcd;
 mod homes;
+mod rules;
 mod settings;
 
 use std::{
@@ -18,22 +19,24 @@ use arc_swap::ArcSwapOption;
 use etcd_client::{WatchRequestSender, WatchResponseStream};
 use futures_util::FutureExt as _;
 use tokio::{
+    runtime::Handle,
     sync::{mpsc, oneshot, watch},
     task::{AbortHandle, JoinSet},
     time::{MissedTickBehavior, interval, sleep_until, timeout},
 };
 
 use self::etcd::{Done, Etcd};
-use self::homes::Asking;
+use self::{homes::Asking, rules::Writer};
 pub use self::{
     homes::{Homes, HomesDriver},
+    rules::{FleetRules, WriteError},
     settings::DirectorySettings,
 };
 use super::{clock, listener::Observe, media::Media, shard::Shards};
 use crate::{
     directory::{
-        Answer, Directory, Fault, Figures, FleetView, Heard, Home, Input, Load, Output, RouterRecord, Settings,
-        record::RECORD_VERSION,
+        Answer, Directory, Fault, Figures, FleetView, Heard, Home, Input, Load, Output, RouterRecord, RulesStanding,
+        Settings, record::RECORD_VERSION, rules_key,
     },
     event::Event,
     ids::RoomId,
@@ -50,23 +53,31 @@ const FIGURES_EVERY: Duration = Duration::from_secs(1);
 
 /// What the ops port shows of the fleet; absent: this router has none.
 #[derive(Clone, Default)]
-pub struct Fleet(Arc<ArcSwapOption<FleetView>>);
+pub struct Fleet {
+    view: Arc<ArcSwapOption<FleetView>>,
+    rules: FleetRules,
+}
 
 impl fmt::Debug for Fleet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Fleet").field(&self.0.load().as_ref().map(|view| view.routers.len())).finish()
+        f.debug_tuple("Fleet").field(&self.view.load().as_ref().map(|view| view.routers.len())).finish()
     }
 }
 
 impl Fleet {
     /// As it was seen a second ago at most.
     pub fn view(&self) -> Option<Arc<FleetView>> {
-        self.0.load_full()
+        self.view.load_full()
+    }
+
+    /// The rules that it follows.
+    pub fn rules(&self) -> &FleetRules {
+        &self.rules
     }
 
     /// It is seen so from now on.
     pub fn show(&self, view: FleetView) {
-        self.0.store(Some(Arc::new(view)));
+        self.view.store(Some(Arc::new(view)));
     }
 }
 
@@ -146,6 +157,8 @@ struct Driver {
     etcd: Etcd,
     around: Around,
     wants: watch::Receiver<Wanted>,
+    /// How far this router follows the rules of the fleet.
+    followed: watch::Receiver<RulesStanding>,
     calls: JoinSet<Ended>,
     streams: HashMap<u64, Stream>,
     /// Who asked where a room is, by question.
@@ -179,6 +192,7 @@ impl Driver {
             ops_url: settings.ops_url.clone(),
             started_unix: clock::since_epoch().as_secs(),
             draining: false,
+            rules: Some(RulesStanding::default()),
             load: Load::default(),
             rest: serde_json::Map::new(),
         };
@@ -186,9 +200,12 @@ impl Driver {
         let one_router_a_room = around.rooms.is_some();
         let decides = Settings { prefix, own, lease, records_max: RECORDS_MAX, one_router_a_room, seed: around.seed };
         let (says, heard) = mpsc::channel(HEARD_WAITING);
+        let (key, etcd, rules) = (rules_key(&settings.prefix), Etcd::new(settings), around.fleet.rules().clone());
+        rules.open(Writer { etcd: etcd.clone(), key, observe: around.observe.clone(), runtime: Handle::current() });
         Self {
             directory: Directory::new(decides, Instant::now()),
-            etcd: Etcd::new(settings),
+            etcd,
+            followed: rules.followed(),
             around,
             wants,
             calls: JoinSet::new(),
@@ -230,6 +247,7 @@ impl Driver {
                     (Ok(()), Wanted::Drain) => Input::Draining,
                     (Ok(()), Wanted::Leave) => Input::Leave,
                 },
+                Ok(()) = self.followed.changed() => Input::RulesTaken(*self.followed.borrow_and_update()),
                 _ = figures.tick() => self.show(),
             };
             self.take(input);
@@ -248,6 +266,7 @@ impl Driver {
                     self.around.rooms.iter().for_each(|(driver, _)| driver.homes.keep(room.clone(), kept));
                 }
                 Output::Lost { room, router, url } => self.make_way(room, &Refusal::elsewhere(router.as_str(), &url)),
+                Output::Rules(news) => self.around.fleet.rules().offer(news),
                 Output::Call { ticket, call } => {
                     let (etcd, begun) = (self.etcd.clone(), Instant::now());
                     self.calls.spawn(async move {
@@ -337,6 +356,17 @@ async fn listen(ticket: u64, prefix: String, mut tells: WatchResponseStream, say
 
 /// In telemetry's words.
 const fn figures(figures: &Figures) -> DirectoryFigures {
-    let Figures { lease, lease_age, watch_lag, routers, unreadable, rooms_unwritten, digest } = *figures;
-    DirectoryFigures { lease, lease_age, watch_lag, routers, unreadable, rooms_unwritten, digest }
+    let Figures { lease, lease_age, watch_lag, routers, unreadable, rooms_unwritten, digest, rules } = *figures;
+    let (rules_revision, rules_refused) = (rules.revision, rules.refused);
+    DirectoryFigures {
+        lease,
+        lease_age,
+        watch_lag,
+        routers,
+        unreadable,
+        rooms_unwritten,
+        digest,
+        rules_revision,
+        rules_refused,
+    }
 }

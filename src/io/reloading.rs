@@ -1,4 +1,4 @@
-//! When the configuration is to be read again: its files have changed and lie still, or somebody asked.
+//! When the configuration is to be read again: its files have changed and lie still, somebody asked, or the fleet has other rules.
 //!
 //! On a thread of its own, which may wait for slow volumes and for shards. Knows files by their versions; what is in
 //! them, and what becomes of it, is not its concern.
@@ -33,6 +33,8 @@ pub enum Occasion {
     Asked,
     /// A file is another one.
     Changed,
+    /// The fleet has other rules; no file is looked at for them.
+    Rules,
     /// Nobody asked: to be told of only when something comes of it.
     Quiet,
 }
@@ -42,7 +44,7 @@ pub enum Occasion {
 pub struct Followed {
     /// The configuration's file, and those that it names.
     pub files: Vec<PathBuf>,
-    /// Whether it was refused.
+    /// Whether it, or the rules of the fleet, were refused.
     pub refused: bool,
 }
 
@@ -122,7 +124,8 @@ pub struct Reloading {
 }
 
 impl Reloading {
-    /// Starts the thread. `read` reads the configuration again; it may block.
+    /// Starts the thread. `read` reads the configuration again; it may block. `rules_came` says each time whether the fleet has
+    /// other rules.
     ///
     /// # Errors
     /// When the system gives no thread.
@@ -130,6 +133,7 @@ impl Reloading {
         watch: FileWatch,
         files: Vec<PathBuf>,
         read: impl FnMut(Occasion) -> Followed + Send + 'static,
+        mut rules_came: impl FnMut() -> bool + Send + 'static,
         observe: Observe,
     ) -> io::Result<Self> {
         let asked = Arc::new(AtomicBool::new(false));
@@ -139,7 +143,12 @@ impl Reloading {
             turns.quiet_at = Some(Instant::now());
         }
         let flag = asked.clone();
-        let tick = move || turns.tick(flag.swap(false, Relaxed), Instant::now());
+        let tick = move || {
+            if rules_came() {
+                turns.read(Occasion::Rules, Instant::now());
+            }
+            turns.tick(flag.swap(false, Relaxed), Instant::now());
+        };
         let ticking = Ticking::start("config", EVERY, tick, move |event| observe(event))?;
         Ok(Self { asked, _ticking: ticking })
     }
@@ -169,6 +178,10 @@ impl<R: FnMut(Occasion) -> Followed> Turns<R> {
             let versions = self.watch.versions();
             self.watch.see(versions);
         }
+        self.read(occasion, now);
+    }
+
+    fn read(&mut self, occasion: Occasion, now: Instant) {
         let Followed { files, refused } = (self.read)(occasion);
         self.quiet_at = match self.watch.follow(files) {
             true => Some(now),

@@ -208,6 +208,10 @@ catalog! {
         "Rooms of this router that its fleet does not know of, because their records could not be written yet: another router may have a room of that name.";
     DIRECTORY_DIGEST "signalbox_directory_digest" Gauge Count Dependencies []
         "48 bits of a hash of what this router knows of its fleet, load left out; routers that differ for long see different fleets.";
+    DIRECTORY_RULES_REVISION "signalbox_directory_rules_revision" Gauge Count Dependencies []
+        "The revision in etcd of the rules of the fleet that this router has in force; 0: none, it runs by its file alone.";
+    DIRECTORY_RULES_REFUSED "signalbox_directory_rules_refused" Gauge Flag Dependencies []
+        "1 while this router refuses the rules of the fleet that stand in etcd, or that they are gone; it goes on by what it had in force.";
     DIRECTORY_CALLS "signalbox_directory_calls_total" Counter Count Dependencies [DIRECTORY_CALL, closed("outcome", DIRECTORY_OUTCOMES)]
         "Calls to etcd that ended.";
     DIRECTORY_CALL_LATENCY "signalbox_directory_call_latency_seconds" Histogram Seconds Dependencies [DIRECTORY_CALL]

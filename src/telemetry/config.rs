@@ -10,7 +10,7 @@ use super::{
     Telemetry, catalog,
     handles::{Row, gauge},
 };
-use crate::event::Changed;
+use crate::event::{Changed, Event};
 
 /// Places in [`catalog::RELOADS`].
 const OK: usize = 0;
@@ -37,36 +37,56 @@ impl ConfigHandles {
             hash: level(catalog::CONFIG_HASH),
             refused: level(catalog::CONFIG_REFUSED),
         };
-        handles.run(1, hash);
+        handles.run(1, hash, false);
         handles
     }
 
-    /// That one runs, and is what its file says.
-    fn run(&self, generation: u64, hash: u64) {
+    /// That one runs, and is what its file says unless that is refused.
+    fn run(&self, generation: u64, hash: u64, refused: bool) {
         self.generation.set(generation as f64);
         // 48 bits: exact
         self.hash.set(hash as f64);
-        self.refused.set(0.0);
+        self.refused.set(f64::from(u8::from(refused)));
     }
 }
 
 impl Telemetry {
-    pub(super) fn config_reloaded(&self, generation: u64, hash: u64, changes: &[Changed]) {
-        self.metrics.config.run(generation, hash);
+    /// A configuration was taken up or refused; other events are none of its concern.
+    pub(super) fn configured(&self, event: &Event) {
+        match event {
+            Event::ConfigReloaded { generation, hash, changes, rules, refused } => {
+                self.metrics.config.run(*generation, *hash, *refused);
+                self.config_reloaded(*generation, *hash, changes, *rules);
+            }
+            Event::ConfigRefused { why, rules } => self.config_refused(why, *rules),
+            _ => {}
+        }
+    }
+
+    fn config_reloaded(&self, generation: u64, hash: u64, changes: &[Changed], rules: i64) {
         if changes.is_empty() {
             self.metrics.config.reloads.at(UNCHANGED).increment(1);
-            info!(target: "signalbox", generation, "configuration read again: nothing in it changed");
+            info!(target: "signalbox", generation, rules, "configuration read again: nothing in it changed");
             return;
         }
         self.metrics.config.reloads.at(OK).increment(1);
         let changes = told(changes);
-        info!(target: "signalbox", generation, hash, changes, "configuration reloaded");
+        info!(target: "signalbox", generation, hash, rules, changes, "configuration reloaded");
     }
 
-    pub(super) fn config_refused(&self, why: &[String]) {
-        self.metrics.config.refused.set(1.0);
+    /// Rules of the fleet that are refused are no fault of the file: a gauge of the directory tells that.
+    fn config_refused(&self, why: &[String], rules: Option<i64>) {
         self.metrics.config.reloads.at(ERROR).increment(1);
-        warn!(target: "signalbox", why = told(why), "configuration refused; what ran runs on");
+        let why = told(why);
+        match rules {
+            Some(revision) => {
+                warn!(target: "signalbox", revision, why, "rules of the fleet refused; what ran runs on");
+            }
+            None => {
+                self.metrics.config.refused.set(1.0);
+                warn!(target: "signalbox", why, "configuration refused; what ran runs on");
+            }
+        }
     }
 
     /// The share of unremarkable signals that are traced, from now on.

@@ -78,6 +78,10 @@ pub struct DirectoryFigures {
     pub rooms_unwritten: usize,
     /// 48 bits, equal on routers that see the same.
     pub digest: u64,
+    /// Of the rules of the fleet that this router has in force; 0: none.
+    pub rules_revision: i64,
+    /// Whether it refused those that stand there.
+    pub rules_refused: bool,
 }
 
 impl DirectoryHandles {
@@ -154,7 +158,8 @@ impl Telemetry {
             | DirectoryFact::RouterDraining { .. }
             | DirectoryFact::RouterGone { .. }
             | DirectoryFact::RecordUnreadable { .. }
-            | DirectoryFact::Overfull { .. } => self.fleet_changed(fact, at),
+            | DirectoryFact::Overfull { .. }
+            | DirectoryFact::RulesWritten { .. } => self.fleet_changed(fact, at),
         }
     }
 
@@ -191,6 +196,10 @@ impl Telemetry {
                 if let Some(held_back) = self.admit(&lines.overfull, at) {
                     warn!(target: "signalbox", limit, held_back, "more records of the fleet than are kept");
                 }
+            }
+            // as often as an operator does it
+            DirectoryFact::RulesWritten { revision, bytes } => {
+                info!(target: "signalbox", revision, bytes, "rules of the fleet written");
             }
             DirectoryFact::CallEnded { .. }
             | DirectoryFact::Registered { .. }
@@ -283,6 +292,8 @@ impl Telemetry {
             (&catalog::DIRECTORY_UNREADABLE, figures.unreadable as f64),
             (&catalog::DIRECTORY_ROOMS_UNWRITTEN, figures.rooms_unwritten as f64),
             (&catalog::DIRECTORY_DIGEST, figures.digest as f64),
+            (&catalog::DIRECTORY_RULES_REVISION, figures.rules_revision as f64),
+            (&catalog::DIRECTORY_RULES_REFUSED, f64::from(u8::from(figures.rules_refused))),
         ]
     }
 
@@ -337,9 +348,11 @@ mod tests {
             unreadable: 1,
             rooms_unwritten: 9,
             digest: (1 << 48) - 1,
+            rules_revision: 12,
+            rules_refused: true,
         };
         [3, 4].into_iter().for_each(|routers| telemetry.set_directory(figures(routers)));
         let values: Vec<f64> = telemetry.directory_gauges().into_iter().map(|(_, value)| value).collect();
-        assert_eq!(values, [30.0, 1.5, 2.0, 4.0, 1.0, 9.0, 281_474_976_710_655.0]);
+        assert_eq!(values, [30.0, 1.5, 2.0, 4.0, 1.0, 9.0, 281_474_976_710_655.0, 12.0, 1.0]);
     }
 }

@@ -151,8 +151,7 @@ impl Telemetry {
             Event::FaultEnded { fault, lasted } => self.fault_ended(*fault, *lasted),
             Event::Media(fact) => self.media(fact, at),
             Event::Directory(fact) => self.directory(fact, at),
-            Event::ConfigReloaded { generation, hash, changes } => self.config_reloaded(*generation, *hash, changes),
-            Event::ConfigRefused { why } => self.config_refused(why),
+            Event::ConfigReloaded { .. } | Event::ConfigRefused { .. } => self.configured(event),
             Event::LogLevelChanged { from, to } => self.log_level_changed(from, to),
         }
     }

@@ -209,11 +209,16 @@ fn operations() -> Vec<(Event, Vec<(&'static str, f64)>)> {
 
 fn configurations() -> Vec<(Event, Vec<(&'static str, f64)>)> {
     let changed = Changed { key: "limits.rooms".to_owned(), from: "1".to_owned(), to: "2".to_owned(), live: true };
-    let reloaded = |generation, changes| Event::ConfigReloaded { generation, hash: 9, changes };
+    let reloaded =
+        |generation, changes| Event::ConfigReloaded { generation, hash: 9, changes, rules: 0, refused: false };
     vec![
         (
-            Event::ConfigRefused { why: vec!["server.id needs a restart".to_owned()] },
+            Event::ConfigRefused { why: vec!["server.id needs a restart".to_owned()], rules: None },
             vec![("signalbox_config_reloads_total{result=\"error\"}", 1.0), ("signalbox_config_refused", 1.0)],
+        ),
+        (
+            Event::ConfigRefused { why: vec!["server.id: not for a whole fleet".to_owned()], rules: Some(9) },
+            vec![("signalbox_config_reloads_total{result=\"error\"}", 1.0)],
         ),
         (
             reloaded(2, vec![changed]),
@@ -225,6 +230,11 @@ fn configurations() -> Vec<(Event, Vec<(&'static str, f64)>)> {
             ],
         ),
         (reloaded(2, Vec::new()), vec![("signalbox_config_reloads_total{result=\"unchanged\"}", 1.0)]),
+        // the file is refused, and rules were taken up over the one that runs
+        (
+            Event::ConfigReloaded { generation: 2, hash: 9, changes: Vec::new(), rules: 7, refused: true },
+            vec![("signalbox_config_reloads_total{result=\"unchanged\"}", 1.0), ("signalbox_config_refused", 1.0)],
+        ),
     ]
 }
 

@@ -3,6 +3,7 @@
 mod etcd;
 mod nodes;
 mod rooms;
+mod rules;
 
 use std::time::{Duration, Instant};
 
@@ -225,9 +226,11 @@ async fn what_was_compacted_while_a_router_was_cut_off_is_read_again_whole() {
     agree(&[&one], &["r1", "r9"]).await;
     // etcd says so to each watch in its own time
     let read = async || metric(&one, "signalbox_directory_reads_total{reason=\"compacted\"}").await;
-    answered("routers, media nodes and notices are read again", async || (read().await >= Some(3.0)).then_some(()))
-        .await;
-    assert_eq!(read().await, Some(3.0), "each once");
+    answered("routers, media nodes, rules and notices are read again", async || {
+        (read().await >= Some(4.0)).then_some(())
+    })
+    .await;
+    assert_eq!(read().await, Some(4.0), "each once");
     let seen = view(&one).await;
     assert_eq!(seen["unreadable"], json!([{ "key": "routers/r8", "why": "version 2; this router reads 1" }]));
     let log = one.stderr();

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 pub(crate) use authority::Authority;
 pub(crate) use browser::{Browser, Page};
-pub(crate) use http::{Answer, Begun, ask, free, get, get_with};
+pub(crate) use http::{Answer, Begun, ask, ask_with, free, get, get_with};
 pub(crate) use leaks::{leaks, remember};
 pub(crate) use process::{MediaNode, Router, run_to_end};
 pub(crate) use socket::{Socket, raw_frame, refusal_of, upgrade_raw};

@@ -93,7 +93,10 @@ async fn refused(router: Option<&OpsClient>, file: &Path, text: &str) -> Result<
     match judged["verdict"].as_str() {
         Some("applicable") => Ok(None),
         Some("unchanged") => {
-            bail!("the router says that it runs with this share already, and the file says another one")
+            bail!(
+                "the router says that it runs with this share already, and the file says another one; where rules of its fleet \
+                 lie over the file (`signalbox fleet rules show`), change it there"
+            )
         }
         _ => {
             let fixed = judged["changes"].as_array().into_iter().flatten().filter(|change| change["live"] == false);

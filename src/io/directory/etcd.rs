@@ -151,6 +151,13 @@ async fn carry_out(mut client: Client, call: Call) -> Result<Done, Error> {
             let when: Vec<_> = [unchanged].into_iter().chain(says).collect();
             transact(client, when, TxnOp::delete(key, None)).await?
         }
+        Call::Rules { key, text, expected } => {
+            let op = match text {
+                Some(text) => TxnOp::put(key.clone(), text, None),
+                None => TxnOp::delete(key.clone(), None),
+            };
+            transact(client, vec![Compare::mod_revision(key, CompareOp::Equal, expected)], op).await?
+        }
         Call::List { prefix, limit } => list(client, &prefix, limit).await?,
         Call::Watch { prefix, from } => {
             let options = WatchOptions::new().with_prefix().with_start_revision(from).with_progress_notify();

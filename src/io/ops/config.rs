@@ -26,6 +26,8 @@ pub trait Configuration: fmt::Debug + Send + Sync {
     fn variants(&self) -> Rules;
     /// What would become of a file with that text. May read the files that it names.
     fn proposed(&self, text: &str) -> Proposed;
+    /// What would become of rules of the fleet with that text, or if there were none. May read the files that the file names.
+    fn proposed_rules(&self, text: Option<&str>) -> Proposed;
 }
 
 /// What runs.

@@ -1,5 +1,7 @@
 //! `/api/fleet`: the routers of the fleet as this one sees them, and whether the view can be trusted.
 
+pub(super) mod rules;
+
 use axum::{
     Json,
     extract::State,

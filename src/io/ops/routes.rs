@@ -51,6 +51,8 @@ const INDEX: &str = concat!(
     /api/variants   who gets which variant, and how each is served; ?user_id=…&device_type=…&ab_tag=… explains one\n\
     /api/nodes      the media nodes: standing, score by part, weight, share wanted and got; PUT …/NODE/cordon, uncordon, drain\n\
     /api/fleet      the routers of the fleet, how new the view of them is, and whether etcd answers\n\
+    /api/fleet/rules  what the whole fleet follows, and who has it in force; PUT (TOML) and DELETE with If-Match: REVISION; \
+     POST …/check\n\
     /api/placement  why a room is on its media node: ?room=NAME\n\
     /debug/latency  quantiles by op, region, outcome and stage; ?window=5m&op=join&format=html|json|svg\n\
     /debug/latency.hlog  the last hour as an interval log of HdrHistogram; ?window=1h\n\
@@ -74,7 +76,7 @@ pub(super) struct Shared {
     pub(super) shards: Shards,
     pub(super) config: Arc<dyn Configuration>,
     pub(super) fleet: Fleet,
-    rendering: Rendering,
+    pub(super) rendering: Rendering,
 }
 
 impl Shared {
@@ -117,6 +119,8 @@ pub(super) fn router(shared: Shared, guard: Guard) -> Router {
         .route("/api/config/check", post(config::check).layer(DefaultBodyLimit::max(CONFIG_BYTES_MAX)))
         .route("/api/variants", get(variants::shown))
         .route("/api/fleet", get(fleet::shown))
+        .route("/api/fleet/rules", get(fleet::rules::shown).put(fleet::rules::put).delete(fleet::rules::delete))
+        .route("/api/fleet/rules/check", post(fleet::rules::check))
         .route("/api/nodes", get(nodes::list))
         .route("/api/nodes/{node}/{act}", put(nodes::act).post(nodes::act))
         .route("/api/placement", get(nodes::explain))

@@ -28,6 +28,7 @@ mod fault;
 mod fleet;
 mod nodes;
 mod refusals;
+mod rules;
 mod variants;
 
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
@@ -120,6 +121,10 @@ impl Configuration for Nothing {
     fn proposed(&self, text: &str) -> Proposed {
         let verdict = if text == "bad" { ProposedVerdict::Mistaken } else { ProposedVerdict::Applicable };
         Proposed { verdict, mistakes: Vec::new(), changes: Vec::new(), applied: [], text: format!("about {text}\n") }
+    }
+
+    fn proposed_rules(&self, text: Option<&str>) -> Proposed {
+        self.proposed(text.unwrap_or_default())
     }
 }
 
@@ -431,7 +436,15 @@ async fn the_index_lists_what_is_there_and_the_rest_is_not_found() {
         index.lines().filter_map(|line| line.split(' ').next()).filter(|p| p.starts_with('/')).collect();
     let pages = ["/health/live", "/health/ready", "/metrics", "/api/status", "/api/log/level"];
     let debug = ["/debug/latency", "/debug/latency.hlog", "/debug/slow", "/debug/pprof/", "/debug/captures/"];
-    let config = ["/api/config", "/api/config/check", "/api/variants", "/api/nodes", "/api/fleet", "/api/placement"];
+    let config = [
+        "/api/config",
+        "/api/config/check",
+        "/api/variants",
+        "/api/nodes",
+        "/api/fleet",
+        "/api/fleet/rules",
+        "/api/placement",
+    ];
     assert_eq!(listed, [&pages[..], &config, &debug, &["/api/profiler", "/api/fault"]].concat());
     for path in listed {
         assert_ne!(ask(&routes, Method::GET, path, &[]).await.0, StatusCode::NOT_FOUND, "{path}");

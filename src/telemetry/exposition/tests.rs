@@ -137,6 +137,8 @@ fn catalogue_and_scrape_agree_in_both_directions_in_every_form() {
         rooms_unwritten: 2,
         unreadable: 0,
         digest: 7,
+        rules_revision: 9,
+        rules_refused: false,
     });
     let rule = RuleInForce { name: "few".into(), variant: "canary".into(), share: Some(500) };
     let names = vec!["default".into(), "canary".into()];
@@ -216,6 +218,8 @@ fn closed_sets_are_there_at_zero_from_the_start_and_latencies_are_not() {
             catalog::DIRECTORY_UNREADABLE,
             catalog::DIRECTORY_ROOMS_UNWRITTEN,
             catalog::DIRECTORY_DIGEST,
+            catalog::DIRECTORY_RULES_REVISION,
+            catalog::DIRECTORY_RULES_REFUSED,
         ])
         .map(|row| row.name)
         .collect::<Vec<_>>();

@@ -10,7 +10,7 @@ type Moved = Vec<(&'static str, f64)>;
 pub(in crate::telemetry) fn events() -> Vec<(Event, Moved)> {
     let facts = [of_this_router(), of_others()].concat();
     let kinds: BTreeSet<usize> = facts.iter().map(|(fact, _)| kind(fact)).collect();
-    assert_eq!(kinds, (0..=15).collect());
+    assert_eq!(kinds, (0..=16).collect());
     facts.into_iter().map(|(fact, moved)| (Event::Directory(fact), moved)).collect()
 }
 
@@ -73,6 +73,7 @@ fn of_others() -> Vec<(DirectoryFact, Moved)> {
         (DirectoryFact::RouterGone { router: router() }, Vec::new()),
         (DirectoryFact::RecordUnreadable { key: "x".to_owned(), why: "no version".to_owned() }, Vec::new()),
         (DirectoryFact::Overfull { limit: 9 }, Vec::new()),
+        (DirectoryFact::RulesWritten { revision: 9, bytes: Some(7) }, Vec::new()),
     ]
 }
 
@@ -95,5 +96,6 @@ fn kind(fact: &DirectoryFact) -> usize {
         DirectoryFact::RoomSought { .. } => 13,
         DirectoryFact::RoomTakenOver { .. } => 14,
         DirectoryFact::RoomGivenUp { .. } => 15,
+        DirectoryFact::RulesWritten { .. } => 16,
     }
 }

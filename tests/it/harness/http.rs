@@ -42,8 +42,13 @@ pub(crate) async fn get_with(at: SocketAddr, path: &str, headers: &[(&str, &str)
 
 /// Asks with a line like `POST /v1/rooms`, a token and a JSON body.
 pub(crate) async fn ask(at: SocketAddr, line: &str, token: &str, body: &str) -> Answer {
+    ask_with(at, line, ("Authorization", &format!("Bearer {token}")), body).await
+}
+
+/// The same with that header in the place of the token.
+pub(crate) async fn ask_with(at: SocketAddr, line: &str, (name, value): (&str, &str), body: &str) -> Answer {
     let size = body.len();
-    let head = format!("{line} HTTP/1.1\r\nHost: {at}\r\nConnection: close\r\nAuthorization: Bearer {token}\r\n");
+    let head = format!("{line} HTTP/1.1\r\nHost: {at}\r\nConnection: close\r\n{name}: {value}\r\n");
     request(at, format!("{head}Content-Length: {size}\r\n\r\n{body}").as_bytes()).await
 }
 

@@ -26,6 +26,7 @@ fn view() -> FleetView {
         rooms: 2,
         lease_age_seconds: 1.5,
         draining: false,
+        rules: None,
     };
     FleetView {
         router: "r1".to_owned(),
@@ -37,6 +38,7 @@ fn view() -> FleetView {
         watch_lag_seconds: 41.0,
         revision: 7,
         digest: "00000000abcd".to_owned(),
+        rules_revision: 0,
         routers: vec![row],
         media_nodes: 0,
         rooms_unwritten: 0,
