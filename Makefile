@@ -6,7 +6,7 @@ export CACHE
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo watch test backtest bench paths build fuzz fmt clean
+.PHONY: help demo fleet watch test backtest bench paths build fuzz fmt clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -18,6 +18,11 @@ build: ## target/release/signalbox
 demo: ## a router and calls against it, with a live table (SECONDS=20 ends by itself)
 	@.ci/setup build
 	$(CARGO) run --release --locked -- demo $(if $(filter-out 0,$(SECONDS)),--seconds $(SECONDS))
+
+fleet: ## three routers on an etcd, two media nodes, and calls across all of them (SECONDS=60 ends by itself)
+	@.ci/setup fleet
+	$(CARGO) build --release --locked
+	@deploy/fleet/run target/release/signalbox $(or $(SECONDS),0)
 
 watch: ## faults on purpose, and whom the shipped rules tell of them: a real Prometheus and Alertmanager, some three minutes
 	@.ci/setup test

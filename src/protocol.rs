@@ -10,7 +10,7 @@ pub mod op;
 pub mod validate;
 
 pub use codec::{Encoding, decode, encode};
-pub use codes::{Code, Refusal};
+pub use codes::{Code, ELSEWHERE, Refusal};
 pub use limits::Limits;
 pub use op::OpKind;
 

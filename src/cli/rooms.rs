@@ -253,8 +253,7 @@ pub(super) fn run(args: Args) -> Result<ExitCode> {
 /// Carries out the command and says what to print.
 async fn answer(args: Args) -> Result<String> {
     let Args { access, json, command } = args;
-    let channel = channel::open(&access.url, &access.ca).await?;
     let token = channel::token(&access)?;
-    let answer = calls::carry_out(channel, token, command).await?;
+    let answer = calls::carry_out(&access, token, command).await?;
     if json { show::as_json(&answer) } else { Ok(show::as_text(&answer)) }
 }

@@ -17,7 +17,7 @@ use futures_util::{SinkExt, StreamExt};
 use prost::Message as _;
 use tokio_websockets::{Message, WebSocketStream};
 
-pub use self::connect::{Dialect, Target, TargetSettings, Transport};
+pub use self::connect::{Dialect, Target, TargetSettings, Transport, grpc_url};
 use self::wire::Wire;
 use crate::protocol::{
     Encoding,

@@ -207,6 +207,9 @@ impl Code {
     }
 }
 
+/// The metadata of a gRPC status that says where to go instead.
+pub const ELSEWHERE: &str = "signalbox-url";
+
 /// A request that is not carried out, and why. Carries no secret and no payload.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}: {message}", code.name())]
@@ -244,11 +247,15 @@ impl Refusal {
         }
     }
 
-    /// As it ends a gRPC stream or call; when to try again is told as gRPC's own clients read it (gRFC A6).
+    /// As it ends a gRPC stream or call; when to try again is told as gRPC's own clients read it (gRFC A6), and where to go
+    /// instead in [`ELSEWHERE`].
     pub fn to_status(&self) -> tonic::Status {
         let mut status = tonic::Status::new(self.code.grpc(), self.to_string());
         if let Some(after_ms) = self.retry_after_ms {
             status.metadata_mut().insert("grpc-retry-pushback-ms", after_ms.into());
+        }
+        if let Some(Ok(url)) = self.url.as_deref().map(str::parse) {
+            status.metadata_mut().insert(ELSEWHERE, url);
         }
         status
     }

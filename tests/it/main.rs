@@ -18,6 +18,7 @@ mod directory;
 mod drain;
 mod exposition;
 mod faults;
+mod fleet;
 mod grants;
 mod guard;
 mod harness;

@@ -8,8 +8,16 @@ use tonic::{
     transport::Channel,
 };
 
-use super::{Command, Create, Edit, Mute, Payload, Permit, Powers, SOURCES, Send, Traits, Whom, advise::advised};
-use crate::protocol::v1::{self, rooms_client::RoomsClient};
+use super::{
+    Access, Command, Create, Edit, Mute, Payload, Permit, Powers, SOURCES, Send, Traits, Whom, advise::advised, channel,
+};
+use crate::{
+    load::client::grpc_url,
+    protocol::{
+        ELSEWHERE,
+        v1::{self, rooms_client::RoomsClient},
+    },
+};
 
 /// What a command is answered with.
 #[derive(Debug, PartialEq)]
@@ -39,21 +47,31 @@ impl Interceptor for Bearer {
     }
 }
 
-/// Carries out a command. Errors say what to do next.
-pub(super) async fn carry_out(channel: Channel, token: MetadataValue<Ascii>, command: Command) -> Result<Answer> {
-    let mut rooms = RoomsClient::with_interceptor(channel, Bearer(token));
-    match command {
-        Command::Send(send) => {
-            let request = message(send)?;
-            let room = request.room.clone();
-            let sent = rooms.send_data(request).await;
-            sent.map(|answer| Answer::Sent(answer.into_inner())).map_err(|status| advised(&status, Some(&room)))
-        }
-        command => {
-            let room = room_of(&command).map(ToOwned::to_owned);
-            call(&mut rooms, command).await.map_err(|status| advised(&status, room.as_deref()))
+/// How often a command is sent on to the router that has its room.
+const SENT_ON_MAX: usize = 3;
+
+/// Carries out a command, at the router of the fleet that has its room. Errors say what to do next.
+pub(super) async fn carry_out(access: &Access, token: MetadataValue<Ascii>, command: Command) -> Result<Answer> {
+    let room = room_of(&command).map(ToOwned::to_owned);
+    let (mut url, mut sent_on) = (access.url.clone(), 0);
+    loop {
+        let mut rooms = RoomsClient::with_interceptor(channel::open(&url, &access.ca).await?, Bearer(token.clone()));
+        let refused = match attempt(&mut rooms, command.clone()).await? {
+            Ok(answer) => return Ok(answer),
+            Err(status) => status,
+        };
+        match refused.metadata().get(ELSEWHERE).and_then(|url| url.to_str().ok()) {
+            Some(elsewhere) if sent_on < SENT_ON_MAX => (url, sent_on) = (grpc_url(elsewhere), sent_on + 1),
+            _ => return Err(advised(&refused, room.as_deref())),
         }
     }
+}
+
+async fn attempt(rooms: &mut Rooms, command: Command) -> Result<Result<Answer, Status>> {
+    Ok(match command {
+        Command::Send(send) => rooms.send_data(message(send)?).await.map(|sent| Answer::Sent(sent.into_inner())),
+        command => call(rooms, command).await,
+    })
 }
 
 fn room_of(command: &Command) -> Option<&str> {

@@ -62,20 +62,24 @@ impl TargetSettings {
 
     /// The same router as its fleet names it, reached as the others are: its URL may be that of the other transport.
     pub(crate) fn of_its_transport(mut self) -> Self {
-        let (from, to) = match self.transport {
-            Transport::Ws => ("http", "ws"),
-            Transport::Grpc => ("ws", "http"),
-        };
-        if let Some(rest) = self.url.strip_prefix(from) {
-            self.url = format!("{to}{rest}");
-        }
-        let signal = "/v1/signal";
+        let url = grpc_url(&self.url);
         self.url = match self.transport {
-            Transport::Ws if self.url.ends_with(signal) => self.url,
-            Transport::Ws => format!("{}{signal}", self.url.trim_end_matches('/')),
-            Transport::Grpc => self.url.trim_end_matches(signal).to_owned(),
+            Transport::Grpc => url,
+            Transport::Ws => format!("{}{SIGNAL}", url.replacen("http", "ws", 1)),
         };
         self
+    }
+}
+
+/// Where WebSockets are upgraded.
+const SIGNAL: &str = "/v1/signal";
+
+/// The URL of a router for gRPC and HTTP, of one that clients are told: `wss://r7.example.com/v1/signal`.
+pub fn grpc_url(url: &str) -> String {
+    let base = url.trim_end_matches('/').trim_end_matches(SIGNAL);
+    match base.strip_prefix("ws") {
+        Some(rest) => format!("http{rest}"),
+        None => base.to_owned(),
     }
 }
 
@@ -175,5 +179,23 @@ impl Target {
     /// Of its frames.
     pub fn encoding(&self) -> Encoding {
         self.encoding
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_router_is_reached_by_either_transport_however_its_fleet_names_it() {
+        for told in
+            ["wss://r7.example.com:8443/v1/signal", "https://r7.example.com:8443", "https://r7.example.com:8443/"]
+        {
+            assert_eq!(grpc_url(told), "https://r7.example.com:8443");
+            let settings = |transport| TargetSettings { transport, ..TargetSettings::websocket(told) };
+            assert_eq!(settings(Transport::Ws).of_its_transport().url, "wss://r7.example.com:8443/v1/signal");
+            assert_eq!(settings(Transport::Grpc).of_its_transport().url, "https://r7.example.com:8443");
+        }
+        assert_eq!(grpc_url("ws://127.0.0.1:7800/v1/signal"), "http://127.0.0.1:7800");
     }
 }

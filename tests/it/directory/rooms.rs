@@ -55,8 +55,11 @@ async fn who_wants_into_a_room_is_sent_to_the_router_that_has_it() {
     let told = ask(other.client, "POST /v1/rooms", &admin, r#"{"name":"r/a room"}"#).await;
     assert_eq!(told.status, 421, "{}", told.body);
     assert_eq!(ask(one.client, "GET /v1/rooms/r%2Fa%20room", &admin, "").await.status, 200);
+    let there = format!("http://{}", other.client);
+    let (code, shown, said) = run_to_end(&["rooms", "--url", &there, "participants", "r/a room"]);
+    assert!(code == 0 && shown.contains("bob"), "signalbox rooms follows: {shown}{said}");
     let found = |of: &str| format!("signalbox_directory_rooms_sought_total{{found=\"{of}\"}}");
-    assert_eq!(metric(&other, &found("elsewhere")).await, Some(3.0));
+    assert_eq!(metric(&other, &found("elsewhere")).await, Some(4.0));
     assert!(metric(&one, &found("here")).await >= Some(3.0));
     assert_eq!(metric(&one, "signalbox_directory_rooms_unwritten").await, Some(0.0));
 }

@@ -1,0 +1,62 @@
+//! `make fleet`: the script brings a fleet up, calls go across it, and nothing of it is left.
+
+use std::{
+    net::{TcpListener, TcpStream},
+    path::Path,
+    process::{Command, Stdio},
+};
+
+use crate::harness::eventually;
+
+/// The first of 32 ports in a row that nobody has.
+fn free_ports() -> u16 {
+    // below those that connections take by themselves
+    let mut bases = (10_000..32_000).step_by(32).cycle().skip(std::process::id() as usize % 687).take(687);
+    let is_free = |base: &u16| (*base..*base + 32).all(|port| TcpListener::bind(("127.0.0.1", port)).is_ok());
+    bases.find(is_free).expect("32 ports in a row")
+}
+
+fn fleet(seconds: &str, port: u16) -> Command {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut command = Command::new(folder.join("deploy/fleet/run"));
+    command.args([env!("CARGO_BIN_EXE_signalbox"), seconds]).env("FLEET_PORT", port.to_string());
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// Whether all that it took is given back.
+fn is_gone(port: u16) -> bool {
+    (port..port + 32).all(|port| TcpStream::connect(("127.0.0.1", port)).is_err())
+}
+
+#[tokio::test]
+async fn calls_go_across_three_routers_and_nothing_is_left_of_them_also_when_they_are_interrupted() {
+    let port = free_ports();
+    let ended = fleet("3", port).output().unwrap();
+    let (told, errors) = (String::from_utf8_lossy(&ended.stdout), String::from_utf8_lossy(&ended.stderr));
+    assert!(ended.status.success(), "{told}\n{errors}");
+    for part in
+        ["r1 (this one)", "2 media nodes, watching", "lost         0", "doubled      0", "sent on", "r2 (this one)"]
+    {
+        assert!(told.contains(part), "no `{part}` in:\n{told}\n{errors}");
+    }
+    assert!(is_gone(port));
+
+    // interrupted it ends all of it, too; and a port that is taken is named
+    let mut child = fleet("0", port).spawn().unwrap();
+    let third = port + 3;
+    eventually("the fleet is there", || TcpStream::connect(("127.0.0.1", third)).is_ok()).await;
+    let second = fleet("1", port).output().unwrap();
+    let said = String::from_utf8_lossy(&second.stderr).into_owned();
+    assert!(!second.status.success() && said.contains("is taken; FLEET_PORT=… begins elsewhere"), "{said}");
+    let asked = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+    assert!(asked.success());
+    let mut status = None;
+    eventually("it ends", || {
+        status = child.try_wait().unwrap();
+        status.is_some()
+    })
+    .await;
+    assert_eq!(status.unwrap().code(), Some(143));
+    assert!(is_gone(port));
+}
