@@ -136,8 +136,8 @@ impl Running {
         let media = Media::new(config.media_settings(&instance_id), observe.clone(), faults.clone());
         let (homes, driver) = config.room_wait().map(|wait| Homes::new(wait, observe.clone())).unzip();
         let shards = start_shards(config, &resume_secret, &surroundings(&telemetry, &faults, &media, &homes));
-        let rooms = driver.zip(Some(shards.clone()));
-        let (directory, fleet) = join_fleet(config, &instance_id, (&telemetry, &media), rooms);
+        let (rooms, guard) = (driver.zip(Some(shards.clone())), Arc::new(Guard::new(config.guard_settings())));
+        let (directory, fleet) = join_fleet(config, &instance_id, (&telemetry, &media, &guard), rooms);
         let shown = Shown {
             telemetry: telemetry.clone(),
             state: state.clone(),
@@ -151,7 +151,6 @@ impl Running {
         let ops = Ops::start(ops_settings(config, observe.clone()), shown)?;
         media.start(shards.clone(), registry);
         let exporter = start_exporter(config, &instance_id, &telemetry, lines)?;
-        let guard = Arc::new(Guard::new(config.guard_settings()));
         let observers = Observers::start(config, watched, (&telemetry, &shards, &guard), captures)?;
         let gateway = Gateway::new(
             gateway_settings(config),
@@ -342,13 +341,21 @@ fn start_shards(config: &Config, resume_secret: &[u8], around: &Surroundings) ->
 fn join_fleet(
     config: &Config,
     instance_id: &str,
-    (telemetry, media): (&Arc<Telemetry>, &Media),
+    (telemetry, media, guard): (&Arc<Telemetry>, &Media, &Arc<Guard>),
     rooms: Option<(HomesDriver, Shards)>,
 ) -> (Option<DirectoryHandle>, Fleet) {
     let fleet = Fleet::default();
     let start = |settings| {
         let (observe, telemetry, media) = (observer(telemetry), telemetry.clone(), media.clone());
-        let around = Around { observe, telemetry, media, fleet: fleet.clone(), rooms, seed: random_seed() };
+        let around = Around {
+            observe,
+            telemetry,
+            media,
+            fleet: fleet.clone(),
+            guard: guard.clone(),
+            rooms,
+            seed: random_seed(),
+        };
         DirectoryHandle::start(settings, around)
     };
     (config.directory_settings(instance_id).map(start), fleet)

@@ -34,8 +34,8 @@ use claims::Claims;
 pub use exchange::{Answer, Call, Fault, Heard, Home, Input, Output, Settings};
 use following::Following;
 use part::{Part, Told};
+use record::RoomRecord;
 pub use record::{Load, NodeRecord, RouterRecord};
-use record::{RECORD_VERSION, TakenRecord};
 use registration::Registration;
 use rooms::{Others, Rooms};
 use rules::RulesText;
@@ -74,7 +74,7 @@ pub struct Directory {
     registration: Registration,
     routers: Part<RouterRecord>,
     media: Part<NodeRecord>,
-    taken: Part<TakenRecord>,
+    taken: Part<RoomRecord>,
     rules: Part<RulesText>,
     claims: Claims,
     /// Absent: rooms are this router's own business.
@@ -353,11 +353,7 @@ impl Directory {
         match step {
             rooms::Step::Write { room, lease, expected, from } => {
                 let own = rooms.own();
-                let notice = from.map(|from| {
-                    let (router, url) = (own.router.clone(), own.url.clone());
-                    let taken = TakenRecord { version: RECORD_VERSION, router, url, rest: serde_json::Map::new() };
-                    (self.key(TAKEN, &format!("{from}/{room}")), taken.bytes())
-                });
+                let notice = from.map(|from| (self.key(TAKEN, &format!("{from}/{room}")), own.bytes()));
                 let (key, value) = (self.key(ROOMS, room.as_str()), own.bytes());
                 Call::Hold { key, value, lease, expected, notice }
             }

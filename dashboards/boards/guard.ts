@@ -173,6 +173,16 @@ const protection = [
     ],
     styles: { "/^forgotten /": { color: COLOR.warn, dash: "dash" } },
   }),
+  graph({
+    title: "Routers that share the fleet's limits",
+    what: "Among how many routers each one counts the limits of guard.of_the_fleet to be shared; it allows that part of them.",
+    good: "All lines are one, and it is how many routers take sessions; 1 where a router runs alone.",
+    act: "Apart for longer than seconds: a router has lost its directory, and allows the part that it had last. Dependencies says why.",
+    unit: "none",
+    width: 24,
+    lines: [{ expr: maxBy("instance", routers(METRIC.guardSharers)), legend: "{{instance}}" }],
+    links: [toBoard("Dependencies", "signalbox-dependencies")],
+  }),
 ];
 
 const refusals = [

@@ -53,6 +53,7 @@ export const METRIC = {
   fdsOpen: "process_open_fds",
   globalQueue: "signalbox_runtime_global_queue_depth",
   guardCells: "signalbox_guard_cells",
+  guardSharers: "signalbox_guard_sharers",
   guardForgotten: "signalbox_guard_cells_forgotten_total",
   guardSheds: "signalbox_guard_sheds_total",
   inboxBound: "signalbox_shard_inbox_bound",

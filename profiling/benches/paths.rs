@@ -284,7 +284,7 @@ fn guarding(criterion: &mut Criterion) {
         _ => Bound::default(),
     };
     for (name, rules) in [("defaults", Rules::new(of_user)), ("all eight limits", Rules::new(|_, _| bound()))] {
-        let guard = Guard::new(GuardSettings { rules, cells: 1_000 });
+        let guard = Guard::new(GuardSettings { rules, cells: 1_000, of_the_fleet: Vec::new() });
         let begun = Instant::now();
         let door = guard.knock([192, 0, 2, 1].into(), begun).expect("the limits are high");
         let entered = guard.enter(door, ("devkey", "ann"), begun).expect("the limits are high");

@@ -112,7 +112,8 @@ impl Config {
     pub fn guard_settings(&self) -> GuardSettings {
         let guard = &self.guard;
         let bound = |slot, scope| if guard.enabled { guard.ops.of(slot, scope).bound() } else { Bound::default() };
-        GuardSettings { rules: Rules::new(bound), cells: guard.cells }
+        let of_the_fleet = guard.of_the_fleet.iter().map(|shared| shared.scope()).collect();
+        GuardSettings { rules: Rules::new(bound), cells: guard.cells, of_the_fleet }
     }
 
     /// When queues are too long, and whether deadlines hold.

@@ -88,7 +88,7 @@ pub struct NodeRecord {
     pub rest: Map<String, Value>,
 }
 
-/// Which router has a room.
+/// Which router has a room; the same is the notice to the one that had it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RoomRecord {
     /// [`RECORD_VERSION`].
@@ -98,20 +98,6 @@ pub struct RoomRecord {
     /// and which start of it.
     pub incarnation: String,
     /// Where clients reach it itself.
-    pub url: String,
-    /// What later versions say.
-    #[serde(flatten)]
-    pub rest: Map<String, Value>,
-}
-
-/// What is said to a router whose room another one took over.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct TakenRecord {
-    /// [`RECORD_VERSION`].
-    pub version: u32,
-    /// The router that has the room now.
-    pub router: String,
-    /// Where clients reach it.
     pub url: String,
     /// What later versions say.
     #[serde(flatten)]
@@ -190,25 +176,6 @@ impl RoomRecord {
     }
 
     /// Reads what stands for a room.
-    ///
-    /// # Errors
-    /// Says why it cannot be read.
-    pub fn read(bytes: &[u8]) -> Result<Self, String> {
-        let value = json(bytes)?;
-        version(&value)?;
-        let record: Self = serde_json::from_value(value).map_err(|_| "a field is missing, or of another kind")?;
-        is_reachable(&record.router, &record.url)?;
-        Ok(record)
-    }
-}
-
-impl TakenRecord {
-    /// As it is written.
-    pub fn bytes(&self) -> Vec<u8> {
-        serde_json::to_vec(self).expect("texts and numbers are JSON")
-    }
-
-    /// Reads a notice.
     ///
     /// # Errors
     /// Says why it cannot be read.

@@ -17,7 +17,7 @@ use ahash::AHashMap;
 use super::{
     Answer, Fault, Home, Output, RouterRecord, Stored,
     pace::Pace,
-    record::{RECORD_VERSION, RoomRecord, TakenRecord},
+    record::{RECORD_VERSION, RoomRecord},
     view::View,
 };
 use crate::{
@@ -210,7 +210,7 @@ impl Rooms {
     }
 
     /// Rooms that other routers took over, as far as notices stand.
-    pub(super) fn hear(&mut self, notices: &View<TakenRecord>, now: Instant) {
+    pub(super) fn hear(&mut self, notices: &View<RoomRecord>, now: Instant) {
         self.notices_heard.retain(|key, _| notices.find(key).is_some());
         for (key, kept) in notices.kept() {
             if self.notices_heard.insert(key.to_owned(), kept.revision) == Some(kept.revision) {

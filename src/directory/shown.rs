@@ -123,6 +123,19 @@ impl Directory {
         self.rooms.as_ref().map_or(0, Rooms::unwritten)
     }
 
+    /// This router's place among those of the fleet that take new sessions, and how many they are. Absent: nothing is known yet,
+    /// or this one takes none: its last place stands.
+    pub fn place(&self) -> Option<(u32, u32)> {
+        let takes = |kept: &Kept<RouterRecord>| kept.record.as_ref().is_ok_and(|record| !record.draining);
+        let others = self.routers.view.kept().filter(|(id, kept)| *id != self.own.id && takes(kept));
+        if self.own.draining || !self.routers.following.has_read() {
+            return None;
+        }
+        let (rank, of) =
+            others.fold((0, 1), |(rank, of), (id, _)| (rank + u32::from(id < self.own.id.as_str()), of + 1));
+        Some((rank, of))
+    }
+
     /// Of the part that is worse off.
     fn lag(&self, now: Instant) -> Duration {
         let parts = [&self.routers.following, &self.media.following, &self.rules.following];

@@ -9,7 +9,7 @@ use std::{
 
 use sha2::{Digest as _, Sha256};
 
-use super::record::{NodeRecord, RouterRecord, TakenRecord, stable};
+use super::record::{NodeRecord, RoomRecord, RouterRecord, stable};
 use crate::{
     event::DirectoryFact,
     ids::{NodeId, RouterId},
@@ -108,7 +108,7 @@ impl Record for NodeRecord {
 }
 
 /// What follows from notices is asked of the view.
-impl Record for TakenRecord {
+impl Record for RoomRecord {
     fn read(_: &str, bytes: &[u8]) -> Result<Self, String> {
         Self::read(bytes)
     }

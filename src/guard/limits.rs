@@ -92,7 +92,48 @@ pub struct Bound {
     pub at_once: Option<u32>,
 }
 
+/// Which part of a limit of the whole fleet one router allows: the parts of all its routers are the limit, to the last
+/// place of it. Each has one place at least, so that of a limit that is smaller than the fleet there is one a router.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Share {
+    rank: u32,
+    of: u32,
+}
+
+impl Share {
+    /// Of a router that runs alone.
+    pub const WHOLE: Self = Self { rank: 0, of: 1 };
+
+    /// That of the router which is at this place, from 0, among so many.
+    pub const fn new(rank: u32, of: u32) -> Self {
+        let of = if of == 0 { 1 } else { of };
+        Self { rank: rank % of, of }
+    }
+
+    /// How many routers there are.
+    pub const fn of(self) -> u32 {
+        self.of
+    }
+
+    /// This router's part of so many.
+    pub fn part(self, whole: u32) -> u32 {
+        (whole / self.of + u32::from(self.rank < whole % self.of)).max(1)
+    }
+}
+
+impl Default for Share {
+    fn default() -> Self {
+        Self::WHOLE
+    }
+}
+
 impl Bound {
+    /// A router's part of what the fleet allows.
+    fn shared(self, share: Share) -> Self {
+        let rate = self.rate.map(|rate| rate.part(share.of, share.part(rate.burst())));
+        Self { rate, at_once: self.at_once.map(|most| share.part(most)) }
+    }
+
     const fn is_none(self) -> bool {
         self.rate.is_none() && self.at_once.is_none()
     }
@@ -107,6 +148,8 @@ pub struct Check {
     pub slot: Slot,
     /// What is allowed.
     pub bound: Bound,
+    /// Among how many routers what the fleet allows is shared; 1: it is this router's alone.
+    pub of: u32,
 }
 
 impl Check {
@@ -137,7 +180,7 @@ impl Rules {
     pub fn new(bound: impl Fn(Slot, Scope) -> Bound) -> Self {
         let checks = |slots: &[Slot]| {
             let each = ORDER.iter().flat_map(|scope| slots.iter().map(move |slot| (*scope, *slot)));
-            let checks = each.map(|(scope, slot)| Check { scope, slot, bound: bound(slot, scope) });
+            let checks = each.map(|(scope, slot)| Check { scope, slot, bound: bound(slot, scope), of: 1 });
             checks.filter(|check| !check.bound.is_none()).collect()
         };
         let of = |op: OpKind| match (op, Slot::of(op)) {
@@ -146,6 +189,16 @@ impl Rules {
             (_, None) => checks(&[Slot::Any]),
         };
         Self { connect: checks(&[Slot::Connect]), signals: OpKind::ALL.map(of) }
+    }
+
+    /// The same where the limits of these scopes are the whole fleet's, of which this router allows a share.
+    pub fn shared(&self, scopes: &[Scope], share: Share) -> Self {
+        let one = |check: &Check| match scopes.contains(&check.scope) {
+            true => Check { bound: check.bound.shared(share), of: share.of, ..*check },
+            false => *check,
+        };
+        let all = |checks: &Vec<Check>| checks.iter().map(one).collect();
+        Self { connect: all(&self.connect), signals: self.signals.each_ref().map(all) }
     }
 
     /// What is asked of a connection, in this order. The scopes of a user and key are known later than the address.
@@ -178,6 +231,46 @@ mod tests {
         assert_eq!(asked(OpKind::Ping).len(), 4);
         assert!(asked(OpKind::Leave).is_empty(), "to go is never refused");
         assert_eq!(rules.connect().len(), 4);
+    }
+
+    #[test]
+    fn the_parts_of_all_routers_are_the_limit_and_each_has_one_place_at_least() {
+        for of in 1..=100 {
+            for whole in [1, 2, 9, 10, 25, 99, 100, 1_000, 65_535] {
+                let parts: Vec<u32> = (0..of).map(|rank| Share::new(rank, of).part(whole)).collect();
+                assert_eq!(parts.iter().sum::<u32>(), whole.max(of), "{whole} among {of}");
+                assert!(parts.iter().max().unwrap() - parts.iter().min().unwrap() <= 1);
+            }
+        }
+        assert_eq!(Share::new(7, 0), Share::WHOLE);
+    }
+
+    #[test]
+    fn three_routers_together_admit_what_one_would_have() {
+        let per = std::time::Duration::from_secs(1);
+        let whole = Bound { rate: Some(Rate::new(100, per, 20)), at_once: None };
+        let admitted = |bound: Bound| {
+            let (mut state, mut count) = (0, 0);
+            // a request each millisecond for ten seconds: more than is allowed
+            for now in (1..=10_000_u64).map(|ms| 1_000_000_000 + ms * 1_000_000) {
+                if let Ok(next) = bound.rate.unwrap().decide(state, now) {
+                    (state, count) = (next, count + 1);
+                }
+            }
+            count
+        };
+        let alone = admitted(whole);
+        let together: u32 = (0..3).map(|rank| admitted(whole.shared(Share::new(rank, 3)))).sum();
+        assert!((1_015..=1_021).contains(&alone), "{alone}");
+        assert!(together.abs_diff(alone) <= 3, "{together} and {alone}");
+    }
+
+    #[test]
+    fn only_the_scopes_that_are_the_fleets_are_shared() {
+        let rules = everywhere().shared(&[Scope::Key], Share::new(0, 3));
+        let of = |scope| rules.connect().iter().find(|check| check.scope == scope).unwrap().of;
+        assert_eq!((of(Scope::Key), of(Scope::User), of(Scope::Router)), (3, 1, 1));
+        assert_eq!(everywhere().shared(&[Scope::Key], Share::WHOLE), everywhere());
     }
 
     #[test]

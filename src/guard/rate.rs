@@ -25,10 +25,25 @@ impl Rate {
     /// `count` requests in `per`, evenly; `burst` of them may come at once after a pause. Zeros count as one.
     /// An interval that is no whole number of nanoseconds is rounded up: never more than was allowed.
     pub fn new(count: u32, per: Duration, burst: u32) -> Self {
-        let interval = per.as_nanos().div_ceil(u128::from(count.max(1))).max(1);
+        Self { count, per, burst, ..Self::spaced((count, per), burst, 1) }
+    }
+
+    /// What one of so many, who share it, may: each the same rate, and that many of the burst.
+    pub fn part(self, of: u32, burst: u32) -> Self {
+        let Self { count, per, burst: whole, .. } = self;
+        Self { burst: whole, ..Self::spaced((count, per), burst, of.max(1)) }
+    }
+
+    fn spaced((count, per): (u32, Duration), burst: u32, of: u32) -> Self {
+        let interval = (per.as_nanos() * u128::from(of)).div_ceil(u128::from(count.max(1))).max(1);
         let tolerance = interval * u128::from(burst.max(1) - 1);
         let bounded = |ns: u128| u64::try_from(ns).unwrap_or(u64::MAX).min(TIME_MAX_NS);
         Self { count, per, burst, interval_ns: bounded(interval), tolerance_ns: bounded(tolerance) }
+    }
+
+    /// Requests that may come at once after a pause, shared or not.
+    pub const fn burst(self) -> u32 {
+        self.burst
     }
 
     /// Whether one request may come now. All times are nanoseconds since a moment before the first request; the state

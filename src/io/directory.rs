@@ -32,13 +32,14 @@ pub use self::{
     rules::{FleetRules, WriteError},
     settings::DirectorySettings,
 };
-use super::{clock, listener::Observe, media::Media, shard::Shards};
+use super::{clock, guard::Guard, listener::Observe, media::Media, shard::Shards};
 use crate::{
     directory::{
         Answer, Directory, Fault, Figures, FleetView, Heard, Home, Input, Load, Output, RouterRecord, RulesStanding,
         Settings, record::RECORD_VERSION, rules_key,
     },
-    event::Event,
+    event::{DirectoryFact, Event},
+    guard::limits::Share,
     ids::RoomId,
     protocol::Refusal,
     telemetry::{DirectoryFigures, Telemetry},
@@ -136,6 +137,8 @@ pub struct Around {
     pub media: Media,
     /// What the ops port shows.
     pub fleet: Fleet,
+    /// Which allows this router's part of what is the fleet's.
+    pub guard: Arc<Guard>,
     /// Who wants to know where rooms are, and the shards that have them; absent: rooms are this router's own business.
     pub rooms: Option<(HomesDriver, Shards)>,
     /// Of jitter.
@@ -256,9 +259,19 @@ impl Driver {
     }
 
     fn take(&mut self, input: Input) {
+        let mut changed = false;
         for output in self.directory.handle(input, Instant::now()) {
             match output {
-                Output::Observe(fact) => (self.around.observe)(Event::Directory(fact)),
+                Output::Observe(fact) => {
+                    changed |= matches!(
+                        fact,
+                        DirectoryFact::Read { .. }
+                            | DirectoryFact::RouterSeen { .. }
+                            | DirectoryFact::RouterDraining { .. }
+                            | DirectoryFact::RouterGone { .. }
+                    );
+                    (self.around.observe)(Event::Directory(fact));
+                }
                 Output::Node(news) => self.around.media.adopt(news),
                 // whoever waited longer than it may has gone on
                 Output::Home { question, home } => drop(self.asking.remove(&question).map(|asked| asked.send(home))),
@@ -277,6 +290,9 @@ impl Driver {
                 Output::Probe { stream } => self.probe(stream),
                 Output::Close { stream } => drop(self.streams.remove(&stream)),
             }
+        }
+        if let Some((rank, of)) = self.directory.place().filter(|_| changed) {
+            self.around.guard.set_share(Share::new(rank, of));
         }
     }
 

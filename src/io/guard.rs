@@ -10,7 +10,11 @@ mod table;
 mod tests;
 mod under_way;
 
-use std::{net::IpAddr, sync::Arc, time::Instant};
+use std::{
+    net::IpAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Instant,
+};
 
 use arc_swap::ArcSwap;
 
@@ -27,7 +31,7 @@ use super::listener::origin_of;
 use crate::{
     event::{Limit, Scope, nanos},
     guard::{
-        limits::{Check, Rules, Slot},
+        limits::{Check, Rules, Share, Slot},
         overload::Class,
     },
     protocol::{Code, OpKind, Refusal},
@@ -47,17 +51,35 @@ pub struct GuardSettings {
     pub rules: Rules,
     /// Cells to remember of addresses, and of users, beside those of connections that are there.
     pub cells: usize,
+    /// Whose limits are the whole fleet's: this router allows its share of them.
+    pub of_the_fleet: Vec<Scope>,
 }
 
 /// See the module.
 #[derive(Debug)]
 pub struct Guard {
+    /// As they are asked: with this router's share of what is the fleet's.
     rules: ArcSwap<Rules>,
+    whole: Mutex<Whole>,
     begun: Instant,
     router: Arc<Cell>,
     keys: Table,
     addresses: Table,
     users: Table,
+}
+
+/// What the rules in force are made from.
+#[derive(Debug)]
+struct Whole {
+    rules: Rules,
+    of_the_fleet: Vec<Scope>,
+    share: Share,
+}
+
+impl Whole {
+    fn in_force(&self) -> Arc<Rules> {
+        Arc::new(self.rules.shared(&self.of_the_fleet, self.share))
+    }
 }
 
 /// A refusal before it has words.
@@ -81,7 +103,7 @@ impl Shed {
 
     /// Which limit it was, what it allows, and when to come again.
     pub fn refusal(&self) -> Refusal {
-        let Check { scope, slot, bound } = self.check;
+        let Check { scope, slot, bound, of } = self.check;
         let at = format!("guard.ops.{}.{}", slot.name(), scope.name());
         let (code, why) = match (self.limit, bound.rate, bound.at_once) {
             (Limit::Rate(_), Some(rate), _) => (Code::RateLimited, format!("{at}: more than {rate}")),
@@ -89,6 +111,10 @@ impl Shed {
                 let code = if slot == Slot::Connect { Code::TooManyConnections } else { Code::TooManyAtOnce };
                 (code, format!("{at}: more than {} at once", most.unwrap_or_default()))
             }
+        };
+        let why = match of {
+            1 => why,
+            of => format!("{why}; a limit of the fleet, of which each of {of} routers allows its part"),
         };
         // what all together are too many of is nobody's own doing
         let code = if scope == Scope::Router { Code::Overloaded } else { code };
@@ -132,10 +158,12 @@ pub struct Remembered {
 impl Guard {
     /// Nobody is known yet.
     pub fn new(settings: GuardSettings) -> Self {
-        let GuardSettings { rules, cells } = settings;
+        let GuardSettings { rules, cells, of_the_fleet } = settings;
         let table = || Table::new(cells);
+        let whole = Whole { rules, of_the_fleet, share: Share::WHOLE };
         Self {
-            rules: ArcSwap::from_pointee(rules),
+            rules: ArcSwap::from(whole.in_force()),
+            whole: Mutex::new(whole),
             begun: Instant::now(),
             router: Arc::default(),
             keys: table(),
@@ -146,10 +174,32 @@ impl Guard {
 
     /// Other limits, from now on; what was used up stays so.
     pub fn configure(&self, settings: GuardSettings) {
-        self.rules.store(Arc::new(settings.rules));
+        let GuardSettings { rules, cells, of_the_fleet } = settings;
+        let mut whole = self.whole();
+        (whole.rules, whole.of_the_fleet) = (rules, of_the_fleet);
+        self.rules.store(whole.in_force());
+        drop(whole);
         for table in [&self.keys, &self.addresses, &self.users] {
-            table.configure(settings.cells);
+            table.configure(cells);
         }
+    }
+
+    /// Which part of the fleet's limits this router allows from now on.
+    pub fn set_share(&self, share: Share) {
+        let mut whole = self.whole();
+        if std::mem::replace(&mut whole.share, share) != share {
+            self.rules.store(whole.in_force());
+        }
+    }
+
+    /// Which part of the fleet's limits this router allows.
+    pub fn share(&self) -> Share {
+        self.whole().share
+    }
+
+    fn whole(&self) -> MutexGuard<'_, Whole> {
+        // each of it is changed at once
+        self.whole.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Asks for a connection of that address, before anything else is known of it.

@@ -74,6 +74,7 @@ fn look_at_guard(telemetry: &Telemetry, shards: &Shards, guard: &Guard) {
     for (shard, (standing, pressure)) in shards.queues().enumerate() {
         telemetry.set_queue(shard, standing, pressure);
     }
+    telemetry.set_guard_share(guard.share().of());
     for (scope, remembered) in guard.tidy(now) {
         telemetry.set_cells(scope, remembered.cells);
         if remembered.forgotten > 0 {

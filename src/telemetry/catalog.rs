@@ -124,6 +124,8 @@ catalog! {
         "Connections and requests refused before they reached a room.";
     GUARD_SHEDS "signalbox_guard_sheds_total" Counter Count Guard [closed("op", GUARDED), closed("limit", LIMITS)]
         "Connections and signals that the guard refused, by what was to be done and by the limit that was reached.";
+    GUARD_SHARERS "signalbox_guard_sharers" Gauge Count Guard []
+        "Routers among which limits of the whole fleet (guard.of_the_fleet) are shared, as this one counts them; 1 where it runs alone.";
     GUARD_CELLS "signalbox_guard_cells" Gauge Count Guard [SCOPE]
         "Users, addresses and API keys whose limits are remembered now, those who are connected included.";
     GUARD_CELLS_FORGOTTEN "signalbox_guard_cells_forgotten_total" Counter Count Guard [SCOPE]

@@ -22,6 +22,7 @@ pub(super) struct GuardHandles {
     delays: Vec<Gauge>,
     pressures: Vec<Gauge>,
     changes: Counter,
+    sharers: Gauge,
 }
 
 impl GuardHandles {
@@ -36,8 +37,16 @@ impl GuardHandles {
             delays: by_shard(catalog::SHARD_QUEUE_DELAY),
             pressures: by_shard(catalog::SHARD_PRESSURE),
             changes: counter(recorder, &catalog::SHARD_PRESSURE_CHANGES, &[]),
+            sharers: alone(recorder),
         }
     }
+}
+
+/// Nobody to share with is known yet.
+fn alone(recorder: &PrometheusRecorder) -> Gauge {
+    let sharers = gauge(recorder, &catalog::GUARD_SHARERS, &[]);
+    sharers.set(1.0);
+    sharers
 }
 
 /// Lines of the guard that a storm would repeat.
@@ -106,6 +115,11 @@ impl Telemetry {
             delay.set(standing.as_secs_f64());
             level.set(f64::from(pressure as u8));
         }
+    }
+
+    /// Among how many routers limits of the whole fleet are shared.
+    pub fn set_guard_share(&self, routers: u32) {
+        self.metrics.guard.sharers.set(f64::from(routers));
     }
 
     /// How many of a scope are remembered.

@@ -67,6 +67,7 @@ fn other(key: &str, value: &serde_json::Value) -> Option<String> {
         "variants.names" => "canary,beta",
         "variants.rules.name" => "another",
         "variants.rules.variant" => "default",
+        "guard.of_the_fleet" => "key,user",
         "placement.policy" => "two_choices",
         "placement.region_weights" => "sh=0.5",
         key if key.starts_with("guard.ops.") => "rate=7/m burst=9 at_once=3",

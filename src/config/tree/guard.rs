@@ -7,7 +7,7 @@ use serde_json::{Value as Json, json};
 use crate::{
     config::{
         schema::{Given, Key, Nature, Part, Setting, Visitor, join, section},
-        values::Millis,
+        values::{List, Millis, choice},
     },
     event::Scope,
     guard::{
@@ -32,10 +32,37 @@ section! {
             /// Users, addresses and keys that are remembered after their last connection has ended, of each kind.
             /// 200 bytes each. They are forgotten once their limits are whole again; of more than these, the quietest first.
             cells: usize = 65_536, 0..=16_777_216, live;
+            /// Whose limits are those of the whole fleet: `user`, `address`, `key`. Each router then allows its part of them; of a
+            /// limit that is smaller than the fleet, one. Without a fleet a router has all of them.
+            /// None: each router for itself. Parts fit where a balancer spreads what comes; what one router does not use no other one may.
+            of_the_fleet: Vec<SharedScope> = Vec::new(), List { count: 0..=3, each: () }, live;
         }
         sections {
             /// Limits by op and by whose requests count together.
             ops: Limited;
+        }
+    }
+}
+
+choice! {
+    /// Whose limits can be the whole fleet's.
+    pub enum SharedScope {
+        /// An identity's under its API key.
+        User = "user",
+        /// A client address's.
+        Address = "address",
+        /// An API key's.
+        Key = "key",
+    }
+}
+
+impl SharedScope {
+    /// As the guard has it.
+    pub const fn scope(self) -> Scope {
+        match self {
+            Self::User => Scope::User,
+            Self::Address => Scope::Address,
+            Self::Key => Scope::Key,
         }
     }
 }

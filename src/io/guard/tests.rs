@@ -24,7 +24,7 @@ fn guard(limits: &'static [Limited]) -> Guard {
         let found = limits.iter().find(|(of, whose, _)| (*of, *whose) == (slot, scope));
         found.map_or_else(Bound::default, |(.., bound)| bound())
     };
-    Guard::new(GuardSettings { rules: Rules::new(bound), cells: 1_000 })
+    Guard::new(GuardSettings { rules: Rules::new(bound), cells: 1_000, of_the_fleet: Vec::new() })
 }
 
 fn ip(last: u8) -> IpAddr {
@@ -164,7 +164,7 @@ fn other_limits_count_from_then_on_for_connections_that_are_there() {
         (Slot::Send, Scope::User) => rate(1, 3),
         _ => Bound::default(),
     });
-    guard.configure(GuardSettings { rules, cells: 1 });
+    guard.configure(GuardSettings { rules, cells: 1, of_the_fleet: Vec::new() });
     assert_eq!((0..10).filter(|_| guard.signal(&alice.scopes, OpKind::Send, now).is_ok()).count(), 3);
 }
 

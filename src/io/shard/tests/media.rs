@@ -209,7 +209,7 @@ async fn a_node_that_never_answers_costs_the_client_the_deadline_and_no_more() {
 #[tokio::test]
 async fn a_signal_that_waits_for_its_node_keeps_its_place_until_it_is_answered() {
     let rules = Rules::new(|slot, _| Bound { rate: None, at_once: (slot == Slot::Any).then_some(1) });
-    let guard = Guard::new(GuardSettings { rules, cells: 10 });
+    let guard = Guard::new(GuardSettings { rules, cells: 10, of_the_fleet: Vec::new() });
     let door = guard.knock([203, 0, 113, 1].into(), Instant::now()).unwrap();
     let entered = guard.enter(door, ("key", "ann"), Instant::now()).unwrap();
     let ask_for_a_place = || guard.signal(&entered.scopes, OpKind::Signal, Instant::now());
