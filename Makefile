@@ -6,7 +6,7 @@ export CACHE
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo fleet watch test backtest bench paths build fuzz fmt clean
+.PHONY: help demo fleet watch test backtest bench paths simulate build fuzz fmt clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,6 +36,10 @@ test: ## format, lints, docs, every test, dependencies
 	@.ci/deny
 	@$(CARGO) test --locked --no-fail-fast | awk '{ print; fflush() } \
 		/^test result:/ { passed += $$4; failed += $$6 } END { print passed " passed, " failed " failed" }'
+
+simulate: ## fleets in virtual time: SEEDS=2000 worlds, or SEED=N alone (TRACE=1: event by event)
+	@.ci/setup build
+	$(CARGO) test --locked --test simulation in_every -- --nocapture
 
 fuzz: ## fuzz both decoders for SECONDS=60 each, on nightly Rust
 	@.ci/setup fuzz

@@ -61,10 +61,20 @@ struct Entry {
     from: Option<String>,
     /// Until when it is wanted though it is not here.
     unused_until: Option<Instant>,
+    /// A call about it had no answer: what stands there may be ours, or come to be. It is written once more before it is forgotten.
+    uncertain: bool,
     under_way: bool,
     queued: bool,
     /// Joins go on without asking, as was told.
     kept: bool,
+}
+
+impl Entry {
+    /// Whether its record is to stand.
+    fn is_wanted(&self, now: Instant) -> bool {
+        let unused = self.unused_until.is_some_and(|until| until > now);
+        self.exists || unused || !self.questions.is_empty()
+    }
 }
 
 /// See the module.
@@ -194,6 +204,9 @@ impl Rooms {
         if lease != self.lease {
             self.lease = lease;
             self.write_all_again();
+            if lease.is_none() {
+                self.let_nobody_wait();
+            }
         }
     }
 
@@ -261,12 +274,15 @@ impl Rooms {
             if entry.under_way {
                 continue;
             }
-            let unused = entry.unused_until.is_some_and(|until| until > now);
-            let wanted = entry.exists || unused || !entry.questions.is_empty();
+            let wanted = entry.is_wanted(now);
             let step = match entry.written.filter(|(under, _)| *under == lease) {
                 Some(_) if wanted => continue,
-                Some((_, expected)) => Step::Release { room: room.clone(), expected },
-                None if wanted => {
+                Some((_, expected)) => {
+                    // from here on nobody knows, until etcd has answered
+                    entry.written = None;
+                    Step::Release { room: room.clone(), expected }
+                }
+                None if wanted || entry.uncertain => {
                     Step::Write { room: room.clone(), lease, expected: entry.expected, from: entry.from.clone() }
                 }
                 None => {
@@ -275,6 +291,7 @@ impl Rooms {
                 }
             };
             entry.under_way = true;
+            self.tell_kept(&room);
             return Some(step);
         }
     }
@@ -286,6 +303,7 @@ impl Rooms {
             Ok(_) => self.pace.done(),
             Err(_) => self.due = now + self.pace.failed(),
         }
+        let failed = answer.is_err();
         match step {
             Step::Look { room, question } => {
                 let home = self.looked(&room, answer, others, now);
@@ -298,14 +316,14 @@ impl Rooms {
             }
             Step::Write { room, lease, from, .. } => self.wrote(&room, (lease, from), answer, others, now),
             Step::Release { room, .. } => {
-                let Some(entry) = self.entries.get_mut(&room) else { return };
-                entry.under_way = false;
-                if answer.is_ok() {
-                    entry.written = None;
+                if let Some(entry) = self.entries.get_mut(&room) {
+                    (entry.under_way, entry.uncertain) = (false, failed);
                 }
                 self.queue(&room);
-                self.tell_kept(&room);
             }
+        }
+        if failed {
+            self.let_nobody_wait();
         }
     }
 
@@ -338,7 +356,7 @@ impl Rooms {
         now: Instant,
     ) {
         let Some(entry) = self.entries.get_mut(room) else { return };
-        entry.under_way = false;
+        (entry.under_way, entry.uncertain) = (false, answer.is_err());
         (entry.expected, entry.from) = (0, None);
         match answer {
             Ok(Answer::Written { revision, .. }) => {
@@ -359,11 +377,7 @@ impl Rooms {
             }
             // what stood there is gone
             Ok(_) => {}
-            Err(_) => {
-                self.answer_all(room, &Home::Unknown);
-                // it may stand there all the same: found again, and taken away, or kept
-                self.stays_wanted(room, now);
-            }
+            Err(_) => self.answer_all(room, &Home::Unknown),
         }
         self.queue(room);
     }
@@ -382,6 +396,9 @@ impl Rooms {
         let ours = holder.router == self.own.router;
         if !ours && others.can_count_on(&holder, now) {
             self.is_elsewhere(room, &holder.router, &holder.url, now);
+        } else if let Some(entry) = self.entries.get_mut(room).filter(|entry| ours && !entry.is_wanted(now)) {
+            // to be taken away
+            entry.written = self.lease.map(|lease| (lease, stored.revision));
         } else if let Some(entry) = self.entries.get_mut(room) {
             (entry.expected, entry.from) = (stored.revision, (!ours).then_some(holder.router));
         }
@@ -418,6 +435,14 @@ impl Rooms {
                 self.elsewhere.remove(&room);
             }
         }
+    }
+
+    /// Whoever's question is not under way would wait for an etcd that is not well.
+    fn let_nobody_wait(&mut self) {
+        let todo: Vec<RoomId> = self.todo.iter().cloned().collect();
+        todo.iter().for_each(|room| self.answer_all(room, &Home::Unknown));
+        let looks = std::mem::take(&mut self.looks).into_iter();
+        self.outputs.extend(looks.map(|(question, _)| Output::Home { question, home: Home::Unknown }));
     }
 
     fn answer_all(&mut self, room: &RoomId, home: &Home) {

@@ -1,0 +1,223 @@
+//! A router of a world: its directory, as it is in the program, and what shards and connections would do about what it says.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::{Duration, Instant},
+};
+
+use signalbox::{
+    directory::{Call, Directory, Home, Input, Load, Output, RouterRecord, Settings, record::RECORD_VERSION},
+    ids::RoomId,
+};
+
+use super::plan::At;
+
+/// As the default of `etcd.lease_seconds`.
+pub(crate) const LEASE: Duration = Duration::from_secs(30);
+pub(crate) const PREFIX: &str = "/s";
+
+/// What it wants of the world.
+#[derive(Debug)]
+pub(crate) enum Wants {
+    Call(u64, Call),
+    Probe(u64),
+    Close(u64),
+    /// Somebody who came for a room is sent to another router.
+    SendOn {
+        room: usize,
+        to: String,
+        founds: bool,
+    },
+    /// All who are in a room are.
+    MoveOn {
+        room: usize,
+        to: String,
+    },
+}
+
+/// See the module.
+pub(crate) struct Router {
+    pub(crate) id: String,
+    /// Which start of it; calls and streams of an earlier one are nobody's.
+    pub(crate) life: u64,
+    pub(crate) runs: bool,
+    directory: Directory,
+    base: Instant,
+    /// How fast its clock runs.
+    rate: f64,
+    /// Rooms that are here.
+    pub(crate) rooms: BTreeSet<usize>,
+    /// Rooms that joins go on into without asking, as it was told.
+    pub(crate) kept: BTreeSet<usize>,
+    /// Who waits to hear, since when: the room, and whether it is made.
+    pub(crate) waiting: BTreeMap<u64, (At, usize, bool)>,
+    questions: u64,
+    /// Rules that it broke by itself.
+    pub(crate) broken: Vec<String>,
+    /// Rooms that it gave up, and to whom.
+    pub(crate) gave_up: Vec<(usize, String)>,
+    /// Openings that went by what it has, because etcd was not well.
+    pub(crate) unknown: usize,
+}
+
+fn name(room: usize) -> String {
+    format!("room {room}")
+}
+
+pub(crate) fn number(room: &str) -> usize {
+    room.strip_prefix("room ").and_then(|number| number.parse().ok()).unwrap()
+}
+
+impl Router {
+    pub(crate) fn new(number: usize, (seed, base): (u64, Instant), clock: i32, now: At) -> Self {
+        let id = format!("r{number}");
+        let mut router = Self {
+            directory: directory(&id, seed, 1, base),
+            id,
+            life: 1,
+            runs: true,
+            base,
+            rate: 1.0 + f64::from(clock) / 1e6,
+            rooms: BTreeSet::new(),
+            kept: BTreeSet::new(),
+            waiting: BTreeMap::new(),
+            questions: 0,
+            broken: Vec::new(),
+            gave_up: Vec::new(),
+            unknown: 0,
+        };
+        router.start(seed, now);
+        router
+    }
+
+    /// Starts it anew: nothing is left of what it knew.
+    pub(crate) fn start(&mut self, seed: u64, now: At) {
+        self.life += 1;
+        self.runs = true;
+        self.directory = directory(&self.id, seed, self.life, self.local(now));
+        (self.rooms, self.kept, self.waiting) = Default::default();
+    }
+
+    fn local(&self, now: At) -> Instant {
+        self.base + Duration::from_micros((now as f64 * self.rate) as u64)
+    }
+
+    /// When it is to be told that time has passed.
+    pub(crate) fn wake(&self) -> Option<At> {
+        let local = self.directory.wake()?.saturating_duration_since(self.base).as_micros() as f64;
+        // by a clock that is cut off to microseconds
+        Some((local / self.rate) as At + 4)
+    }
+
+    pub(crate) fn has_left(&self) -> bool {
+        self.directory.has_left()
+    }
+
+    pub(crate) fn digest(&self, now: At) -> String {
+        let shown = self.directory.shown(self.local(now));
+        format!("{} {} {}", shown.digest, shown.routers.len(), shown.watch)
+    }
+
+    pub(crate) fn rooms_unwritten(&self, now: At) -> usize {
+        self.directory.figures(self.local(now)).rooms_unwritten
+    }
+
+    /// Somebody came for a room.
+    pub(crate) fn come(&mut self, room: usize, founds: bool, now: At) -> Vec<Wants> {
+        if self.kept.contains(&room) {
+            return self.open(room, founds, now);
+        }
+        self.questions += 1;
+        let question = self.questions;
+        self.waiting.insert(question, (now, room, founds));
+        self.tell(Input::Asked { question, room: RoomId::from(name(room)), founds }, now)
+    }
+
+    fn open(&mut self, room: usize, founds: bool, now: At) -> Vec<Wants> {
+        match founds && self.rooms.insert(room) {
+            true => self.tell(Input::Rooms(vec![(name(room).into(), true)]), now),
+            false => Vec::new(),
+        }
+    }
+
+    /// All left a room.
+    pub(crate) fn end(&mut self, room: usize, now: At) -> Vec<Wants> {
+        match self.rooms.remove(&room) {
+            true => self.tell(Input::Rooms(vec![(name(room).into(), false)]), now),
+            false => Vec::new(),
+        }
+    }
+
+    pub(crate) fn tell(&mut self, input: Input, now: At) -> Vec<Wants> {
+        let mut wants = Vec::new();
+        for output in self.directory.handle(input, self.local(now)) {
+            match output {
+                Output::Call { ticket, call } => wants.push(Wants::Call(ticket, call)),
+                Output::Probe { stream } => wants.push(Wants::Probe(stream)),
+                Output::Close { stream } => wants.push(Wants::Close(stream)),
+                Output::Observe(_) | Output::Node(_) | Output::Rules(_) => {}
+                Output::Kept { room, kept } => {
+                    let room = number(room.as_str());
+                    let _ = if kept { self.kept.insert(room) } else { self.kept.remove(&room) };
+                }
+                Output::Lost { room, router, .. } => {
+                    let room = number(room.as_str());
+                    self.gave_up.push((room, router.as_str().to_owned()));
+                    wants.push(Wants::MoveOn { room, to: router.as_str().to_owned() });
+                    wants.extend(self.end(room, now));
+                }
+                Output::Home { question, home } => wants.extend(self.found(question, home, now)),
+            }
+        }
+        wants
+    }
+
+    fn found(&mut self, question: u64, home: Home, now: At) -> Vec<Wants> {
+        let Some((_, room, founds)) = self.waiting.remove(&question) else {
+            self.broken.push(format!("{} answered question {question} that nobody asked, or twice", self.id));
+            return Vec::new();
+        };
+        match home {
+            Home::There { router, .. } => {
+                vec![Wants::SendOn { room, to: router.as_str().to_owned(), founds }]
+            }
+            Home::Unknown => {
+                self.unknown += 1;
+                self.open(room, founds, now)
+            }
+            Home::Here | Home::Nowhere => self.open(room, founds, now),
+        }
+    }
+
+    /// Told once in a while, as a router that runs does.
+    pub(crate) fn load(&mut self, now: At) -> Vec<Wants> {
+        let load = Load { sessions: 0, rooms: self.rooms.len() as u64 };
+        self.tell(Input::Loaded(load), now)
+    }
+}
+
+fn directory(id: &str, seed: u64, life: u64, now: Instant) -> Directory {
+    let own = RouterRecord {
+        version: RECORD_VERSION,
+        id: id.to_owned(),
+        incarnation: format!("{id}.{life}"),
+        region: "sh".to_owned(),
+        build: "1".to_owned(),
+        url: format!("wss://{id}"),
+        ops_url: String::new(),
+        started_unix: 1,
+        draining: false,
+        load: Load::default(),
+        rules: None,
+        rest: serde_json::Map::new(),
+    };
+    let settings = Settings {
+        prefix: PREFIX.to_owned(),
+        own,
+        lease: LEASE,
+        records_max: 10_000,
+        one_router_a_room: true,
+        seed: seed ^ life.wrapping_mul(0x9e37_79b9_7f4a_7c15),
+    };
+    Directory::new(settings, now)
+}
