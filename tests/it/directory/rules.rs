@@ -21,6 +21,7 @@ fn by_file(etcd: &Etcd, id: &str, file: &Path) -> Router {
         ("etcd.lease_seconds", LEASE_SECONDS),
         ("etcd.timeout_ms", "500"),
         ("server.id", id),
+        ("etcd.rooms", "apart"),
     ];
     Router::start(&["--dev", "--config", file.to_str().unwrap()], &settings, &[])
 }
