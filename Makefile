@@ -6,7 +6,7 @@ export CACHE
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo watch test backtest bench paths build fuzz fmt clean
+.PHONY: help demo watch faults test backtest bench paths build fuzz fmt clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,6 +22,12 @@ demo: ## a router and calls against it, with a live table (SECONDS=20 ends by it
 watch: ## faults on purpose, and whom the shipped rules tell of them: a real Prometheus and Alertmanager, some three minutes
 	@.ci/setup test
 	$(CARGO) test --locked --test watch each_fault -- --nocapture
+
+faults: ## what each fault of etcd and of the network costs three routers under load: a table, a quarter of an hour (RUNS=5, FAULT=kill)
+	@.ci/setup test
+	@mkdir -p target
+	FAULTS_RUNS=$(or $(RUNS),5) FAULTS_ONLY=$(FAULT) FAULTS_JSON=$(CURDIR)/target/faults.json \
+		$(CARGO) test --locked --test faults each_fault -- --nocapture
 
 test: ## format, lints, docs, every test, dependencies
 	@.ci/setup test
