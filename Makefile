@@ -6,7 +6,7 @@ export CACHE
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo fleet watch test backtest bench paths simulate build fuzz fmt clean
+.PHONY: help demo fleet watch faults test backtest bench paths simulate build fuzz fmt clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,6 +27,12 @@ fleet: ## three routers on an etcd, two media nodes, and calls across all of the
 watch: ## faults on purpose, and whom the shipped rules tell of them: a real Prometheus and Alertmanager, some three minutes
 	@.ci/setup test
 	$(CARGO) test --locked --test watch each_fault -- --nocapture
+
+faults: ## what each fault of etcd and of the network costs three routers under load: a table, a quarter of an hour (RUNS=5, FAULT=kill)
+	@.ci/setup test
+	@mkdir -p target
+	FAULTS_RUNS=$(or $(RUNS),5) FAULTS_ONLY=$(FAULT) FAULTS_JSON=$(CURDIR)/target/faults.json \
+		$(CARGO) test --locked --test faults each_fault -- --nocapture
 
 test: ## format, lints, docs, every test, dependencies
 	@.ci/setup test

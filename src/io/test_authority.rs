@@ -2,7 +2,9 @@
 
 use std::{fs, path::Path};
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair, date_time_ymd,
+};
 use tonic::transport::Identity;
 
 /// Who signs.
@@ -27,8 +29,14 @@ impl Authority {
 
     /// For servers and for clients.
     pub(crate) fn sign(&self, names: &[&str]) -> Pair {
+        self.sign_until(names, 4096)
+    }
+
+    /// The same, good until that year begins.
+    pub(crate) fn sign_until(&self, names: &[&str], year: i32) -> Pair {
         let mut params =
             CertificateParams::new(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()).unwrap();
+        params.not_after = date_time_ymd(year, 1, 1);
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth, ExtendedKeyUsagePurpose::ServerAuth];
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.0).unwrap();

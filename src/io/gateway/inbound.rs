@@ -264,9 +264,13 @@ impl Inbound {
         // who could not come in is told so by the shard, and leaves no record of a room behind
         let makes = grant.room_create || self.gateway.settings.load().auto_create;
         let founds = matches!(opening, Opening::Join(_)) && makes && may_enter(grant, room);
+        let asked = Instant::now();
         let elsewhere = homes.elsewhere(room, founds).await;
+        let heard = Instant::now();
+        // this wait has a bound of its own and was in no queue: neither is the signal late by it, nor the shard behind
+        brought.received += heard.saturating_duration_since(asked);
         if let Some(signal) = &mut brought.signal {
-            signal.timeline.end(Stage::Directory, Instant::now());
+            signal.timeline.end(Stage::Directory, heard);
         }
         elsewhere.map_or(Ok(()), Err)
     }

@@ -152,6 +152,27 @@ async fn with_etcd_away_nobody_waits_and_of_two_rooms_of_one_name_one_makes_way_
 }
 
 #[tokio::test]
+async fn who_waited_for_an_etcd_that_hangs_is_let_in_and_was_in_no_queue() {
+    let etcd = Etcd::start().await;
+    // longer than a signal may take by itself, and than a queue may be
+    let one = with(&etcd, "r1", &[("etcd.room_wait_ms", "400"), ("etcd.timeout_ms", "2000")]);
+    agree(&[&one], &["r1"]).await;
+    let (mut bystander, _) = Socket::join(&one, "known", "bob").await;
+    etcd.freeze();
+    let begun = Instant::now();
+    for room in ["a", "b", "c"] {
+        let (_alice, _) = Socket::join(&one, room, "alice").await;
+        bystander.assert_alive().await;
+    }
+    assert!(begun.elapsed() >= Duration::from_millis(1_200), "each waited: {:?}", begun.elapsed());
+    let refused = get(one.ops, "/metrics").await.body;
+    let refused = refused.lines().filter(|line| line.starts_with("signalbox_guard_sheds_total{"));
+    let refused: Vec<_> = refused.collect();
+    assert!(!refused.is_empty() && refused.iter().all(|line| line.ends_with(" 0")), "{refused:?}");
+    etcd.thaw();
+}
+
+#[tokio::test]
 async fn calls_go_on_whichever_router_each_of_their_members_comes_to() {
     let etcd = Etcd::start().await;
     let routers = three(&etcd).await;

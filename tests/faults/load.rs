@@ -1,0 +1,180 @@
+//! A steady load within rooms: every member speaks to its room and to one other member in turns, and writes down what it
+//! said, what was acknowledged and what it heard.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
+};
+
+use signalbox::{
+    load::client::{Client, ClientError},
+    protocol::v1::{self, ServerFrame, client_frame::Op, server_frame::Body},
+};
+use tokio::{
+    task::JoinHandle,
+    time::{Instant, interval_at},
+};
+
+use crate::{
+    comers::{self, Identity},
+    harness::{Router, answered},
+    ledger::{Counts, Ledger, Line, Mark, SIZE},
+};
+
+/// Rooms that each router has.
+pub(crate) const ROOMS: usize = 2;
+/// A member speaks so often: 360 messages a second of all, 540 deliveries.
+const SPEAKS_EVERY: Duration = Duration::from_millis(50);
+/// Directed pushes are acknowledged so often, by messages.
+const ACKNOWLEDGES_EVERY: u64 = 40;
+/// After which answers and pushes that are still missing do not come any more.
+const LATE_MAX: Duration = Duration::from_secs(5);
+
+/// The name of a room of the load, by the router that has it.
+pub(crate) fn room(router: usize, number: usize) -> String {
+    format!("load-{router}-{number}")
+}
+
+/// See the module.
+pub(crate) struct Load {
+    ledger: Arc<Mutex<Ledger>>,
+    members: Vec<JoinHandle<()>>,
+}
+
+impl Load {
+    /// Everybody is in, and each has been heard.
+    pub(crate) async fn start(routers: &[Router]) -> Self {
+        let ledger = Arc::new(Mutex::new(Ledger::default()));
+        let mut joined = Vec::new();
+        for (at, router) in routers.iter().enumerate() {
+            for number in 0..ROOMS {
+                for member in 0..SIZE {
+                    let (name, url) = (room(at, number), comers::url(router));
+                    let identity = Identity::new(&format!("m{member}"));
+                    let (client, _) = comers::join(&url, &name, &identity).await.unwrap();
+                    let ledger = ledger.clone();
+                    let place = at * ROOMS + number;
+                    joined.push(Member { room: place, member, name, url, identity, client, ledger, turn: 0, seq: 0 });
+                }
+            }
+        }
+        let (begin, members) = (Instant::now(), joined.len() as u32);
+        let speaks = |(number, member): (usize, Member)| {
+            tokio::spawn(member.run(begin + SPEAKS_EVERY * (number as u32) / members))
+        };
+        let members = joined.into_iter().enumerate().map(speaks).collect();
+        let load = Self { ledger, members };
+        // what is done for the first time takes longer
+        answered("a load that is under way", async || (load.ledger().heard() > 1_000).then_some(())).await;
+        load
+    }
+
+    pub(crate) fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.ledger.lock().unwrap()
+    }
+
+    /// What became of all that was said between two marks, once all has come or nothing more will.
+    pub(crate) async fn settled(&self, from: &Mark, to: &Mark) -> Counts {
+        let since = Instant::now();
+        loop {
+            let counts = self.ledger().counts(from, to);
+            if (counts.lost == 0 && counts.unanswered == 0) || since.elapsed() > LATE_MAX {
+                return counts;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        self.members.iter().for_each(JoinHandle::abort);
+    }
+}
+
+/// One of them.
+struct Member {
+    room: usize,
+    member: usize,
+    name: String,
+    url: String,
+    identity: Identity,
+    client: Client,
+    ledger: Arc<Mutex<Ledger>>,
+    turn: u64,
+    /// Of the last directed push that was heard.
+    seq: u64,
+}
+
+impl Member {
+    async fn run(mut self, begin: Instant) {
+        let mut ticks = interval_at(begin, SPEAKS_EVERY);
+        let mut waiting = HashMap::new();
+        loop {
+            let done = tokio::select! {
+                due = ticks.tick() => self.speak(due, &mut waiting).await,
+                frame = self.client.next_frame() => frame.map(|frame| self.hear(frame, &mut waiting)),
+            };
+            if let Err(ended) = done {
+                self.ledger.lock().unwrap().closed.push(format!("{} {}", self.name, ended.reason()));
+                waiting.clear();
+                self.come_again().await;
+            }
+        }
+    }
+
+    /// So that what is told of the next fault is about that one.
+    async fn come_again(&mut self) {
+        loop {
+            if let Ok((client, _)) = comers::join(&self.url, &self.name, &self.identity).await {
+                self.client = client;
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    async fn speak(&mut self, due: Instant, waiting: &mut HashMap<u64, (Line, usize)>) -> Result<(), ClientError> {
+        self.turn += 1;
+        let other = 1 + (self.turn as usize / 2) % (SIZE - 1);
+        let to = (self.turn % 2 == 1).then_some((self.member + other) % SIZE);
+        let line = Line { room: self.room, from: self.member, to };
+        let number = self.ledger.lock().unwrap().say(line, due.into_std());
+        let op = match to {
+            None => Op::Send(v1::Send { data: Some(number.to_string()), ..v1::Send::default() }),
+            Some(to) => Op::Signal(v1::Signal {
+                to: format!("m{to}"),
+                end_of_candidates: Some(v1::EndOfCandidates { sdp_mid: Some(number.to_string()) }),
+                ..v1::Signal::default()
+            }),
+        };
+        waiting.insert(self.client.ask(op).await?, (line, number));
+        if self.turn.is_multiple_of(ACKNOWLEDGES_EVERY) {
+            self.client.ask(Op::Ping(v1::Ping { seq: self.seq, timestamp_ms: 0 })).await?;
+        }
+        Ok(())
+    }
+
+    fn hear(&mut self, frame: ServerFrame, waiting: &mut HashMap<u64, (Line, usize)>) {
+        let now = std::time::Instant::now();
+        let mut ledger = self.ledger.lock().unwrap();
+        if let Some(asked) = frame.id {
+            if let Some((line, number)) = waiting.remove(&asked) {
+                ledger.answer(line, number, matches!(frame.body, Some(Body::Ok(_))));
+            }
+            return;
+        }
+        let (from, to, number) = match frame.body {
+            Some(Body::Data(push)) => (push.from, None, push.data),
+            Some(Body::Signal(push)) => {
+                self.seq = self.seq.max(push.seq);
+                (push.from, Some(self.member), push.end_of_candidates.and_then(|end| end.sdp_mid))
+            }
+            _ => return,
+        };
+        let from = from.trim_start_matches('m').parse().unwrap();
+        let number = number.and_then(|number| number.parse().ok()).unwrap();
+        ledger.hear(Line { room: self.room, from, to }, number, self.member, now);
+    }
+}

@@ -1,0 +1,178 @@
+//! The table of faults: three routers of a fleet on a real etcd under a steady load within rooms, and what each fault of etcd
+//! and of the network to it costs who is there. `make faults` takes all of them; the tests take three, once.
+//!
+//! A program of its own, so that nothing else runs meanwhile: latencies are compared.
+
+#![allow(clippy::print_stdout)] // what a person watches
+#![allow(clippy::print_stderr)] // a failed test shows what it saw
+#![allow(clippy::unwrap_used)] // a test that cannot go on says where
+
+mod apart;
+mod comers;
+#[path = "../it/directory/etcd.rs"]
+#[allow(dead_code)] // the black-box tests use all of it
+mod etcd;
+mod fault;
+mod fleet;
+#[path = "../it"]
+#[allow(dead_code, unused_imports)] // the black-box tests use all of it
+mod it {
+    pub(crate) mod harness;
+}
+mod ledger;
+mod load;
+mod proxy;
+mod report;
+
+use std::time::{Duration, Instant};
+
+use self::{
+    apart::Pairs,
+    comers::Visits,
+    fault::Fault,
+    fleet::Fleet,
+    it::harness,
+    load::Load,
+    report::{Row, Seen},
+};
+
+/// What is run, and how strictly it is judged.
+struct Plan {
+    faults: Vec<Fault>,
+    runs: usize,
+    /// How long the load runs before a fault, and how long the fault lasts.
+    before: Duration,
+    during: Duration,
+    /// What P99 may be more; absent: as much as the demand says.
+    p99_more: Option<Duration>,
+}
+
+impl Plan {
+    /// As the environment says: `FAULTS_RUNS` for the whole table, `FAULTS_ONLY` for one row of it.
+    fn of_environment() -> Self {
+        let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let Some(runs) = variable("FAULTS_RUNS") else {
+            return Self {
+                faults: Fault::SHORT.to_vec(),
+                runs: 1,
+                before: Duration::from_secs(1),
+                during: Duration::from_millis(2_500),
+                // other programs may run on this machine
+                p99_more: Some(Duration::from_millis(500)),
+            };
+        };
+        let mut faults = Fault::ALL.to_vec();
+        if let Some(only) = variable("FAULTS_ONLY") {
+            faults.retain(|fault| fault.name() == only);
+            assert!(!faults.is_empty(), "FAULT is one of {}", Fault::ALL.map(Fault::name).join(", "));
+        }
+        let runs = runs.parse().ok().filter(|runs| (1..=50).contains(runs)).expect("RUNS is 1 to 50");
+        Self { faults, runs, before: Duration::from_secs(3), during: Duration::from_secs(5), p99_more: None }
+    }
+}
+
+/// A fleet with people on it.
+struct Stage {
+    // dropped first: nobody is there when the routers go
+    visits: Visits,
+    load: Load,
+    fleet: Fleet,
+}
+
+impl Stage {
+    async fn start(tls: bool) -> Self {
+        let fleet = Fleet::start(tls).await;
+        let load = Load::start(&fleet.routers).await;
+        let visits = Visits::start(&fleet.routers);
+        fleet.converged(Instant::now(), true).await.unwrap_or_else(|why| panic!("no fleet: {why}"));
+        Self { visits, load, fleet }
+    }
+
+    /// One fault, from the quiet before it until the fleet is one again.
+    async fn run(&mut self, fault: Fault, number: usize, plan: &Plan) -> Seen {
+        let mut pairs = match fault {
+            Fault::TwoOfOneName => Some(Pairs::before(&self.fleet, number).await),
+            _ => None,
+        };
+        let (troubles, compactions) = (self.fleet.troubles().await, self.fleet.compactions().await);
+        let given_up = self.fleet.given_up().await;
+        self.visits.take();
+        let (from, doubled, disordered, closed) = {
+            let mut ledger = self.load.ledger();
+            ledger.forget();
+            (ledger.mark(), ledger.doubled, ledger.disordered, ledger.closed.len())
+        };
+        let quiet = Instant::now();
+        tokio::time::sleep(plan.before).await;
+        let begun = Instant::now();
+        fault.begin(&mut self.fleet).await;
+        if let Some(pairs) = &mut pairs {
+            pairs.meanwhile(&self.fleet).await;
+        }
+        tokio::time::sleep(plan.during.saturating_sub(begun.elapsed())).await;
+        let (seen_troubles, whys) = (self.fleet.troubles().await, self.fleet.whys().await);
+        let ending = Instant::now();
+        fault.end(&mut self.fleet).await;
+        let ended = Instant::now();
+        let outcome = match pairs {
+            Some(pairs) => Some(pairs.after(&self.fleet).await),
+            None => None,
+        };
+        let converged = self.fleet.converged(ended, true).await;
+        let to = self.load.ledger().mark();
+        let counts = self.load.settled(&from, &to).await;
+        let less = |now: Vec<f64>, then: &[f64]| now.iter().zip(then).map(|(now, then)| now - then).collect();
+        let given_up = less(self.fleet.given_up().await, &given_up);
+        let compactions = self.fleet.compactions().await - compactions;
+        let ledger = self.load.ledger();
+        Seen {
+            counts,
+            doubled: ledger.doubled - doubled,
+            disordered: ledger.disordered - disordered,
+            closed: ledger.closed[closed..].to_vec(),
+            before: ledger.p99(quiet, begun).unwrap(),
+            during: ledger.p99(begun, ending).unwrap(),
+            tally: self.visits.take(),
+            converged,
+            troubles: less(seen_troubles, &troubles),
+            whys,
+            compactions,
+            given_up,
+            outcome,
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn each_fault_costs_no_session_and_nothing_that_was_acknowledged() {
+    let (plan, begun) = (Plan::of_environment(), Instant::now());
+    let say = |text: &str| println!("{:6.1} s  {text}", begun.elapsed().as_secs_f64());
+    say("three routers, an etcd, a load within rooms and a trickle of joins");
+    let mut rows: Vec<_> = plan.faults.iter().map(|fault| Row { fault: *fault, seen: Vec::new() }).collect();
+    for tls in [false, true] {
+        if !plan.faults.iter().any(|fault| fault.needs_tls() == tls) {
+            continue;
+        }
+        let mut stage = Stage::start(tls).await;
+        for run in 1..=plan.runs {
+            for row in rows.iter_mut().filter(|row| row.fault.needs_tls() == tls) {
+                say(&format!("run {run} of {}: {}", plan.runs, row.fault.what()));
+                let seen = stage.run(row.fault, run, &plan).await;
+                say(&format!("  {}", seen.line()));
+                row.seen.push(seen);
+            }
+        }
+    }
+    let judge = |row: Row| {
+        let complaints = row.complaints(plan.p99_more);
+        (row, complaints)
+    };
+    let rows: Vec<_> = rows.into_iter().map(judge).collect();
+    println!("\n{}\n", report::table(&rows));
+    if let Some(path) = std::env::var_os("FAULTS_JSON") {
+        std::fs::write(path, format!("{:#}\n", report::json(&rows))).unwrap();
+    }
+    let complaints: Vec<_> = rows.iter().flat_map(|(_, complaints)| complaints.as_slice()).collect();
+    complaints.iter().for_each(|complaint| println!("BROKEN  {complaint}"));
+    assert!(complaints.is_empty(), "{} demands are broken", complaints.len());
+}

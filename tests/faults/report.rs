@@ -1,0 +1,244 @@
+//! What was seen of each fault, what of it breaks a demand, and both as a table and as JSON.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use serde_json::{Value, json};
+
+use crate::{apart::Outcome, comers::Tally, fault::Fault, ledger::Counts};
+
+/// P99 while a fault lasts may be so many times what it was before, or so much more.
+const P99_TIMES: f64 = 1.2;
+const P99_MORE: Duration = Duration::from_millis(5);
+/// What a fleet may take to be one again.
+const CONVERGES_MAX: Duration = Duration::from_secs(20);
+
+/// One run of one fault.
+#[derive(Debug)]
+pub(crate) struct Seen {
+    pub(crate) counts: Counts,
+    pub(crate) doubled: u64,
+    pub(crate) disordered: u64,
+    pub(crate) closed: Vec<String>,
+    pub(crate) before: Duration,
+    pub(crate) during: Duration,
+    pub(crate) tally: Tally,
+    /// Or why not.
+    pub(crate) converged: Result<Duration, String>,
+    /// How many calls, streams and watches of each router failed meanwhile.
+    pub(crate) troubles: Vec<f64>,
+    /// What each router said of etcd when the fault was about to end.
+    pub(crate) whys: Vec<Option<String>>,
+    pub(crate) compactions: f64,
+    /// Rooms that each router gave up, those of visitors included.
+    pub(crate) given_up: Vec<f64>,
+    pub(crate) outcome: Option<Outcome>,
+}
+
+impl Seen {
+    pub(crate) fn line(&self) -> String {
+        format!(
+            "closed {}, acknowledged {}, lost {}, doubled {}, P99 {:.1} ms, then {:.1} ms, {}",
+            self.closed.len(),
+            self.counts.acknowledged,
+            self.counts.lost,
+            self.doubled,
+            ms(self.before),
+            ms(self.during),
+            match &self.converged {
+                Ok(took) => format!("converged after {:.1} s", took.as_secs_f64()),
+                Err(why) => format!("NOT converged: {why}"),
+            }
+        )
+    }
+
+    /// Of what holds in each single run.
+    fn complaints(&self, fault: Fault, busy: bool) -> Vec<String> {
+        let mut complaints = Vec::new();
+        let mut demand = |holds: bool, what: String| {
+            if !holds {
+                complaints.push(format!("{}: {what}", fault.name()));
+            }
+        };
+        let Counts { acknowledged, lost, refused, unanswered } = self.counts;
+        demand(self.closed.is_empty(), format!("sessions were closed: {:?}", self.closed));
+        demand(acknowledged > 0, "nothing was acknowledged".to_owned());
+        demand(lost == 0, format!("{lost} acknowledged messages were lost"));
+        demand(unanswered == 0, format!("{unanswered} messages were not answered"));
+        // a machine that others use as well may be too slow for `signal.timeout_ms`
+        demand(refused == 0 || busy, format!("{refused} messages were refused"));
+        demand(self.doubled == 0, format!("{} messages were doubled", self.doubled));
+        demand(self.disordered == 0, format!("{} messages were out of order", self.disordered));
+        match &self.converged {
+            Ok(took) => demand(*took <= CONVERGES_MAX, format!("it took {took:?} to converge")),
+            Err(why) => demand(false, format!("did not converge: {why}")),
+        }
+        for router in fault.struck() {
+            demand(self.troubles[*router] > 0.0, format!("r{} noticed nothing of it", router + 1));
+        }
+        let names_it = |why: &Option<String>| why.as_ref().is_some_and(|why| why.contains("ertificate"));
+        demand(fault != Fault::Expired || self.whys.iter().all(names_it), format!("no certificate: {:?}", self.whys));
+        demand(fault != Fault::Compacted || self.compactions > 0.0, "nobody read anew for a compaction".to_owned());
+        if let Some(outcome) = &self.outcome {
+            demand(outcome.complaints.is_empty(), format!("{:?}", outcome.complaints));
+        }
+        complaints
+    }
+}
+
+/// All runs of one fault.
+#[derive(Debug)]
+pub(crate) struct Row {
+    pub(crate) fault: Fault,
+    pub(crate) seen: Vec<Seen>,
+}
+
+impl Row {
+    /// What is broken; of the latency only if the machine was there for it: with some runs, by their medians.
+    pub(crate) fn complaints(&self, p99_more: Option<Duration>) -> Vec<String> {
+        let busy = p99_more.is_some();
+        let mut complaints: Vec<_> = self.seen.iter().flat_map(|seen| seen.complaints(self.fault, busy)).collect();
+        let (before, during) = (self.before(), self.during());
+        let allowed = match p99_more {
+            Some(more) => before + more,
+            None => before.mul_f64(P99_TIMES).max(before + P99_MORE),
+        };
+        if during > allowed {
+            complaints.push(format!("{}: P99 was {during:?}, before it {before:?}", self.fault.name()));
+        }
+        complaints
+    }
+
+    fn before(&self) -> Duration {
+        median(self.seen.iter().map(|seen| seen.before))
+    }
+
+    fn during(&self) -> Duration {
+        median(self.seen.iter().map(|seen| seen.during))
+    }
+
+    fn sum(&self, of: impl Fn(&Seen) -> u64) -> u64 {
+        self.seen.iter().map(of).sum()
+    }
+
+    /// Median and longest; absent: once it did not.
+    fn converged(&self) -> Option<(Duration, Duration)> {
+        let took: Option<Vec<_>> = self.seen.iter().map(|seen| seen.converged.clone().ok()).collect();
+        let took = took?;
+        Some((median(took.iter().copied()), took.iter().max().copied()?))
+    }
+
+    fn made_way(&self) -> u64 {
+        self.sum(|seen| seen.outcome.as_ref().map_or(0, Outcome::made_way) as u64)
+    }
+
+    fn refused(&self) -> BTreeMap<&str, u64> {
+        let mut refused = BTreeMap::new();
+        for (why, count) in self.seen.iter().flat_map(|seen| &seen.tally.refused) {
+            *refused.entry(why.as_str()).or_default() += count;
+        }
+        refused
+    }
+
+    fn slowest(&self) -> Duration {
+        self.seen.iter().map(|seen| seen.tally.slowest).max().unwrap_or_default()
+    }
+
+    fn cells(&self, complaints: &[String]) -> Vec<String> {
+        let joins = self.sum(|seen| seen.tally.joins);
+        let refused: u64 = self.refused().values().sum();
+        vec![
+            self.fault.what().to_owned(),
+            self.sum(|seen| seen.closed.len() as u64).to_string(),
+            self.sum(|seen| seen.counts.acknowledged).to_string(),
+            self.sum(|seen| seen.counts.lost).to_string(),
+            self.sum(|seen| seen.doubled + seen.disordered).to_string(),
+            format!("{:.1} / {:.1} ms", ms(self.before()), ms(self.during())),
+            format!("{refused} of {joins}"),
+            format!("{:.0} ms", ms(self.slowest())),
+            self.converged().map_or("never".to_owned(), |(median, longest)| {
+                format!("{:.1} s, {:.1}", median.as_secs_f64(), longest.as_secs_f64())
+            }),
+            self.made_way().to_string(),
+            if complaints.is_empty() { "holds".to_owned() } else { "BROKEN".to_owned() },
+        ]
+    }
+
+    fn json(&self, complaints: &[String]) -> Value {
+        let outcome = |seen: &Seen| {
+            let outcome = seen.outcome.as_ref()?;
+            let of = |[cut_off, other]: [usize; 2]| json!({ "router_cut_off": cut_off, "other": other });
+            Some(json!({ "rooms_it_had": of(outcome.had), "rooms_made_meanwhile": of(outcome.made) }))
+        };
+        let run = |seen: &Seen| {
+            json!({
+                "p99_before_ms": ms(seen.before),
+                "p99_during_ms": ms(seen.during),
+                "converged_seconds": seen.converged.as_ref().ok().map(Duration::as_secs_f64),
+                "troubles_by_router": seen.troubles,
+                "told_by_router": seen.whys,
+                "rooms_given_up_by_router": seen.given_up,
+                "gave_way": outcome(seen),
+            })
+        };
+        json!({
+            "fault": self.fault.name(),
+            "what": self.fault.what(),
+            "sessions_closed": self.sum(|seen| seen.closed.len() as u64),
+            "acknowledged": self.sum(|seen| seen.counts.acknowledged),
+            "lost": self.sum(|seen| seen.counts.lost),
+            "doubled": self.sum(|seen| seen.doubled),
+            "out_of_order": self.sum(|seen| seen.disordered),
+            "refused": self.sum(|seen| seen.counts.refused),
+            "unanswered": self.sum(|seen| seen.counts.unanswered),
+            "p99_before_ms": ms(self.before()),
+            "p99_during_ms": ms(self.during()),
+            "joins": self.sum(|seen| seen.tally.joins),
+            "joins_refused": self.refused(),
+            "joins_apart": self.sum(|seen| seen.tally.apart),
+            "visitors_closed": self.sum(|seen| seen.tally.closed.values().sum()),
+            "slowest_join_ms": ms(self.slowest()),
+            "converged_seconds": self.converged().map(|(median, _)| median.as_secs_f64()),
+            "converged_seconds_longest": self.converged().map(|(_, longest)| longest.as_secs_f64()),
+            "rooms_that_made_way": self.made_way(),
+            "broken": complaints,
+            "runs": self.seen.iter().map(run).collect::<Vec<_>>(),
+        })
+    }
+}
+
+/// For eyes.
+pub(crate) fn table(rows: &[(Row, Vec<String>)]) -> String {
+    let mut table = comfy_table::Table::new();
+    table.load_preset(comfy_table::presets::ASCII_MARKDOWN).set_header([
+        "fault",
+        "closed",
+        "acknowledged",
+        "lost",
+        "doubled, disordered",
+        "P99 before / during",
+        "joins refused",
+        "slowest",
+        "converged, longest",
+        "made way",
+        "",
+    ]);
+    for (row, complaints) in rows {
+        table.add_row(row.cells(complaints));
+    }
+    table.to_string()
+}
+
+/// For programs.
+pub(crate) fn json(rows: &[(Row, Vec<String>)]) -> Value {
+    json!({ "rows": rows.iter().map(|(row, complaints)| row.json(complaints)).collect::<Vec<_>>() })
+}
+
+fn ms(time: Duration) -> f64 {
+    (time.as_secs_f64() * 1e5).round() / 1e2
+}
+
+fn median(times: impl Iterator<Item = Duration>) -> Duration {
+    let mut times: Vec<_> = times.collect();
+    times.sort_unstable();
+    times[times.len() / 2]
+}
