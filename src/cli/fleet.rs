@@ -101,6 +101,11 @@ fn as_table(told: &Value) -> String {
         None | Some(0) => "rules: none".to_owned(),
         Some(revision) => format!("rules: revision {revision}"),
     });
+    if let Some(unwritten) = view["rooms_unwritten"].as_u64().filter(|unwritten| *unwritten > 0) {
+        lines.push(format!(
+            "rooms: {unwritten} of this router's are not known to the fleet: etcd did not take their records yet"
+        ));
+    }
     for row in rows("unreadable") {
         lines.push(format!("cannot be read: {}: {}", word(&row, "key"), word(&row, "why")));
     }
@@ -135,7 +140,7 @@ mod tests {
         };
         let view = json!({
             "router": "r1", "answers": false, "why": "connection refused", "registered": true, "watch": "opening",
-            "lease_age_seconds": 40.0, "watch_lag_seconds": 41.5, "revision": 7, "digest": "00000000abcd", "media_nodes": 4, "rules_revision": 6,
+            "lease_age_seconds": 40.0, "watch_lag_seconds": 41.5, "revision": 7, "digest": "00000000abcd", "media_nodes": 4, "rooms_unwritten": 6, "rules_revision": 6,
             "routers": [row("r1", false), row("r2", true)], "unreadable": [{ "key": "r3", "why": "no version" }],
         });
         let told = as_table(&json!({ "mode": "etcd", "view": view }));
@@ -150,6 +155,7 @@ mod tests {
         assert!(told.contains("lease: registered, confirmed 40.0 s ago"), "{told}");
         assert!(told.contains("does not answer as it should: connection refused"), "{told}");
         assert!(told.contains("rules: revision 6"), "{told}");
+        assert!(told.contains("rooms: 6 of this router's are not known to the fleet"), "{told}");
         assert!(told.ends_with("cannot be read: r3: no version"), "{told}");
         let alone = as_table(&json!({ "mode": "embedded", "view": null }));
         assert_eq!(alone, "this router runs alone: etcd.endpoints is empty");

@@ -7,6 +7,8 @@
 //! asked -> known here | known elsewhere | written: here | held by another: there, or taken over from one that is about to end or silent
 //! ```
 
+mod others;
+
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     time::{Duration, Instant},
@@ -14,6 +16,7 @@ use std::{
 
 use ahash::AHashMap;
 
+pub(super) use self::others::Others;
 use super::{
     Answer, Fault, Home, Output, RouterRecord, Stored,
     pace::Pace,
@@ -87,6 +90,8 @@ pub(super) struct Rooms {
     /// Rooms that are to be looked at again.
     later: BTreeSet<(Instant, RoomId)>,
     looks: VecDeque<(u64, RoomId)>,
+    /// How many wait to hear of a room whose record is to be written.
+    asking: usize,
     /// Notices that were heard, by key, with their revision.
     notices: VecDeque<(String, i64)>,
     notices_heard: BTreeMap<String, i64>,
@@ -97,27 +102,6 @@ pub(super) struct Rooms {
     due: Instant,
     pace: Pace,
     outputs: Vec<Output>,
-}
-
-/// What is known of the other routers, when an answer is judged.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Others<'a> {
-    pub(super) routers: &'a View<RouterRecord>,
-    /// For how long nothing has proven that this is new.
-    pub(super) lag: Duration,
-    /// How long a lease lasts.
-    pub(super) lease: Duration,
-}
-
-impl Others<'_> {
-    /// Whether whoever holds a room can be counted on. One that is not known yet can: what it wrote has not ended.
-    fn can_count_on(&self, holder: &RoomRecord, now: Instant) -> bool {
-        let Some(kept) = self.routers.find(&holder.router) else { return true };
-        let Ok(router) = &kept.record else { return true };
-        // silent for longer than one refresh may be missed, as far as this router would have heard
-        let silent = kept.age(now).saturating_sub(self.lag) > self.lease / 2;
-        router.incarnation == holder.incarnation && !router.draining && !silent
-    }
 }
 
 impl Rooms {
@@ -135,6 +119,7 @@ impl Rooms {
             todo: VecDeque::new(),
             later: BTreeSet::new(),
             looks: VecDeque::new(),
+            asking: 0,
             notices: VecDeque::new(),
             notices_heard: BTreeMap::new(),
             elsewhere: AHashMap::new(),
@@ -180,6 +165,7 @@ impl Rooms {
             None if self.lease.is_none() || self.due > now => Home::Unknown,
             None if founds => {
                 self.entries.entry(room.clone()).or_default().questions.push(question);
+                self.asking += 1;
                 return self.queue(&room);
             }
             None => return self.looks.push_back((question, room)),
@@ -439,15 +425,20 @@ impl Rooms {
 
     /// Whoever's question is not under way would wait for an etcd that is not well.
     fn let_nobody_wait(&mut self) {
-        let todo: Vec<RoomId> = self.todo.iter().cloned().collect();
-        todo.iter().for_each(|room| self.answer_all(room, &Home::Unknown));
+        // of many rooms that wait for etcd few are asked for, and mostly none
+        if self.asking > 0 {
+            let todo: Vec<RoomId> = self.todo.iter().cloned().collect();
+            todo.iter().for_each(|room| self.answer_all(room, &Home::Unknown));
+        }
         let looks = std::mem::take(&mut self.looks).into_iter();
         self.outputs.extend(looks.map(|(question, _)| Output::Home { question, home: Home::Unknown }));
     }
 
     fn answer_all(&mut self, room: &RoomId, home: &Home) {
-        let questions = self.entries.get_mut(room).map(|entry| std::mem::take(&mut entry.questions));
-        let answers = questions.unwrap_or_default().into_iter();
+        let questions =
+            self.entries.get_mut(room).map(|entry| std::mem::take(&mut entry.questions)).unwrap_or_default();
+        self.asking -= questions.len();
+        let answers = questions.into_iter();
         self.outputs.extend(answers.map(|question| Output::Home { question, home: home.clone() }));
     }
 

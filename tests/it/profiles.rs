@@ -87,7 +87,7 @@ fn near(share: f64, expected: f64) -> bool {
 #[tokio::test]
 async fn planted_functions_have_the_shares_that_they_really_have_and_so_have_loops_inlined_into_one() {
     let planted = Planted::start(&[]);
-    let file = fetch(planted.ops, "seconds=4").await;
+    let file = fetch(planted.ops, "seconds=8").await;
     let path = file.path().to_str().unwrap();
     let functions = pprof(&["-top", "-cum", "-nodecount=1000", path]);
     let share = |name: &str| cumulative(&functions, name);
