@@ -22,7 +22,7 @@ demo: ## a router and calls against it, with a live table (SECONDS=20 ends by it
 fleet: ## three routers on an etcd, two media nodes, and calls across all of them (SECONDS=60 ends by itself)
 	@.ci/setup fleet
 	$(CARGO) build --release --locked
-	@deploy/fleet/run target/release/signalbox $(or $(SECONDS),0)
+	@deploy/fleet/run $(or $(CARGO_TARGET_DIR),target)/release/signalbox $(or $(SECONDS),0)
 
 watch: ## faults on purpose, and whom the shipped rules tell of them: a real Prometheus and Alertmanager, some three minutes
 	@.ci/setup test
