@@ -3,7 +3,7 @@
 //! JSON with a `version`. Fields that this version does not know are kept and ignored; what cannot be read says why, and
 //! never quotes what stands there.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
@@ -126,9 +126,7 @@ impl RouterRecord {
     /// # Errors
     /// Says why it cannot be read.
     pub fn read(id: &str, bytes: &[u8]) -> Result<Self, String> {
-        let value = json(bytes)?;
-        version(&value)?;
-        let record: Self = serde_json::from_value(value).map_err(|_| "a field is missing, or of another kind")?;
+        let record: Self = of_this_version(bytes)?;
         let words = [&record.id, &record.incarnation, &record.region, &record.build];
         if record.id != id {
             return Err("its id is not that of its key".to_owned());
@@ -154,9 +152,7 @@ impl NodeRecord {
     /// # Errors
     /// Says why it cannot be read.
     pub fn read(id: &str, bytes: &[u8]) -> Result<Self, String> {
-        let value = json(bytes)?;
-        version(&value)?;
-        let record: Self = serde_json::from_value(value).map_err(|_| "a field is missing, or of another kind")?;
+        let record: Self = of_this_version(bytes)?;
         match record.id == id {
             true => Ok(record),
             false => Err("its id is not that of its key".to_owned()),
@@ -180,9 +176,7 @@ impl RoomRecord {
     /// # Errors
     /// Says why it cannot be read.
     pub fn read(bytes: &[u8]) -> Result<Self, String> {
-        let value = json(bytes)?;
-        version(&value)?;
-        let record: Self = serde_json::from_value(value).map_err(|_| "a field is missing, or of another kind")?;
+        let record: Self = of_this_version(bytes)?;
         is_reachable(&record.router, &record.url)?;
         Ok(record)
     }
@@ -197,6 +191,13 @@ fn is_reachable(router: &str, url: &str) -> Result<(), String> {
         }
         () => Ok(()),
     }
+}
+
+/// A record of the version that is read here.
+fn of_this_version<R: DeserializeOwned>(bytes: &[u8]) -> Result<R, String> {
+    let value = json(bytes)?;
+    version(&value)?;
+    serde_json::from_value(value).map_err(|_| "a field is missing, or of another kind".to_owned())
 }
 
 fn json(bytes: &[u8]) -> Result<Value, String> {

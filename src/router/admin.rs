@@ -23,7 +23,7 @@ impl Router {
             }
             AdminCall::DeleteRoom(request) => {
                 let hall = self.hall_named(&request.room)?;
-                self.end_room(hall, Code::RoomDeleted, now);
+                self.end_room(hall, &Code::RoomDeleted.refuse(), now);
                 Ok(AdminReply::Done)
             }
             AdminCall::UpdateRoom(request) => self.update_room(request, now),

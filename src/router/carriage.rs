@@ -255,19 +255,17 @@ impl Router {
         }
     }
 
-    /// The room ends here, and goes on elsewhere: its node is not told that it ended.
-    pub(super) fn leave_media(&mut self, key: HallKey) {
+    /// The room is on no node any more, and none is told; answers which it was on.
+    pub(super) fn leave_media(&mut self, key: HallKey) -> Option<Arc<NodeInfo>> {
         self.carried.unplaced.remove(&key);
-        if let Some(node) = self.halls.get_mut(key).and_then(|hall| hall.media.node.take()) {
-            self.leave_node(key, &node.id);
-        }
+        let node = self.halls.get_mut(key)?.media.node.take()?;
+        self.leave_node(key, &node.id);
+        Some(node)
     }
 
     /// The room ends, and its media with it.
     pub(super) fn end_media(&mut self, key: HallKey, at: Instant) {
-        self.carried.unplaced.remove(&key);
-        let Some(node) = self.halls.get_mut(key).and_then(|hall| hall.media.node.take()) else { return };
-        self.leave_node(key, &node.id);
+        let Some(node) = self.leave_media(key) else { return };
         let room = self.halls[key].room.id().as_str().to_owned();
         self.tell_node((key, node.id.clone()), MediaCall::EndRoom(v1::EndMediaRoomRequest { room }), at);
     }

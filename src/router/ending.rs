@@ -40,12 +40,12 @@ impl Router {
     }
 
     /// Ends a room and everybody's session in it.
-    pub(super) fn end_room(&mut self, hall: HallKey, reason: Code, now: Now) {
+    pub(super) fn end_room(&mut self, hall: HallKey, refusal: &Refusal, now: Now) {
+        let reason = refusal.code;
         let (room, mut turn) = self.room_turn(hall, now.at);
         room.close(reason, &mut turn);
-        let seats: Vec<Seat> = room.members().iter().map(|member| member.seat).collect();
-        for seat in seats {
-            self.forget_session(seat, reason.refuse());
+        for seat in self.seats_of(hall) {
+            self.forget_session(seat, refusal.clone());
         }
         self.close_hall(hall, reason, now.at);
     }
@@ -54,15 +54,15 @@ impl Router {
     /// hears that each of them left, and not that the room ended.
     pub(super) fn make_way(&mut self, room: &RoomId, refusal: &Refusal, now: Now) {
         let Some(&hall) = self.names.get(room) else { return };
-        let (room, mut turn) = self.room_turn(hall, now.at);
-        room.close(refusal.code, &mut turn);
-        let seats: Vec<Seat> = room.members().iter().map(|member| member.seat).collect();
-        for seat in seats {
+        for seat in self.seats_of(hall) {
             self.end_member(hall, seat, now.at);
-            self.forget_session(seat, refusal.clone());
         }
         self.leave_media(hall);
-        self.close_hall(hall, refusal.code, now.at);
+        self.end_room(hall, refusal, now);
+    }
+
+    fn seats_of(&self, hall: HallKey) -> Vec<Seat> {
+        self.halls[hall].room.members().iter().map(|member| member.seat).collect()
     }
 
     pub(super) fn linger_ended(&mut self, seat: Seat, now: Now) {
