@@ -32,6 +32,7 @@ use crate::{
         clock,
         directory::{Around, DirectoryHandle, Fleet, Homes, HomesDriver},
         faults::Faults,
+        finder::RoomFinder,
         gateway::{self, Gateway, GatewayParts},
         guard::Guard,
         identity::Authenticator,
@@ -135,7 +136,8 @@ impl Running {
         let (registry, media_addr) = media_listener(config, &observe)?;
         let media = Media::new(config.media_settings(&instance_id), observe.clone(), faults.clone());
         let (homes, driver) = config.room_wait().map(|wait| Homes::new(wait, observe.clone())).unzip();
-        let shards = start_shards(config, &resume_secret, &surroundings(&telemetry, &faults, &media, &homes));
+        let finder = RoomFinder { homes, keeper: None };
+        let shards = start_shards(config, &resume_secret, &surroundings(&telemetry, &faults, &media, &finder));
         let (rooms, guard) = (driver.zip(Some(shards.clone())), Arc::new(Guard::new(config.guard_settings())));
         let (directory, fleet) = join_fleet(config, &instance_id, (&telemetry, &media, &guard), rooms);
         let shown = Shown {
@@ -162,7 +164,7 @@ impl Running {
                 state: state.clone(),
                 addresses: limits,
                 guard,
-                homes,
+                finder,
                 connections: connections.clone(),
                 faults: faults.clone(),
             },
@@ -316,10 +318,10 @@ fn surroundings(
     telemetry: &Arc<Telemetry>,
     faults: &Option<Faults>,
     media: &Media,
-    homes: &Option<Homes>,
+    finder: &RoomFinder,
 ) -> Surroundings {
-    let (telemetry, faults, homes) = (telemetry.clone(), faults.clone(), homes.clone());
-    Surroundings { telemetry, faults, media: Some(media.calls()), homes }
+    let (telemetry, faults, finder) = (telemetry.clone(), faults.clone(), finder.clone());
+    Surroundings { telemetry, faults, media: Some(media.calls()), finder }
 }
 
 /// As many as workers.

@@ -6,6 +6,7 @@ mod captured;
 mod directory;
 mod fault;
 mod guard;
+mod keeping;
 mod media;
 mod placement;
 mod timeline;
@@ -22,6 +23,7 @@ pub use self::{
     directory::{DirectoryFact, DirectoryOp, DirectoryOutcome, HomeFound, ReadReason},
     fault::Fault,
     guard::{Asked, BreakerReason, BreakerState, Guarded, Limit, Pressure, Scope},
+    keeping::{KeepingFact, KeepingOutcome},
     media::{Called, MediaFact, MediaOp, NodeRefusal},
     placement::{NodeSeen, Placing},
     timeline::{Stage, Timeline, nanos},
@@ -448,6 +450,8 @@ pub enum Event {
     Media(MediaFact),
     /// Something happened between this router and the directory of its fleet.
     Directory(DirectoryFact),
+    /// Something happened to a room that is kept outside of its router.
+    Keeping(KeepingFact),
     /// What is logged was changed while running.
     LogLevelChanged {
         /// What was logged before.

@@ -1,10 +1,12 @@
 //! signalbox: a signaling router for real-time audio and video, observability first.
 //!
 //! The modules in reading order; imports point one way:
-//! `ids <- protocol <- {auth, session, room, placement, guard} <- router <- io <- app <- main`, `event <- telemetry <- io`.
+//! `ids <- protocol <- fabric <- {auth, session, room, placement, guard} <- router <- io <- app <- main`, `event <- telemetry <- io`.
 
 pub mod ids;
 pub mod protocol;
+
+pub mod fabric;
 
 pub mod auth;
 pub mod directory;

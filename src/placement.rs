@@ -174,6 +174,12 @@ impl Placement {
         self.keys.get(node).is_some_and(|key| self.nodes[*key].standing().carries())
     }
 
+    /// That node, if rooms that are on it stay there.
+    pub fn carrying(&self, node: &NodeId) -> Option<Arc<NodeInfo>> {
+        let node = &self.nodes[*self.keys.get(node)?];
+        node.standing().carries().then(|| node.info.clone())
+    }
+
     /// Whether that node is there at all.
     pub fn knows(&self, node: &NodeId) -> bool {
         self.keys.contains_key(node)

@@ -6,6 +6,7 @@
 
 mod audience;
 mod history;
+mod kept;
 mod member;
 mod message;
 mod permissions;
@@ -18,6 +19,7 @@ mod update;
 mod view;
 
 use std::{
+    collections::BTreeMap,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -26,6 +28,7 @@ use ahash::AHashMap;
 
 pub(crate) use self::{
     audience::{Audience, Seat},
+    kept::Returned,
     member::{Entrance, Member},
     message::Message,
     permissions::{denied, may_update_own},
@@ -34,7 +37,7 @@ pub(crate) use self::{
 };
 use self::{history::History, member::Presence};
 use crate::{
-    ids::{ConnectionId, Epoch, Identity, Offset, RoomId, TrackId},
+    ids::{ConnectionId, Epoch, Identity, Offset, ParticipantId, RoomId, TrackId},
     protocol::{
         Code, Limits, Refusal,
         v1::{self, ServerFrame, event::Kind, server_frame::Body},
@@ -79,6 +82,16 @@ pub(crate) struct Turn<'a> {
     pub(crate) pushes: &'a mut Vec<Push>,
 }
 
+/// Who asked for something, and its request's id.
+pub(crate) type Request = (Seat, u64);
+
+/// The end of one life of a room: offsets go on, and those up to `last` are of that epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Edge {
+    pub(crate) epoch: Epoch,
+    pub(crate) last: Offset,
+}
+
 /// The unit of ordering.
 #[derive(Debug)]
 pub(crate) struct Room {
@@ -89,6 +102,10 @@ pub(crate) struct Room {
     seats: AHashMap<Identity, Seat>,
     track_owners: AHashMap<TrackId, Seat>,
     history: History,
+    /// The lives before this one, oldest first.
+    edges: Vec<Edge>,
+    /// Who changed or left since it was last asked; absent: nobody asks.
+    touched: Option<BTreeMap<Seat, ParticipantId>>,
 }
 
 impl Room {
@@ -100,6 +117,8 @@ impl Room {
             seats: AHashMap::new(),
             track_owners: AHashMap::new(),
             history: History::default(),
+            edges: Vec::new(),
+            touched: None,
         }
     }
 
@@ -151,7 +170,9 @@ impl Room {
     }
 
     fn member_mut(&mut self, seat: Seat) -> Option<&mut Member> {
-        self.position(seat).map(|at| &mut self.members[at])
+        let at = self.position(seat)?;
+        self.touch_at(at);
+        Some(&mut self.members[at])
     }
 
     fn position(&self, seat: Seat) -> Option<usize> {
@@ -206,7 +227,7 @@ impl Room {
     fn event_frame(&self, offset: Offset, kind: Kind) -> Box<ServerFrame> {
         let event = v1::Event {
             room: self.founding.id.as_str().to_owned(),
-            epoch: self.founding.epoch.to_string(),
+            epoch: self.epoch_of(offset).to_string(),
             offset: offset.0,
             kind: Some(kind),
         };

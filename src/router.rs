@@ -15,8 +15,10 @@ mod frame;
 mod halls;
 mod ice;
 mod join;
+mod keeping;
 mod media;
 mod ops;
+mod restoring;
 mod resume;
 mod settings;
 mod telling;
@@ -26,7 +28,12 @@ mod timers;
 mod update;
 mod welcome;
 
-use std::{collections::BTreeMap, fmt, sync::Arc, time::Instant};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    sync::Arc,
+    time::Instant,
+};
 
 use ahash::AHashMap;
 use slab::Slab;
@@ -36,13 +43,14 @@ use self::{
     carriage::Carried,
     drain::Drain,
     halls::{Hall, HallKey},
+    keeping::Rest,
     timers::{Timer, Timers},
 };
 pub use self::{
     contract::{AdminCall, AdminReply, Input, Now, Opening, Output},
     explain::{Decided, Explanation, Skipped},
     media::{MediaCall, MediaOutcome, MediaTicket},
-    settings::{IceSettings, Settings},
+    settings::{IceSettings, Keeping as KeepingSettings, Settings},
 };
 use crate::{
     auth::Grant,
@@ -73,6 +81,8 @@ pub struct Router {
     drain: Option<Drain>,
     placement: Placement,
     carried: Carried,
+    /// Rooms of which something waits to be written to whoever keeps them, and since when.
+    behind: BTreeSet<(Instant, HallKey)>,
     /// Calls to media nodes that are under way.
     asked: Asks,
     seats_given: u64,
@@ -96,6 +106,8 @@ struct Seated {
     expiry: Option<Instant>,
     expiry_told: bool,
     expires_at_ms: Option<u64>,
+    /// What a newer version wrote into the records of the participant and of the session.
+    rest: Option<Box<(Rest, Rest)>>,
 }
 
 impl Router {
@@ -114,6 +126,7 @@ impl Router {
             drain: None,
             placement: Placement::new(settings.placement.clone(), settings.seed),
             carried: Carried::default(),
+            behind: BTreeSet::new(),
             asked: Asks::default(),
             seats_given: 0,
             latest_key: "".into(),
@@ -162,6 +175,8 @@ impl Router {
             Input::MediaReply(outcome) => self.media_reply(outcome, now, out),
             Input::MediaPush { node, push } => self.media_push(&node, *push),
             Input::Elsewhere { room, refusal } => self.make_way(&room, &refusal, now),
+            Input::Restore { room, kept } => self.restore(room, *kept, now),
+            Input::Kept { room, epoch, answer } => self.kept(&room, epoch, answer, now),
             Input::Tick => self.run_timers(now),
         }
         self.flush(out);
@@ -299,6 +314,8 @@ pub fn refuse(input: &Input, refusal: &Refusal, out: &mut Vec<Output>) {
         | Input::MediaReply(_)
         | Input::MediaPush { .. }
         | Input::Elsewhere { .. }
+        | Input::Restore { .. }
+        | Input::Kept { .. }
         | Input::Tick => {}
     }
 }

@@ -4,6 +4,7 @@
 //! come back.
 
 mod held;
+mod kept;
 mod replies;
 mod resume_token;
 #[cfg(test)]
@@ -50,6 +51,8 @@ pub(crate) struct Session {
     connection: Option<ConnectionId>,
     /// Of the highest resume token that was used.
     generation: u64,
+    /// It was another router's, and nobody came back to it yet: what it used and saw last may not have been kept.
+    restored: bool,
     pub(crate) held: Held,
     pub(crate) replies: Replies,
 }
@@ -68,6 +71,7 @@ impl Session {
             labels,
             connection: Some(connection),
             generation: 0,
+            restored: false,
             held: Held::default(),
             replies: Replies::default(),
         }
@@ -97,7 +101,7 @@ impl Session {
         let known = claims.session == self.id && *claims.key == *self.key && claims.identity == self.identity.as_str();
         // one beyond the highest used is the newest that was ever handed out
         let newest = self.next_generation();
-        if !known || claims.generation > newest {
+        if !known || (claims.generation > newest && !self.restored) {
             return Err(Code::ResumeTokenInvalid.refuse());
         }
         if claims.generation < self.generation {

@@ -31,6 +31,7 @@ mod faults;
 mod guard;
 mod handles;
 pub mod interval_log;
+mod keeping;
 mod latency;
 pub mod logs;
 mod media;
@@ -55,6 +56,7 @@ pub use self::{
     captures::CaptureFigures,
     counts::{Counts, LATENCY_MAX},
     directory::DirectoryFigures,
+    keeping::KeepingFigures,
     process::Process,
     profiler::ProfilerFigures,
     usual::{Usual, UsualRow},

@@ -65,6 +65,7 @@ impl Config {
         let rooms = &self.rooms;
         let share = |limit: usize| limit.div_ceil(slice.count.max(1));
         router::Settings {
+            keeping: None,
             limits: self.protocol_limits(),
             auto_create: rooms.auto_create,
             empty_timeout: rooms.empty_timeout_seconds.duration(),

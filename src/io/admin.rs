@@ -23,7 +23,7 @@ use ipnet::IpNet;
 
 pub(crate) use self::errors::error_response;
 pub use self::grpc::GrpcRooms;
-use super::{directory::Homes, gateway::Gateway, identity::Authenticator, shard::Shards};
+use super::{finder::RoomFinder, gateway::Gateway, identity::Authenticator, shard::Shards};
 use crate::{
     auth::Grant,
     event::Event,
@@ -44,15 +44,17 @@ pub trait Rooms: Send + Sync + 'static {
 /// The rooms of this router, and where the others of its fleet are.
 struct RoomsHere {
     shards: Shards,
-    homes: Option<Homes>,
+    finder: RoomFinder,
 }
 
 impl Rooms for RoomsHere {
     fn call(&self, by: String, call: AdminCall) -> BoxFuture<'_, Result<AdminReply, Refusal>> {
         Box::pin(async move {
-            if let (Some(homes), Some(room)) = (&self.homes, call.room()) {
-                let founds = matches!(call, AdminCall::CreateRoom(_));
-                homes.elsewhere(&RoomId::from(room), founds).await.map_or(Ok(()), Err)?;
+            if let Some(room) = call.room() {
+                let room = RoomId::from(room);
+                let founds = self.finder.founds(matches!(call, AdminCall::CreateRoom(_)), true);
+                self.finder.is_here(&room, founds).await?;
+                self.finder.bring_back(&room).await;
             }
             self.shards.admin(by, call).await
         })
@@ -130,7 +132,7 @@ impl AdminState {
             AdminBounds { limits: settings.limits, page_max: settings.admin_page_max }
         };
         Self::new(AdminParts {
-            rooms: Arc::new(RoomsHere { shards: gateway.shards.clone(), homes: gateway.homes.clone() }),
+            rooms: Arc::new(RoomsHere { shards: gateway.shards.clone(), finder: gateway.finder.clone() }),
             verify: Arc::new(gateway.authenticator.clone()),
             observe: Arc::new(move |event| observing.observe(&event)),
             origin: Arc::new(move |headers| door.check_origin(headers)),

@@ -29,8 +29,8 @@ pub use serve::{ConnectionInfo, serve};
 use tokio_util::task::TaskTracker;
 
 use super::{
-    directory::Homes,
     faults::Faults,
+    finder::RoomFinder,
     guard::Guard,
     identity::Authenticator,
     listener::Limits as AddressLimits,
@@ -89,7 +89,7 @@ pub struct Gateway {
     pub(crate) state: Arc<State>,
     pub(crate) addresses: Arc<AddressLimits>,
     pub(crate) guard: Arc<Guard>,
-    pub(crate) homes: Option<Homes>,
+    pub(crate) finder: RoomFinder,
     pub(crate) connections: TaskTracker,
     faults: Option<Faults>,
     next_connection: AtomicU64,
@@ -119,8 +119,8 @@ pub struct GatewayParts {
     pub addresses: Arc<AddressLimits>,
     /// Who may do how much.
     pub guard: Arc<Guard>,
-    /// Which router has a room; absent: this one has all that are asked for.
-    pub homes: Option<Homes>,
+    /// Where rooms are.
+    pub finder: RoomFinder,
     /// Follows the tasks of connections, so that a drain can wait for them.
     pub connections: TaskTracker,
     /// Faults that can be injected; absent: none can.
@@ -138,7 +138,7 @@ impl Gateway {
             state,
             addresses,
             guard,
-            homes,
+            finder,
             connections,
             faults,
         } = parts;
@@ -151,7 +151,7 @@ impl Gateway {
             state,
             addresses,
             guard,
-            homes,
+            finder,
             connections,
             faults,
             next_connection: AtomicU64::new(1),

@@ -60,6 +60,9 @@ fn beat(telemetry: &Telemetry, shards: &Shards, figures: &mut Figures) {
     for (shard, depth) in shards.inbox_depths().enumerate() {
         telemetry.set_inbox_depth(shard, depth);
     }
+    if let Some(figures) = shards.keeping(Instant::now()) {
+        telemetry.set_keeping(figures);
+    }
     telemetry.set_nodes(shards.nodes().iter().map(seen).collect());
     let begun = Instant::now();
     telemetry.set_runtime(&figures.read(begun));

@@ -34,19 +34,20 @@ use self::{
 };
 use super::{
     clock,
-    directory::Homes,
     faults::{Afflicted, Faults},
+    finder::RoomFinder,
     guard::{Bounds, Gauge, QueueSettings, UnderWay},
     outbound::{Attachment, Mark, Outbound, Seat},
 };
 use crate::{
     event::{Delivery, Outcome, Signal, Stage},
+    fabric::{Answer, Kept},
     guard::overload::Overload,
-    ids::{ConnectionId, RoomId},
+    ids::{ConnectionId, Epoch, RoomId},
     placement::NodeView,
     protocol::{Code, Refusal},
     router::{Input, Now, Output, Router, Settings, slice_of},
-    telemetry::{Population, Telemetry},
+    telemetry::{KeepingFigures, Population, Telemetry},
 };
 
 #[derive(Debug, Default)]
@@ -54,6 +55,10 @@ struct Tally {
     rooms: AtomicU64,
     sessions: AtomicU64,
     participants: AtomicU64,
+    /// Rooms of which something waits to be written,
+    behind: AtomicU64,
+    /// and since when, in microseconds of this router's clock; 0: nothing waits.
+    behind_since: AtomicU64,
     /// The media nodes, as this shard saw them about a second ago.
     nodes: ArcSwap<Vec<NodeView>>,
 }
@@ -63,6 +68,8 @@ struct Handle {
     inbox: mpsc::Sender<Arrival>,
     population: Arc<Tally>,
     gauge: Arc<Gauge>,
+    /// Whether its rooms are kept outside of this process.
+    keeps: bool,
 }
 
 /// What all shards have in common.
@@ -102,8 +109,8 @@ pub struct Surroundings {
     pub faults: Option<Faults>,
     /// Carries out calls to media nodes; absent: there are none.
     pub media: Option<CallMedia>,
-    /// Hears which rooms are here; absent: nobody wants to know.
-    pub homes: Option<Homes>,
+    /// Hears which rooms are here, and keeps them.
+    pub finder: RoomFinder,
 }
 
 impl std::fmt::Debug for Surroundings {
@@ -122,6 +129,7 @@ impl Shards {
             .enumerate()
             .map(|(number, settings)| {
                 let (inbox, arrivals) = mpsc::channel(inbox_bound);
+                let keeps = settings.keeping.is_some();
                 let (population, gauge) = (Arc::<Tally>::default(), Arc::<Gauge>::default());
                 let shard = Shard {
                     number: u16::try_from(number).unwrap_or(u16::MAX),
@@ -137,7 +145,7 @@ impl Shards {
                     left: None,
                     nodes_shown: None,
                     media: Calls::through(around.media.clone()),
-                    homes: around.homes.clone(),
+                    finder: around.finder.clone(),
                     population: population.clone(),
                     queue: Overload::default(),
                     gauge: gauge.clone(),
@@ -147,7 +155,7 @@ impl Shards {
                     afflicted: around.faults.clone().map(Afflicted::by),
                 };
                 tokio::spawn(shard.run(arrivals));
-                Handle { inbox, population, gauge }
+                Handle { inbox, population, gauge, keeps }
             })
             .collect();
         Self { handles, patience, bounds }
@@ -193,6 +201,18 @@ impl Shards {
         inbox.send(Arrival::Input(Input::Elsewhere { room, refusal })).await.ok();
     }
 
+    /// Brings a room back that was kept. Waits without a bound: who wants into it would make another.
+    pub(crate) async fn restore(&self, room: RoomId, kept: Kept) {
+        let inbox = &self.handles[self.of(&room)].inbox;
+        inbox.send(Arrival::Input(Input::Restore { room, kept: Box::new(kept) })).await.ok();
+    }
+
+    /// Tells what came of keeping a room. Waits without a bound: it would never be written again.
+    pub(crate) async fn kept(&self, room: RoomId, epoch: Epoch, answer: Answer) {
+        let inbox = &self.handles[self.of(&room)].inbox;
+        inbox.send(Arrival::Input(Input::Kept { room, epoch, answer })).await.ok();
+    }
+
     /// Every shard begins to drain. One whose inbox stays full for the whole window does not, and holds up no other: its
     /// sessions are closed with what comes after.
     pub async fn drain(&self, window: Duration) {
@@ -212,6 +232,19 @@ impl Shards {
             counts.participants += handle.population.participants.load(Ordering::Relaxed);
         }
         counts
+    }
+
+    /// How far rooms are kept outside of this process; absent: they are not.
+    pub(crate) fn keeping(&self, now: Instant) -> Option<KeepingFigures> {
+        let mut figures = None;
+        for handle in self.handles.iter().filter(|handle| handle.keeps) {
+            let figures: &mut KeepingFigures = figures.get_or_insert_default();
+            figures.rooms_behind += handle.population.behind.load(Ordering::Relaxed) as usize;
+            let since = handle.population.behind_since.load(Ordering::Relaxed);
+            let waited = Duration::from_micros(clock::micros(now).saturating_sub(since));
+            figures.behind = figures.behind.max(if since == 0 { Duration::ZERO } else { waited });
+        }
+        figures
     }
 
     /// Waiting inputs of each shard.
@@ -262,8 +295,7 @@ struct Shard {
     attached: Option<Arc<Outbound>>,
     left: Option<Arc<Outbound>>,
     media: Calls,
-    /// Hears which rooms are here; absent: nobody wants to know.
-    homes: Option<Homes>,
+    finder: RoomFinder,
     nodes_shown: Option<Instant>,
     population: Arc<Tally>,
     /// What is known of the queue in front of it, and where that is told.
@@ -281,6 +313,9 @@ impl Shard {
         self.population.rooms.store(self.router.rooms() as u64, Ordering::Relaxed);
         self.population.sessions.store(self.router.sessions() as u64, Ordering::Relaxed);
         self.population.participants.store(self.router.participants() as u64, Ordering::Relaxed);
+        let (behind, since) = self.router.behind();
+        self.population.behind.store(behind as u64, Ordering::Relaxed);
+        self.population.behind_since.store(since.map_or(0, clock::micros), Ordering::Relaxed);
     }
 
     fn arrive(&mut self, arrival: Arrival, waiting: usize) {
@@ -407,6 +442,7 @@ impl Shard {
                     self.left = Some(outbound);
                 }
             }
+            Output::Keep { room, epoch, ask } => self.finder.ask(room, epoch, ask),
             Output::AdminReply { request, reply } => {
                 if let Some(answer) = self.admin.remove(&request) {
                     // the caller may have gone; its call was carried out all the same

@@ -6,7 +6,7 @@ use std::{collections::VecDeque, time::Instant};
 
 use bytes::Bytes;
 
-use super::{Audience, Bounds, Message};
+use super::{Audience, Bounds, Message, Request};
 use crate::{
     ids::{Identity, Offset},
     protocol::v1::event::Kind,
@@ -25,10 +25,26 @@ pub(super) enum Kept {
 /// One offset's worth.
 #[derive(Debug)]
 pub(super) struct Entry {
-    at: Instant,
+    pub(super) at: Instant,
     pub(super) audience: Audience,
     bytes: usize,
     pub(super) kept: Kept,
+    /// Whose request it was, and which.
+    pub(super) by: Option<Request>,
+}
+
+impl Entry {
+    /// As it was kept elsewhere.
+    pub(super) fn new(at: Instant, audience: Audience, kept: Kept, by: Option<Request>) -> Self {
+        let bytes = ENTRY_BYTES
+            + match &kept {
+                Kept::Event(kind) => kind.encoded_len(),
+                Kept::Message { data, bytes, topic, .. } => {
+                    data.as_ref().map_or(0, |data| data.len()) + bytes.as_ref().map_or(0, Bytes::len) + topic.len()
+                }
+            };
+        Self { at, audience, bytes, kept, by }
+    }
 }
 
 /// The log's end.
@@ -37,9 +53,30 @@ pub(super) struct History {
     entries: VecDeque<Entry>,
     tip: u64,
     bytes: usize,
+    /// Whose request is at hand: what is appended is its doing.
+    pub(super) request: Option<Request>,
 }
 
 impl History {
+    /// A log as it was kept elsewhere: what comes before a gap is let go of.
+    pub(super) fn restore(tip: Offset, entries: impl DoubleEndedIterator<Item = (Offset, Entry)>) -> Self {
+        let (mut history, mut next) = (Self { tip: tip.0, ..Self::default() }, tip.0);
+        for (offset, entry) in entries.rev() {
+            if offset.0 != next || next == 0 {
+                break;
+            }
+            next -= 1;
+            history.bytes += entry.bytes;
+            history.entries.push_front(entry);
+        }
+        history
+    }
+
+    /// The offset of the oldest event that is kept; without any, of the next one.
+    pub(super) fn first(&self) -> Offset {
+        Offset(self.tip + 1 - self.entries.len() as u64)
+    }
+
     pub(super) fn tip(&self) -> Offset {
         Offset(self.tip)
     }
@@ -50,7 +87,7 @@ impl History {
 
     pub(super) fn keep_event(&mut self, at: Instant, audience: Audience, kind: Kind, bounds: &Bounds) -> Offset {
         let bytes = ENTRY_BYTES + kind.encoded_len();
-        self.append(Entry { at, audience, bytes, kept: Kept::Event(Box::new(kind)) }, bounds)
+        self.append(Entry { at, audience, bytes, kept: Kept::Event(Box::new(kind)), by: self.request }, bounds)
     }
 
     pub(super) fn keep_message(
@@ -67,7 +104,7 @@ impl History {
             bytes: message.bytes.as_deref().map(Bytes::copy_from_slice),
             topic: message.topic.as_str().into(),
         };
-        self.append(Entry { at, audience, bytes: ENTRY_BYTES + message.size(), kept }, bounds)
+        self.append(Entry { at, audience, bytes: ENTRY_BYTES + message.size(), kept, by: self.request }, bounds)
     }
 
     fn append(&mut self, entry: Entry, bounds: &Bounds) -> Offset {
@@ -102,7 +139,7 @@ impl History {
 
     /// The events after that offset; those that are still here.
     pub(super) fn after(&self, after: Offset) -> impl Iterator<Item = (Offset, &Entry)> {
-        let first = self.tip + 1 - self.entries.len() as u64;
+        let first = self.first().0;
         let skip = (after.0 + 1).saturating_sub(first) as usize;
         self.entries.iter().enumerate().skip(skip).map(move |(index, entry)| (Offset(first + index as u64), entry))
     }

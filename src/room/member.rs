@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Audience, Seat};
 use crate::{
+    fabric::MemberKept,
     ids::{ConnectionId, Identity, Offset, ParticipantId, TrackId},
     protocol::v1::{self, Permissions, event::Kind},
 };
@@ -82,6 +83,31 @@ impl Member {
                 joined_at_ms: entrance.joined_at_ms,
                 tracks: Vec::new(),
                 exceptions: BTreeSet::new(),
+            }),
+        }
+    }
+
+    /// One that was kept; it is away.
+    pub(super) fn restored(seat: Seat, kept: MemberKept) -> Self {
+        let permissions = kept.participant.permissions.unwrap_or_default();
+        Self {
+            seat,
+            connection: None,
+            since: Offset(kept.since),
+            admin: permissions.room_admin,
+            hidden: permissions.hidden,
+            participant: Box::new(Participant {
+                id: kept.participant.id.into(),
+                identity: kept.participant.identity.into(),
+                name: kept.participant.name.into(),
+                metadata: kept.participant.metadata.into(),
+                attributes: kept.participant.attributes,
+                permissions,
+                region: kept.participant.region.into(),
+                joined_at_ms: kept.participant.joined_at_ms,
+                tracks: kept.tracks,
+                auto_subscribe: kept.auto_subscribe,
+                exceptions: kept.exceptions.into_iter().map(TrackId::from).collect::<BTreeSet<_>>(),
             }),
         }
     }

@@ -15,12 +15,14 @@ impl Room {
         self.seats.insert(member.identity().clone(), seat);
         let (audience, kind) = (member.others(), member.joined_kind());
         self.members.push(member);
+        self.touch_at(self.members.len() - 1);
         self.emit(audience, kind, turn);
     }
 
     /// Ends a stay: its tracks end, the others see it leave.
     pub(crate) fn leave(&mut self, seat: Seat, reason: Code, turn: &mut Turn<'_>) {
         let Some(position) = self.position(seat) else { return };
+        self.touch_at(position);
         // it does not see itself go
         self.members[position].connection = None;
         self.unpublish_where(seat, |_| true, turn);

@@ -53,9 +53,7 @@ impl Room {
     pub(crate) fn can_replay(&mut self, seat: Seat, epoch: &str, offset: Offset, at: Instant) -> bool {
         self.history.trim(at, &self.bounds);
         let since = self.member(seat).map(|member| member.since);
-        self.founding.epoch.to_string() == epoch
-            && since.is_some_and(|since| offset >= since)
-            && self.history.covers(offset)
+        self.is_of(epoch, offset) && since.is_some_and(|since| offset >= since) && self.history.covers(offset)
     }
 
     /// What this participant would have seen after that offset, in order.

@@ -170,6 +170,20 @@ impl Router {
         self.place(key, now);
     }
 
+    /// A room of another router's stays on its node where that is known, and is told to it as it is now; else it moves.
+    pub(super) fn place_again(&mut self, key: HallKey, wanted: Wanted, node: Option<NodeId>, now: Now) {
+        self.halls[key].media.wanted = Some(wanted);
+        match node.as_ref().and_then(|node| self.placement.carrying(node)) {
+            Some(node) => {
+                self.carried.by_node.entry(node.id.clone()).or_default().insert(key);
+                self.halls[key].media.node = Some(node);
+                self.put_everything(key, now.at);
+            }
+            None => self.carried.moves.push_back((key, Cause::Left(Leaving::Failed))),
+        }
+        self.move_rooms(now);
+    }
+
     /// Whether a node was found.
     fn place(&mut self, key: HallKey, now: Now) -> bool {
         let carriage = &mut self.halls[key].media;

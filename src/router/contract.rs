@@ -6,7 +6,8 @@ use super::{MediaCall, MediaOutcome, MediaTicket, Settings};
 use crate::{
     auth::Grant,
     event::{Event, Labels, Outcome},
-    ids::{ConnectionId, NodeId, RoomId, SessionId, Variant},
+    fabric::{self, Kept},
+    ids::{ConnectionId, Epoch, NodeId, RoomId, SessionId, Variant},
     placement::NodeFact,
     protocol::{
         Code, Refusal,
@@ -105,6 +106,22 @@ pub enum Input {
         room: RoomId,
         /// Says where it is, to everybody who is in it.
         refusal: Refusal,
+    },
+    /// A room of this process that is not here was kept: it goes on here. One that is here does not become what was kept.
+    Restore {
+        /// The room.
+        room: RoomId,
+        /// As it was kept, under a fence that is this router's.
+        kept: Box<Kept>,
+    },
+    /// What came of an [`Output::Keep`].
+    Kept {
+        /// The room,
+        room: RoomId,
+        /// in the life that asked.
+        epoch: Epoch,
+        /// The answer.
+        answer: fabric::Answer,
     },
     /// The time of an [`Output::Wake`] has come.
     Tick,
@@ -256,6 +273,15 @@ pub enum Output {
         ticket: Option<MediaTicket>,
         /// Later than that its answer is of no use; for a signal counted as if it had only just arrived.
         by: Instant,
+    },
+    /// Something to whoever keeps rooms. Asked of one room in order, each after the answer to the one before.
+    Keep {
+        /// The room,
+        room: RoomId,
+        /// in that life.
+        epoch: Epoch,
+        /// What. A claim and a write are answered by an [`Input::Kept`].
+        ask: fabric::Ask,
     },
     /// Come back with [`Input::Tick`] no later than that; the newest one holds.
     Wake(Instant),

@@ -85,7 +85,7 @@ impl Router {
             drain.queue = Vec::new();
             drain.total = 0;
             self.drain = Some(drain);
-            self.close_everything(now.at);
+            self.close_everything(now);
             return;
         }
         let due = drain.due(now.at);
@@ -117,8 +117,12 @@ impl Router {
         self.pushes.push(Push { to: vec![connection], frame });
     }
 
-    /// The end: nobody is told that the others leave, for everybody does.
-    fn close_everything(&mut self, at: Instant) {
+    /// The end: nobody is told that the others leave, for everybody does. Rooms that are kept go on elsewhere.
+    fn close_everything(&mut self, now: Now) {
+        let halls: Vec<_> = self.names.values().copied().collect();
+        for hall in halls {
+            self.hand_over(hall, &Code::Draining.refuse(), now);
+        }
         let mut seats: Vec<Seat> = self.sessions.keys().copied().collect();
         seats.sort_unstable();
         for seat in seats {
@@ -126,7 +130,7 @@ impl Router {
         }
         let halls: Vec<_> = self.names.values().copied().collect();
         for hall in halls {
-            self.close_hall(hall, Code::Draining, at);
+            self.close_hall(hall, Code::Draining, now.at);
         }
     }
 }

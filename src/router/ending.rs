@@ -50,10 +50,13 @@ impl Router {
         self.close_hall(hall, reason, now.at);
     }
 
-    /// Another router has the room: it ends here, and everybody is sent there. Its media node, which may be the same there,
-    /// hears that each of them left, and not that the room ended.
+    /// Another router has the room: everybody is sent there. A room that is kept goes on there; else it ends here, and its media
+    /// node, which may be the same there, hears that each of them left, and not that the room ended.
     pub(super) fn make_way(&mut self, room: &RoomId, refusal: &Refusal, now: Now) {
         let Some(&hall) = self.names.get(room) else { return };
+        if self.hand_over(hall, refusal, now) {
+            return;
+        }
         for seat in self.seats_of(hall) {
             self.end_member(hall, seat, now.at);
         }
@@ -61,7 +64,7 @@ impl Router {
         self.end_room(hall, refusal, now);
     }
 
-    fn seats_of(&self, hall: HallKey) -> Vec<Seat> {
+    pub(super) fn seats_of(&self, hall: HallKey) -> Vec<Seat> {
         self.halls[hall].room.members().iter().map(|member| member.seat).collect()
     }
 
@@ -78,6 +81,9 @@ impl Router {
         self.timers.cancel(&mut seated.expiry, Timer::Expiry(seat));
         seated.expires_at_ms = expires_at_ms;
         seated.expiry_told = false;
+        let hall = seated.hall;
+        self.halls[hall].room.touch(seat);
+        let Some(seated) = self.sessions.get_mut(&seat) else { return };
         if !self.settings.enforce_expiry {
             return;
         }

@@ -36,7 +36,12 @@ impl Router {
                     Err(refusal) => Err(refusal),
                 }
             }
-            op => self.carry_out(seat, op, (grant, now)),
+            op => {
+                self.note_request(seat, id);
+                let result = self.carry_out(seat, op, (grant, now));
+                self.note_request(seat, None);
+                result
+            }
         };
         let reply = result.unwrap_or_else(|refusal| Reply::Refused(Box::new(refusal)));
         self.keep_reply(seat, id, &reply);

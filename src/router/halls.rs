@@ -2,7 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Output, Router, Timer, carriage::Carriage};
+use super::{
+    Output, Router, Timer,
+    carriage::Carriage,
+    keeping::{Keeping, Rest},
+};
 use crate::{
     event::Event,
     ids::{Epoch, RoomId, Variant},
@@ -25,6 +29,10 @@ pub(super) struct Hall {
     pub(super) empty_until: Option<Instant>,
     pub(super) trim_at: Option<Instant>,
     pub(super) media: Carriage,
+    /// How far it is kept outside of this router; absent: it is not.
+    pub(super) keeping: Option<Box<Keeping>>,
+    /// What a newer version wrote into its record.
+    pub(super) rest: Option<Box<Rest>>,
     /// That of the first member, which stays; absent: nobody has come yet.
     pub(super) variant: Option<Variant>,
 }
@@ -64,8 +72,18 @@ impl Router {
             participants_max: plan.participants_max.unwrap_or(self.settings.participants_max),
             empty_timeout: plan.empty_timeout.unwrap_or(self.settings.empty_timeout),
         };
-        let room = Room::new(founding, self.bounds.clone());
-        let hall = Hall { room, empty_until: None, trim_at: None, media: Carriage::default(), variant: None };
+        self.admit_hall(Room::new(founding, self.bounds.clone()), None)
+    }
+
+    /// The room is here from now on. `fence`: under which it is kept already.
+    pub(super) fn admit_hall(&mut self, mut room: Room, fence: Option<u64>) -> HallKey {
+        let id = room.id().clone();
+        let keeping = self.settings.keeping.map(|_| {
+            room.note_changes();
+            Box::new(Keeping::new(fence))
+        });
+        let media = Carriage::default();
+        let hall = Hall { room, empty_until: None, trim_at: None, media, keeping, rest: None, variant: None };
         let hall = self.halls.insert(Box::new(hall));
         self.names.insert(id.clone(), hall);
         self.closing.push(Output::Observe(Event::RoomCreated { room: id }));
@@ -80,6 +98,8 @@ impl Router {
         {
             self.timers.arm(&mut hall.trim_at, ends.max(at + TRIM_PAUSE), Timer::Trim(key));
         }
+        self.keep_soon(key, at);
+        let Some(hall) = self.halls.get_mut(key) else { return };
         match (hall.room.is_empty(), hall.empty_until) {
             (true, None) => {
                 let until = at + hall.room.empty_timeout();
@@ -113,6 +133,7 @@ impl Router {
         self.timers.cancel(&mut hall.empty_until, Timer::Empty(key));
         self.timers.cancel(&mut hall.trim_at, Timer::Trim(key));
         self.names.remove(hall.room.id());
+        self.stop_keeping(&mut hall, key);
         self.closing.push(Output::Observe(Event::RoomClosed { room: hall.room.id().clone(), reason }));
     }
 }

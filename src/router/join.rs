@@ -94,8 +94,15 @@ impl Router {
         };
         self.session_ids.insert(session.id.clone(), seat);
         self.connections.insert(connection, seat);
-        let seated =
-            Seated { session, hall, lingers_until: None, expiry: None, expiry_told: false, expires_at_ms: None };
+        let seated = Seated {
+            session,
+            hall,
+            lingers_until: None,
+            expiry: None,
+            expiry_told: false,
+            expires_at_ms: None,
+            rest: None,
+        };
         self.sessions.insert(seat, Box::new(seated));
         let (room, mut turn) = self.room_turn(hall, now.at);
         room.join(seat, entrance, &mut turn);

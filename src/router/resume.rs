@@ -29,7 +29,7 @@ impl Router {
         now: Now,
         out: &mut Vec<Output>,
     ) -> Result<(), Refusal> {
-        let Opened { connection, grant, id, labels: _, variant: _ } = opened;
+        let Opened { connection, grant, id, labels, variant: _ } = opened;
         self.refuse_while_draining()?;
         may_resume(&grant, claims)?;
         let seat = *self.session_ids.get(&claims.session).ok_or_else(|| Code::SessionGone.refuse())?;
@@ -39,6 +39,7 @@ impl Router {
             return Err(Code::ResumeTokenInvalid.refuse());
         }
         seated.session.use_token(claims)?;
+        seated.session.returns(Seq(resume.seq), labels);
 
         let before = self.take_over(seat, connection);
         let Gap { recovered, frames } = self.gap((hall, seat), connection, resume, now);

@@ -58,8 +58,19 @@ pub struct Settings {
     pub resume_secret: Vec<u8>,
     /// Seeds ids, epochs and jitter.
     pub seed: u64,
+    /// How rooms are kept outside of this router; absent: they are not.
+    pub keeping: Option<Keeping>,
     /// Where drained clients are sent; empty: to where they came from.
     pub reconnect_url: String,
+}
+
+/// How rooms are kept outside of their router.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Keeping {
+    /// Changes of a room are gathered for that long, and then written together.
+    pub gather: Duration,
+    /// A room is written at least so often, changed or not: who keeps it lets go of what nobody has written for long.
+    pub refresh: Duration,
 }
 
 /// ICE servers, and TURN credentials made a session (coturn `use-auth-secret`).

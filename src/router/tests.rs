@@ -5,6 +5,7 @@ mod bounds;
 mod configuring;
 mod ending;
 mod joining;
+mod keeping;
 mod media;
 mod messaging;
 mod permissions;
@@ -26,6 +27,7 @@ use crate::protocol::{
     Limits,
     v1::{self, ClientFrame, Permissions, client_frame::Op, event::Kind},
 };
+use crate::{fabric, ids::Epoch};
 
 const EPOCH_MS: u64 = 1_800_000_000_000;
 
@@ -55,6 +57,7 @@ pub(super) fn settings() -> Settings {
         ice: IceSettings::default(),
         resume_secret: vec![7; 32],
         seed: 1,
+        keeping: None,
         reconnect_url: "ws://else".to_owned(),
     }
 }
@@ -106,6 +109,8 @@ pub(super) struct World {
     pub(super) labels: BTreeMap<u64, Labels>,
     /// Calls to media nodes since the last look: the node, the call, its ticket.
     pub(super) calls: Vec<(String, MediaCall, Option<MediaTicket>)>,
+    /// What was asked of whoever keeps rooms since the last look.
+    pub(super) asks: Vec<(RoomId, Epoch, fabric::Ask)>,
     /// Tickets that a signal waits for.
     waiting: BTreeSet<MediaTicket>,
     /// Of whoever opens.
@@ -132,6 +137,7 @@ impl World {
             ended: Vec::new(),
             labels: BTreeMap::new(),
             calls: Vec::new(),
+            asks: Vec::new(),
             waiting: BTreeSet::new(),
             variant: Variant::default(),
             wake: None,
@@ -181,6 +187,7 @@ impl World {
                 Output::Media { node, call, ticket, .. } => {
                     self.calls.push((node.as_str().to_owned(), *call, ticket));
                 }
+                Output::Keep { room, epoch, ask } => self.asks.push((room, epoch, ask)),
                 Output::Wake(at) => self.wake = Some(at),
                 Output::Observe(event) => self.events.push(event),
             }
@@ -360,6 +367,7 @@ fn word(kind: &Kind) -> String {
         Kind::TrackSubscribed(t) => format!("subscribed {} {}", t.participant, t.subscribed),
         Kind::RoomUpdated(r) => format!("room {}", r.metadata),
         Kind::RoomClosed(r) => format!("closed {}", r.reason),
+        Kind::RoomContinued(c) => format!("continued after {}", c.offset),
         Kind::MediaMoved(m) => {
             format!("moved {} {}", m.media.as_ref().map_or("nowhere", |media| &media.node), m.reason)
         }

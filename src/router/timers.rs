@@ -1,5 +1,5 @@
 //! What falls due when. An owner holds the moment of its timer, so that cancelling is exact and nothing stale
-//! stays behind: there are at most two timers a session, three a room, the drain's, the nodes' and the moves'.
+//! stays behind: there are at most two timers a session, four a room, the drain's, the nodes' and the moves'.
 
 use std::{collections::BTreeSet, time::Instant};
 
@@ -17,6 +17,8 @@ pub(super) enum Timer {
     Empty(HallKey),
     /// A room's history has events past their age.
     Trim(HallKey),
+    /// Something of a room is to be written to whoever keeps it.
+    Keep(HallKey),
     /// The next sessions are advised, or the window is over.
     Drain,
     /// Media nodes may have missed reports.
@@ -82,6 +84,7 @@ impl Router {
                 Timer::Expiry(seat) => self.expiry_came(seat, now),
                 Timer::Empty(hall) => self.hall_stayed_empty(hall, now.at),
                 Timer::Trim(hall) => self.trim_hall(hall, now.at),
+                Timer::Keep(hall) => self.keep(hall, now),
                 Timer::Drain => self.go_on_draining(now),
                 Timer::Nodes => self.look_at_nodes(now),
                 Timer::Moves => self.go_on_moving(now),

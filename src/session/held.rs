@@ -48,6 +48,15 @@ impl Directed {
         }
     }
 
+    /// What a frame pushes; absent: it is no directed push.
+    fn of(frame: ServerFrame) -> Option<(Seq, Self)> {
+        match frame.body? {
+            Body::Signal(push) => Some((Seq(push.seq), Self::Signal(Box::new(push)))),
+            Body::Data(push) => Some((Seq(push.seq?), Self::Data(Box::new(push)))),
+            _ => None,
+        }
+    }
+
     fn into_frame(self) -> Box<ServerFrame> {
         let body = match self {
             Self::Signal(push) => Body::Signal(*push),
@@ -87,6 +96,29 @@ struct Away {
 }
 
 impl Held {
+    /// What was held elsewhere, up to that seq; the recipient is away. What comes before a gap is let go of.
+    pub(super) fn restore(last: Seq, frames: impl DoubleEndedIterator<Item = (Offset, ServerFrame)>) -> Self {
+        let (mut store, mut next) = (Box::<Store>::default(), last.0);
+        for (after, frame) in frames.rev() {
+            let Some((_, push)) = Directed::of(frame).filter(|(seq, _)| seq.0 == next && next > 0) else { break };
+            next -= 1;
+            let bytes = push.size();
+            store.bytes += bytes;
+            store.kept.push_front(HeldPush { after, bytes, push });
+        }
+        let mut held = Self { last: last.0, store: Some(store) };
+        held.recipient_left();
+        held
+    }
+
+    /// The recipient has seen pushes up to that one, of which nothing is known here: the next one comes after it.
+    pub(super) fn has_seen(&mut self, seq: Seq) {
+        if seq.0 > self.last {
+            (self.last, self.store) = (seq.0, None);
+            self.recipient_left();
+        }
+    }
+
     /// The latest seq.
     pub(crate) fn last(&self) -> Seq {
         Seq(self.last)

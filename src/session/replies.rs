@@ -53,6 +53,19 @@ impl Reply {
     }
 }
 
+impl Reply {
+    /// What a frame answered; absent: it is no answer that is given twice.
+    fn of(frame: ServerFrame) -> Option<(u64, Self)> {
+        let reply = match frame.body? {
+            Body::Ok(ok) => Self::Ok { offset: ok.offset, track: ok.track.map(Box::new) },
+            Body::Answer(answer) => Self::Answer(Box::new(answer)),
+            // a request that was refused, or a ping, may be tried again
+            _ => return None,
+        };
+        Some((frame.id?, reply))
+    }
+}
+
 /// Bounded; the oldest gives way. Nothing is allocated before the first request with an id.
 #[derive(Debug, Default)]
 pub(crate) struct Replies(Option<Box<Kept>>);
@@ -69,6 +82,21 @@ impl Replies {
     pub(crate) fn find(&self, id: u64) -> Option<&Reply> {
         let kept = self.0.as_ref().filter(|kept| id <= kept.highest)?;
         kept.replies.iter().rev().find(|(known, _)| *known == id).map(|(_, reply)| reply)
+    }
+
+    /// What was answered elsewhere.
+    pub(super) fn restore(frames: impl Iterator<Item = ServerFrame>) -> Self {
+        let mut replies = Self::default();
+        for (id, reply) in frames.filter_map(Reply::of) {
+            replies.keep(id, reply, usize::MAX);
+        }
+        replies
+    }
+
+    /// What was answered, oldest first.
+    pub(super) fn frames(&self) -> impl Iterator<Item = ServerFrame> {
+        let kept = self.0.iter().flat_map(|kept| &kept.replies);
+        kept.map(|(id, reply)| *reply.clone().into_frame(Some(*id)))
     }
 
     pub(crate) fn keep(&mut self, id: u64, reply: Reply, bound: usize) {

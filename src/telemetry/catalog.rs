@@ -232,6 +232,14 @@ catalog! {
         "Rooms that this router took over from one that was about to end, or silent.";
     DIRECTORY_ROOMS_GIVEN_UP "signalbox_directory_rooms_given_up_total" Counter Count Dependencies []
         "Rooms that this router gave up because another one has them: both had made one of that name, or it was taken over.";
+    FABRIC_ROOMS "signalbox_fabric_rooms_total" Counter Count Dependencies [closed("outcome", KEEPING_OUTCOMES)]
+        "What became of rooms that are kept in Redis: written, once a write; kept by another router; restored here, or not; left to another router with all that was known, or only as written before.";
+    FABRIC_ROOMS_BEHIND "signalbox_fabric_rooms_behind" Gauge Count Dependencies []
+        "Rooms of which something waits to be written to Redis; without one that is configured: absent.";
+    FABRIC_BEHIND "signalbox_fabric_behind_seconds" Gauge Seconds Dependencies []
+        "For how long the room has waited that waits longest to be written to Redis: what a router that is lost now takes with it.";
+    FABRIC_WRITE_DELAY "signalbox_fabric_write_delay_seconds" Histogram Seconds Dependencies []
+        "How long changes of a room waited until they stood in Redis, from the first of those that were written together.";
     SHARD_INBOX_DEPTH "signalbox_shard_inbox_depth" Gauge Count Runtime [SHARD]
         "Inputs that wait for a shard.";
     SHARD_INBOX_BOUND "signalbox_shard_inbox_bound" Gauge Count Runtime [SHARD]

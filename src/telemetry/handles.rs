@@ -13,6 +13,7 @@ use super::{
     config::ConfigHandles,
     directory::DirectoryHandles,
     guard::GuardHandles,
+    keeping::KeepingHandles,
     media::MediaHandles,
     placement::PlacementHandles,
     profiler::ProfilerHandles,
@@ -177,6 +178,7 @@ pub(super) struct Handles {
     pub(super) placement: PlacementHandles,
     pub(super) guard: GuardHandles,
     pub(super) directory: DirectoryHandles,
+    pub(super) keeping: KeepingHandles,
     pub(super) build_info: Gauge,
     pub(super) target_info: Gauge,
 }
@@ -254,6 +256,7 @@ impl Handles {
             placement: PlacementHandles::new(recorder),
             guard: GuardHandles::new(recorder, shards),
             directory: DirectoryHandles::new(recorder),
+            keeping: KeepingHandles::new(recorder),
             build_info: gauge(recorder, &catalog::BUILD_INFO, &[&settings.version]),
             target_info: target_info(recorder, settings),
         }

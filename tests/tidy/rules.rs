@@ -7,8 +7,20 @@ const FUNCTION_LINES_MAX: usize = 70;
 const ARCHITECTURE_LINES_MAX: usize = 260;
 
 /// Modules whose state changes by values only.
-const DOMAIN: [&str; 11] =
-    ["ids", "protocol", "auth", "directory", "session", "room", "placement", "gray", "guard", "router", "event"];
+const DOMAIN: [&str; 12] = [
+    "ids",
+    "protocol",
+    "fabric",
+    "auth",
+    "directory",
+    "session",
+    "room",
+    "placement",
+    "gray",
+    "guard",
+    "router",
+    "event",
+];
 
 /// What reaches for the world. `Instant` and `Duration` as values, and `std::net::IpAddr`, are fine.
 const WORLD: [(&str, &str); 18] = [
@@ -59,6 +71,7 @@ pub(super) fn purity(source: &Source) -> Vec<Complaint> {
 const BELOW_IO: &[&str] = &[
     "ids",
     "protocol",
+    "fabric",
     "event",
     "auth",
     "session",
@@ -73,18 +86,19 @@ const BELOW_IO: &[&str] = &[
 ];
 
 /// Who may import whom: the modules of both lists; who is not listed may import everything.
-const IMPORTS: [(&str, &[&str], &[&str]); 18] = [
+const IMPORTS: [(&str, &[&str], &[&str]); 19] = [
     ("ids", &[], &[]),
     ("protocol", &["ids"], &[]),
     ("event", &["ids", "protocol"], &[]),
     ("auth", &["ids", "protocol", "event"], &[]),
-    ("session", &["ids", "protocol", "event"], &[]),
-    ("room", &["ids", "protocol", "event"], &[]),
+    ("fabric", &["ids", "protocol"], &[]),
+    ("session", &["ids", "protocol", "event", "fabric"], &[]),
+    ("room", &["ids", "protocol", "event", "fabric"], &[]),
     ("placement", &["ids", "protocol", "event"], &[]),
     ("gray", &["ids", "protocol", "event"], &[]),
     ("directory", &["ids", "protocol", "event"], &[]),
     ("guard", &["ids", "protocol", "event"], &[]),
-    ("router", &["ids", "protocol", "event"], &["auth", "session", "room", "placement", "guard"]),
+    ("router", &["ids", "protocol", "event", "fabric"], &["auth", "session", "room", "placement", "guard"]),
     ("telemetry", &["ids", "protocol", "event"], &[]),
     ("profiler", &["ids", "protocol", "event"], &["telemetry"]),
     ("io", BELOW_IO, &[]),

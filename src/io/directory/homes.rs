@@ -99,7 +99,8 @@ impl Homes {
         }
     }
 
-    fn keeps(&self, room: &RoomId) -> bool {
+    /// Whether the room is known to be this router's.
+    pub(crate) fn keeps(&self, room: &RoomId) -> bool {
         self.0.kept.read().unwrap_or_else(PoisonError::into_inner).contains(room)
     }
 

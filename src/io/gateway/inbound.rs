@@ -254,25 +254,36 @@ impl Inbound {
         sent
     }
 
-    /// Whether no other router of the fleet has the room.
+    /// Whether no other router of the fleet has the room; one that is kept is brought back.
     async fn is_here(
         &self,
         (room, opening, grant): (&RoomId, &Opening, &Grant),
         brought: &mut Brought,
     ) -> Result<(), Refusal> {
-        let Some(homes) = &self.gateway.homes else { return Ok(()) };
+        let finder = &self.gateway.finder;
+        if finder.asks_nobody() {
+            return Ok(());
+        }
         // who could not come in is told so by the shard, and leaves no record of a room behind
         let makes = grant.room_create || self.gateway.settings.load().auto_create;
-        let founds = matches!(opening, Opening::Join(_)) && makes && may_enter(grant, room);
+        let founds = match opening {
+            Opening::Join(_) => finder.founds(makes, false),
+            Opening::Resume { .. } => finder.founds(false, true),
+        } && may_enter(grant, room);
         let asked = Instant::now();
-        let elsewhere = homes.elsewhere(room, founds).await;
+        let here = finder.is_here(room, founds).await;
         let heard = Instant::now();
+        if here.is_ok() {
+            finder.bring_back(room).await;
+        }
+        let found = Instant::now();
         // this wait has a bound of its own and was in no queue: neither is the signal late by it, nor the shard behind
-        brought.received += heard.saturating_duration_since(asked);
+        brought.received += found.saturating_duration_since(asked);
         if let Some(signal) = &mut brought.signal {
             signal.timeline.end(Stage::Directory, heard);
+            signal.timeline.end(Stage::Fabric, found);
         }
-        elsewhere.map_or(Ok(()), Err)
+        here
     }
 
     /// What the first frame asks for: which room, how, and with which grant.

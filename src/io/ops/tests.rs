@@ -99,7 +99,12 @@ pub(super) fn shown(telemetry: Arc<Telemetry>, state: Arc<State>) -> Shown {
 }
 
 fn without_shards() -> Shards {
-    let around = Surroundings { telemetry: telemetry(), faults: None, media: None, homes: None };
+    let around = Surroundings {
+        telemetry: telemetry(),
+        faults: None,
+        media: None,
+        finder: crate::io::finder::RoomFinder::default(),
+    };
     Shards::start(Vec::new(), ShardSettings::patient(PATIENCE), &around)
 }
 

@@ -57,7 +57,12 @@ impl Arrival {
             Input::Admin { .. } => InHand::Admin,
             Input::MediaReply(_) => InHand::Op(OpKind::Signal),
             Input::MediaPush { .. } | Input::Node(_) => InHand::Media,
-            Input::Drain { .. } | Input::Configure(_) | Input::Elsewhere { .. } | Input::Tick => InHand::Tick,
+            Input::Drain { .. }
+            | Input::Configure(_)
+            | Input::Elsewhere { .. }
+            | Input::Restore { .. }
+            | Input::Kept { .. }
+            | Input::Tick => InHand::Tick,
         }
     }
 

@@ -36,8 +36,12 @@ impl Shards {
     /// Those that are nobody's but a test's, which reads what arrives.
     #[cfg(test)]
     pub(crate) fn over(inboxes: Vec<tokio::sync::mpsc::Sender<Arrival>>) -> Self {
-        let handle =
-            |inbox| super::Handle { inbox, population: std::sync::Arc::default(), gauge: std::sync::Arc::default() };
+        let handle = |inbox| super::Handle {
+            inbox,
+            population: std::sync::Arc::default(),
+            gauge: std::sync::Arc::default(),
+            keeps: false,
+        };
         Self {
             handles: inboxes.into_iter().map(handle).collect(),
             patience: Patience::new(Duration::from_millis(150)),

@@ -19,11 +19,11 @@ impl Shard {
             Event::SessionOpened { session, .. } | Event::SessionResumed { session, .. } => (session, &self.attached),
             Event::SessionDropped { session, .. } | Event::SessionClosed { session, .. } => (session, &self.left),
             Event::RoomCreated { room } => {
-                self.homes.iter().for_each(|homes| homes.changed(room, true));
+                self.finder.changed(room, true);
                 return self.telemetry.observe(event, at);
             }
             Event::RoomClosed { room, .. } => {
-                self.homes.iter().for_each(|homes| homes.changed(room, false));
+                self.finder.changed(room, false);
                 return self.telemetry.observe(event, at);
             }
             _ => return self.telemetry.observe(event, at),

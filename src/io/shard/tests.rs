@@ -6,7 +6,7 @@ mod media;
 
 #[tokio::test]
 async fn a_shard_that_takes_nothing_holds_up_the_drain_of_no_other_and_of_the_process_for_the_window_only() {
-    let handle = |inbox| Handle { inbox, population: Arc::default(), gauge: Arc::default() };
+    let handle = |inbox| Handle { inbox, population: Arc::default(), gauge: Arc::default(), keeps: false };
     let ((stuck, _held), (free, mut arrivals)) = (mpsc::channel(1), mpsc::channel(1));
     let window = Duration::from_millis(300);
     stuck.try_send(Arrival::Input(Input::Drain { window })).unwrap();
@@ -31,7 +31,7 @@ async fn a_shard_that_panicked_is_our_fault_and_no_drain() {
     let (inbox, arrivals) = mpsc::channel(1);
     drop(arrivals);
     let shards = Shards {
-        handles: [Handle { inbox, population: Arc::default(), gauge: Arc::default() }].into(),
+        handles: [Handle { inbox, population: Arc::default(), gauge: Arc::default(), keeps: false }].into(),
         patience: Patience::new(Duration::ZERO),
         bounds: Bounds::default(),
     };

@@ -2,8 +2,8 @@
 
 use crate::{
     event::{
-        Asked, AssignedBy, BreakerReason, BreakerState, Called, DirectoryOp, DirectoryOutcome, Fault, HomeFound, Limit,
-        MediaOp, Outcome, ReadReason, Stage,
+        Asked, AssignedBy, BreakerReason, BreakerState, Called, DirectoryOp, DirectoryOutcome, Fault, HomeFound,
+        KeepingOutcome, Limit, MediaOp, Outcome, ReadReason, Stage,
     },
     protocol::{Code, OpKind},
 };
@@ -145,6 +145,8 @@ pub const DIRECTORY_OUTCOMES: &[&str] = &names!(DirectoryOutcome);
 pub const READ_REASONS: &[&str] = &names!(ReadReason);
 /// Which router has a room that was sought.
 pub const HOMES_FOUND: &[&str] = &names!(HomeFound);
+/// What becomes of rooms that are kept.
+pub const KEEPING_OUTCOMES: &[&str] = &names!(KeepingOutcome);
 /// Ways in which a scrape is answered.
 pub const FORMATS: &[&str] = &["text", "openmetrics", "protobuf"];
 /// Regions that are told apart, beside `other`.

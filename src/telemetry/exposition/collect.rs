@@ -73,9 +73,10 @@ impl Telemetry {
         for (row, values, value) in self.placement_gauges() {
             collected.gauge(row, &values.iter().map(String::as_str).collect::<Vec<_>>(), value);
         }
-        for (row, value) in self.directory_gauges() {
+        for (row, value) in self.directory_gauges().into_iter().chain(self.keeping_gauges()) {
             collected.gauge(row, &[], value);
         }
+        self.keeping_delays(|total| collected.histogram(&catalog::FABRIC_WRITE_DELAY, &[], total));
         self.directory_latencies(|call, total| collected.histogram(&catalog::DIRECTORY_CALL_LATENCY, &[call], total));
         #[cfg(tokio_unstable)]
         if let Some(histogram) = polls(&self.polls()) {

@@ -126,9 +126,11 @@ fn catalogue_and_scrape_agree_in_both_directions_in_every_form() {
             telemetry.observe(&event, telemetry.started);
         }
     }
-    for (event, _) in crate::telemetry::tests::directory::events() {
+    let of_the_fleet = [crate::telemetry::tests::directory::events(), crate::telemetry::tests::kept_rooms::events()];
+    for (event, _) in of_the_fleet.concat() {
         telemetry.observe(&event, telemetry.started);
     }
+    telemetry.set_keeping(crate::telemetry::KeepingFigures { rooms_behind: 1, behind: Duration::from_secs(1) });
     telemetry.set_directory(crate::telemetry::DirectoryFigures {
         lease: Duration::from_secs(1),
         lease_age: Duration::from_secs(1),
@@ -220,6 +222,8 @@ fn closed_sets_are_there_at_zero_from_the_start_and_latencies_are_not() {
             catalog::DIRECTORY_DIGEST,
             catalog::DIRECTORY_RULES_REVISION,
             catalog::DIRECTORY_RULES_REFUSED,
+            catalog::FABRIC_ROOMS_BEHIND,
+            catalog::FABRIC_BEHIND,
         ])
         .map(|row| row.name)
         .collect::<Vec<_>>();

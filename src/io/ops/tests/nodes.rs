@@ -10,7 +10,12 @@ use crate::{
 /// Two shards that know node `m1`, and the routes over them.
 async fn routes() -> axum::Router {
     let router = |_| Config::default().router_settings(Slice { seed: 7, count: 2 }, &[7; 32]);
-    let around = Surroundings { telemetry: telemetry(), faults: None, media: None, homes: None };
+    let around = Surroundings {
+        telemetry: telemetry(),
+        faults: None,
+        media: None,
+        finder: crate::io::finder::RoomFinder::default(),
+    };
     let shards = Shards::start((0..2).map(router).collect(), ShardSettings::patient(PATIENCE), &around);
     let info = NodeInfo {
         id: "m1".into(),

@@ -53,7 +53,12 @@ impl Scene {
             if refused { Err(Code::Overloaded.refuse()) } else { Ok(()) }
         });
         let telemetry = telemetry();
-        let around = Surroundings { telemetry: telemetry.clone(), faults: None, media: Some(media), homes: None };
+        let around = Surroundings {
+            telemetry: telemetry.clone(),
+            faults: None,
+            media: Some(media),
+            finder: crate::io::finder::RoomFinder::default(),
+        };
         let settings = Config::default().router_settings(Slice { seed: 7, count: 1 }, &[7; 32]);
         let settings = Settings { signal_timeout, ..settings };
         let shards = Shards::start(vec![settings], ShardSettings::patient(PATIENCE), &around);

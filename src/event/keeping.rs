@@ -1,0 +1,100 @@
+//! What happens to rooms that are kept outside of their router.
+
+use std::time::Duration;
+
+use crate::ids::RoomId;
+
+/// See the module.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeepingFact {
+    /// What changed of a room stands: so long after the first of the changes.
+    RoomWritten {
+        /// Since the first of them.
+        behind: Duration,
+    },
+    /// Another router has the room: what happens here is not kept.
+    RoomHeld {
+        /// The room.
+        room: RoomId,
+        /// Which router.
+        owner: String,
+    },
+    /// A room of another router's, or of an earlier life of this one, goes on here.
+    RoomRestored {
+        /// The room.
+        room: RoomId,
+        /// Sessions that may be resumed.
+        sessions: usize,
+        /// Events that came with it.
+        entries: usize,
+    },
+    /// A room that was kept does not go on here.
+    RoomNotRestored {
+        /// The room.
+        room: RoomId,
+        /// Why.
+        why: String,
+    },
+    /// The last that this router knew of a room did not reach whoever keeps it: the room goes on as it was written before.
+    RoomNotHandedOver {
+        /// The room.
+        room: RoomId,
+    },
+    /// The room was written whole for whoever has it next, and is here no more.
+    RoomHandedOver {
+        /// The room.
+        room: RoomId,
+        /// Sessions that were sent there.
+        sessions: usize,
+    },
+}
+
+/// What becomes of a room that is kept, in one word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum KeepingOutcome {
+    /// What changed of it stands.
+    Written,
+    /// Another router keeps it.
+    Held,
+    /// It goes on here.
+    Restored,
+    /// It was kept, and does not go on here.
+    NotRestored,
+    /// It was left to another router, with all that was known.
+    HandedOver,
+    /// It was left to another router as it was written before.
+    NotHandedOver,
+}
+
+impl KeepingOutcome {
+    /// All of them.
+    pub const ALL: [Self; 6] =
+        [Self::Written, Self::Held, Self::Restored, Self::NotRestored, Self::HandedOver, Self::NotHandedOver];
+
+    /// The word for it in metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Written => "written",
+            Self::Held => "held",
+            Self::Restored => "restored",
+            Self::NotRestored => "not_restored",
+            Self::HandedOver => "handed_over",
+            Self::NotHandedOver => "not_handed_over",
+        }
+    }
+}
+
+impl KeepingFact {
+    /// In one word.
+    pub const fn outcome(&self) -> KeepingOutcome {
+        match self {
+            Self::RoomWritten { .. } => KeepingOutcome::Written,
+            Self::RoomHeld { .. } => KeepingOutcome::Held,
+            Self::RoomRestored { .. } => KeepingOutcome::Restored,
+            Self::RoomNotRestored { .. } => KeepingOutcome::NotRestored,
+            Self::RoomHandedOver { .. } => KeepingOutcome::HandedOver,
+            Self::RoomNotHandedOver { .. } => KeepingOutcome::NotHandedOver,
+        }
+    }
+}

@@ -1,0 +1,304 @@
+//! Keeps the rooms of this process outside of it, and brings back those that are kept and wanted here.
+//!
+//! What shards ask of a room is carried out in order, one at a time. Who wants into a room that is not here waits until it is known
+//! whether one is kept, and no longer than `redis.timeout_ms` and, where another router has to hand it over, `redis.handover_ms`.
+
+use std::{
+    collections::VecDeque,
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock},
+    time::Duration,
+};
+
+use ahash::{AHashMap, AHashSet};
+use futures_util::{FutureExt as _, future::BoxFuture, future::Shared};
+use tokio::{
+    sync::Notify,
+    time::{Instant, sleep, timeout},
+};
+
+use super::{directory::Homes, listener::Observe, shard::Shards};
+use crate::{
+    event::{Event, KeepingFact},
+    fabric::{Answer, Ask, Kept, Taken, Write, Written},
+    ids::{Epoch, RoomId},
+};
+
+/// Rooms that are looked for at a time; past it nobody waits for them.
+const FETCHING_MAX: usize = 1_024;
+/// Until it is looked again whether another router has handed a room over.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
+/// How often the last write of a room is tried,
+const PARTS: u32 = 3;
+/// and the pause in between.
+const PART_AGAIN: Duration = Duration::from_millis(50);
+/// How often the end of a room is tried,
+const ENDS: u32 = 60;
+/// and the pause in between.
+const END_AGAIN: Duration = Duration::from_secs(1);
+/// How often it is looked whether all that was asked about a room is done,
+const SETTLED_LOOKS: u32 = 150;
+/// and the pause in between.
+const SETTLED_AGAIN: Duration = Duration::from_millis(2);
+
+/// It did not answer, or with an error; it has told why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unanswered;
+
+/// Whoever keeps rooms. Each call ends within a bound of its own.
+pub trait Store: Send + Sync + 'static {
+    /// This router wants a room; what another has only if that let go of it, or by force.
+    fn take<'a>(&'a self, room: &'a RoomId, force: bool) -> BoxFuture<'a, Result<Taken, Unanswered>>;
+    /// Writes of a room.
+    fn write<'a>(&'a self, room: &'a RoomId, write: Write) -> BoxFuture<'a, Result<Written, Unanswered>>;
+    /// Nothing is kept of a room any more.
+    fn end<'a>(&'a self, room: &'a RoomId, fence: u64) -> BoxFuture<'a, Result<Written, Unanswered>>;
+}
+
+/// See the module.
+#[derive(Clone)]
+pub struct Keeper(Arc<Inner>);
+
+struct Inner {
+    store: Box<dyn Store>,
+    /// Of this router, without its incarnation: what an earlier one had is this one's.
+    router: String,
+    /// How long another router may take to hand a room over.
+    handover: Duration,
+    /// Says which rooms are this router's; absent: all that it has.
+    homes: Option<Homes>,
+    observe: Observe,
+    shards: OnceLock<Shards>,
+    /// Rooms that are here.
+    here: RwLock<AHashSet<RoomId>>,
+    fetching: Mutex<AHashMap<RoomId, Shared<BoxFuture<'static, ()>>>>,
+    /// Rooms that something is done about, and what comes next: at most a write and an end each.
+    lanes: Mutex<AHashMap<RoomId, VecDeque<(Epoch, Ask)>>>,
+    idle: Notify,
+}
+
+impl fmt::Debug for Keeper {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Keeper").field("handover", &self.0.handover).finish_non_exhaustive()
+    }
+}
+
+/// What a keeper needs to know.
+#[derive(Clone, Debug)]
+pub struct KeeperSettings {
+    /// This router's `server.id`.
+    pub router: String,
+    /// How long another router may take to hand a room over.
+    pub handover: Duration,
+}
+
+impl Keeper {
+    /// Keeps nothing before [`serve`](Self::serve).
+    pub fn new(store: Box<dyn Store>, settings: KeeperSettings, homes: Option<Homes>, observe: Observe) -> Self {
+        let KeeperSettings { router, handover } = settings;
+        let (shards, here, fetching, lanes, idle) = Default::default();
+        Self(Arc::new(Inner { store, router, handover, homes, observe, shards, here, fetching, lanes, idle }))
+    }
+
+    /// Whose rooms they are.
+    pub fn serve(&self, shards: Shards) {
+        // once a process
+        self.0.shards.set(shards).ok();
+    }
+
+    /// A room came to be here, or ended here.
+    pub(crate) fn changed(&self, room: &RoomId, exists: bool) {
+        let mut here = self.0.here.write().unwrap_or_else(PoisonError::into_inner);
+        if exists {
+            here.insert(room.clone());
+        } else {
+            here.remove(room);
+        }
+    }
+
+    fn is_here(&self, room: &RoomId) -> bool {
+        self.0.here.read().unwrap_or_else(PoisonError::into_inner).contains(room)
+    }
+
+    /// A room that is kept and not here is here when this is done, if that can be.
+    pub(crate) async fn bring_back(&self, room: &RoomId) {
+        if self.is_here(room) {
+            return;
+        }
+        let fetched = {
+            let mut fetching = self.fetching();
+            match fetching.get(room) {
+                Some(fetched) => fetched.clone(),
+                None if fetching.len() >= FETCHING_MAX => return,
+                None => {
+                    let fetched = self.clone().fetch(room.clone()).boxed().shared();
+                    fetching.insert(room.clone(), fetched.clone());
+                    // it goes on when who asked first does not wait for it
+                    tokio::spawn(fetched.clone());
+                    fetched
+                }
+            }
+        };
+        fetched.await;
+    }
+
+    async fn fetch(self, room: RoomId) {
+        // one that ends here at this moment must not come back
+        if self.is_settled(&room).await
+            && let Some(kept) = self.take(&room).await
+            && let Some(shards) = self.0.shards.get()
+        {
+            shards.restore(room.clone(), kept).await;
+        }
+        self.fetching().remove(&room);
+    }
+
+    /// Takes a room that is kept; of another router that has it, once that has let go of it or had the time to.
+    async fn take(&self, room: &RoomId) -> Option<Kept> {
+        let until = Instant::now() + self.0.handover;
+        let mut force = false;
+        loop {
+            match self.0.store.take(room, force).await {
+                Ok(Taken::Nothing { .. }) | Err(_) => return None,
+                Ok(Taken::Kept(kept)) => return (!kept.fields.is_empty()).then_some(kept),
+                Ok(Taken::Held { owner }) if self.was_ours(&owner) => force = true,
+                Ok(Taken::Held { owner: _ }) if Instant::now() < until => sleep(LOOK_AGAIN).await,
+                Ok(Taken::Held { owner: _ }) if self.may_force(room) && !force => force = true,
+                Ok(Taken::Held { owner }) => {
+                    self.tell(KeepingFact::RoomHeld { room: room.clone(), owner });
+                    return None;
+                }
+            }
+        }
+    }
+
+    fn was_ours(&self, owner: &str) -> bool {
+        owner.split_once('/').is_some_and(|(router, _)| router == self.0.router)
+    }
+
+    /// Whether the fleet agrees that the room is this router's; without a fleet all rooms are.
+    fn may_force(&self, room: &RoomId) -> bool {
+        self.0.homes.as_ref().is_none_or(|homes| homes.keeps(room))
+    }
+
+    /// Does that about a room, after what was asked before.
+    pub(crate) fn ask(&self, room: RoomId, epoch: Epoch, ask: Ask) {
+        match self.lanes().entry(room.clone()) {
+            std::collections::hash_map::Entry::Occupied(mut lane) => lane.get_mut().push_back((epoch, ask)),
+            std::collections::hash_map::Entry::Vacant(lane) => {
+                lane.insert(VecDeque::new());
+                tokio::spawn(self.clone().work(room, (epoch, ask)));
+            }
+        }
+    }
+
+    async fn work(self, room: RoomId, mut next: (Epoch, Ask)) {
+        loop {
+            let (epoch, ask) = next;
+            if let Some(answer) = self.carry_out(&room, ask).await
+                && let Some(shards) = self.0.shards.get()
+            {
+                shards.kept(room.clone(), epoch, answer).await;
+            }
+            let mut lanes = self.lanes();
+            match lanes.get_mut(&room).and_then(VecDeque::pop_front) {
+                Some(another) => next = another,
+                None => {
+                    lanes.remove(&room);
+                    if lanes.is_empty() {
+                        self.0.idle.notify_waiters();
+                    }
+                    return;
+                }
+            }
+        }
+    }
+
+    async fn carry_out(&self, room: &RoomId, ask: Ask) -> Option<Answer> {
+        match ask {
+            Ask::Claim => Some(self.claim(room).await),
+            Ask::Write(write) => Some(self.0.store.write(room, *write).await.map_or(Answer::Failed, Answer::Written)),
+            Ask::Part(write) => {
+                self.part(room, *write).await;
+                None
+            }
+            Ask::End { fence } => {
+                self.end(room, fence).await;
+                None
+            }
+        }
+    }
+
+    async fn claim(&self, room: &RoomId) -> Answer {
+        match self.0.store.take(room, self.may_force(room)).await {
+            Ok(Taken::Nothing { fence }) => Answer::Claimed { fence },
+            Ok(Taken::Kept(kept)) => Answer::Claimed { fence: kept.fence },
+            Ok(Taken::Held { owner }) => Answer::Held { owner },
+            Err(_) => Answer::Failed,
+        }
+    }
+
+    /// The last write of a room: nobody asks for it again.
+    async fn part(&self, room: &RoomId, write: Write) {
+        for attempt in 1..=PARTS {
+            match self.0.store.write(room, write.clone()).await {
+                Ok(Written::Written) => return,
+                // another has it already, with what it had
+                Ok(Written::Fenced { .. }) => break,
+                Ok(Written::Missing) if !write.reset => break,
+                Ok(Written::Missing) | Err(_) if attempt < PARTS => sleep(PART_AGAIN).await,
+                Ok(Written::Missing) | Err(_) => {}
+            }
+        }
+        self.tell(KeepingFact::RoomNotHandedOver { room: room.clone() });
+    }
+
+    /// Nothing is kept of a room that ended: it would come back. What cannot be ended ends by itself, when nobody has written it
+    /// for long.
+    async fn end(&self, room: &RoomId, fence: u64) {
+        for _ in 0..ENDS {
+            if self.0.store.end(room, fence).await.is_ok() {
+                return;
+            }
+            sleep(END_AGAIN).await;
+        }
+    }
+
+    /// Waits until nothing is being done about a room; answers whether that is so.
+    async fn is_settled(&self, room: &RoomId) -> bool {
+        for _ in 0..SETTLED_LOOKS {
+            if !self.lanes().contains_key(room) {
+                return true;
+            }
+            sleep(SETTLED_AGAIN).await;
+        }
+        false
+    }
+
+    /// Waits until all that was asked is done, but not for ever.
+    pub async fn finish(&self, longest: Duration) {
+        timeout(longest, async {
+            loop {
+                let idle = self.0.idle.notified();
+                if self.lanes().is_empty() {
+                    return;
+                }
+                idle.await;
+            }
+        })
+        .await
+        .ok();
+    }
+
+    fn tell(&self, fact: KeepingFact) {
+        (self.0.observe)(Event::Keeping(fact));
+    }
+
+    fn fetching(&self) -> MutexGuard<'_, AHashMap<RoomId, Shared<BoxFuture<'static, ()>>>> {
+        self.0.fetching.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lanes(&self) -> MutexGuard<'_, AHashMap<RoomId, VecDeque<(Epoch, Ask)>>> {
+        self.0.lanes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,266 @@
+//! A room as it is kept outside of its router, and a room that goes on from there.
+//!
+//! What is kept names participants by their id, because seats are a router's own.
+
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use ahash::AHashMap;
+use bytes::Bytes;
+
+use super::{
+    Audience, Bounds, Edge, Founding, Member, Request, Room, Seat, Turn,
+    history::{Entry, History, Kept},
+};
+use crate::{
+    fabric::{EdgeKept, EntryKept, FORMAT, MemberKept, RoomKept, SaidKept, To, Unreadable},
+    ids::{Epoch, Offset, ParticipantId, TrackId},
+    protocol::v1::{self, event::Kind},
+};
+
+/// Lives of a room that are remembered; a resume across more gets a snapshot.
+const EDGES_MAX: usize = 8;
+
+/// A seat that nobody has, ever: they are given from 1.
+const NOBODY: Seat = Seat(0);
+
+/// What of a request is known from the log: its offset, and the track if it published one.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Returned {
+    pub(crate) by: Request,
+    pub(crate) offset: Offset,
+    pub(crate) track: Option<Box<v1::Track>>,
+}
+
+impl Room {
+    /// From now on it is noted who changes.
+    pub(crate) fn note_changes(&mut self) {
+        self.touched.get_or_insert_default();
+    }
+
+    /// Something of a member changed that the room does not know of.
+    pub(crate) fn touch(&mut self, seat: Seat) {
+        if let Some(at) = self.position(seat) {
+            self.touch_at(at);
+        }
+    }
+
+    pub(super) fn touch_at(&mut self, at: usize) {
+        if let Some(touched) = &mut self.touched {
+            let member = &self.members[at];
+            touched.insert(member.seat, member.participant.id.clone());
+        }
+    }
+
+    /// Who changed or left since the last time.
+    pub(crate) fn take_touched(&mut self) -> BTreeMap<Seat, ParticipantId> {
+        self.touched.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// How many did.
+    pub(crate) fn changed(&self) -> usize {
+        self.touched.as_ref().map_or(0, BTreeMap::len)
+    }
+
+    /// These are to be asked for once more.
+    pub(crate) fn touch_again(&mut self, members: BTreeMap<Seat, ParticipantId>) {
+        if let Some(touched) = &mut self.touched {
+            touched.extend(members);
+        }
+    }
+
+    /// Whose request is at hand, until it is none.
+    pub(crate) fn set_request(&mut self, request: Option<Request>) {
+        self.history.request = request;
+    }
+
+    /// The offset of the oldest event that is kept; without any, of the next one.
+    pub(crate) fn first_kept(&self) -> Offset {
+        self.history.first()
+    }
+
+    /// Its record, as far as the room knows.
+    pub(crate) fn to_kept(&self) -> RoomKept {
+        RoomKept {
+            format: FORMAT,
+            epoch: self.founding.epoch.to_string(),
+            edges: self
+                .edges
+                .iter()
+                .map(|edge| EdgeKept { epoch: edge.epoch.to_string(), last: edge.last.0 })
+                .collect(),
+            metadata: self.founding.metadata.to_string(),
+            created_at_ms: self.founding.created_at_ms,
+            participants_max: self.founding.participants_max,
+            empty_timeout_ms: u64::try_from(self.founding.empty_timeout.as_millis()).unwrap_or(u64::MAX),
+            ..RoomKept::default()
+        }
+    }
+
+    /// Its events after that one, as they are kept.
+    pub(crate) fn kept_after(
+        &self,
+        after: Offset,
+        (at, unix_ms): (Instant, u64),
+    ) -> impl Iterator<Item = (u64, Bytes)> {
+        self.history.after(after).map(move |(offset, entry)| {
+            let age = at.saturating_duration_since(entry.at).as_millis() as u64;
+            (offset.0, self.entry_kept(offset, entry, unix_ms.saturating_sub(age)).bytes())
+        })
+    }
+
+    fn entry_kept(&self, offset: Offset, entry: &Entry, at_unix_ms: u64) -> EntryKept {
+        let name = |seat| self.member(seat).map_or("", |member| member.participant.id.as_str()).to_owned();
+        let (to, one, other) = match entry.audience {
+            Audience::All => (To::All, NOBODY, NOBODY),
+            Audience::Except(one) => (To::Except, one, NOBODY),
+            Audience::AdminsAnd(one) => (To::AdminsAnd, one, NOBODY),
+            Audience::AdminsExcept(one) => (To::AdminsExcept, one, NOBODY),
+            Audience::OrdinaryExcept(one) => (To::OrdinaryExcept, one, NOBODY),
+            Audience::Pair(one, other) => (To::Pair, one, other),
+        };
+        let said = match &entry.kept {
+            Kept::Event(kind) => SaidKept::Event(v1::Event {
+                room: String::new(),
+                epoch: String::new(),
+                offset: offset.0,
+                kind: Some((**kind).clone()),
+            }),
+            Kept::Message { from, data, bytes, topic } => SaidKept::Data(v1::DataPush {
+                from: from.as_str().to_owned(),
+                data: data.as_deref().map(str::to_owned),
+                bytes: bytes.clone(),
+                topic: topic.to_string(),
+                offset: Some(offset.0),
+                seq: None,
+            }),
+        };
+        let (by, request) = entry.by.map_or_else(Default::default, |(seat, request)| (name(seat), request));
+        EntryKept { at_unix_ms, to: to as i32, one: name(one), other: name(other), by, request, said: Some(said) }
+    }
+
+    /// A room that was kept, with nobody on a connection, and before it goes on.
+    ///
+    /// # Errors
+    /// What was kept is no such thing.
+    pub(crate) fn restore(
+        (founding, kept): (Founding, &RoomKept),
+        tip: Offset,
+        (members, entries): (Vec<(Seat, MemberKept)>, Vec<(u64, EntryKept)>),
+        (bounds, (at, unix_ms)): (Arc<Bounds>, (Instant, u64)),
+    ) -> Result<Self, Unreadable> {
+        let seats: AHashMap<String, Seat> =
+            members.iter().map(|(seat, member)| (member.participant.id.clone(), *seat)).collect();
+        let entries = entries.into_iter().filter_map(|(offset, entry)| {
+            let age = Duration::from_millis(unix_ms.saturating_sub(entry.at_unix_ms));
+            let entry = entry_from(entry, at.checked_sub(age).unwrap_or(at), &seats)?;
+            Some((Offset(offset), entry))
+        });
+        let history = History::restore(tip, entries.collect::<Vec<_>>().into_iter());
+        let mut edges = Vec::with_capacity(kept.edges.len() + 1);
+        for edge in &kept.edges {
+            edges.push(Edge { epoch: epoch_from(&edge.epoch)?, last: Offset(edge.last) });
+        }
+        edges.push(Edge { epoch: epoch_from(&kept.epoch)?, last: tip });
+        edges.drain(..edges.len().saturating_sub(EDGES_MAX));
+        let mut room = Self { history, edges, ..Self::new(founding, bounds) };
+        for (seat, member) in members {
+            room.seat_again(seat, member);
+        }
+        Ok(room)
+    }
+
+    fn seat_again(&mut self, seat: Seat, kept: MemberKept) {
+        let member = Member::restored(seat, kept);
+        self.seats.insert(member.identity().clone(), seat);
+        let tracks = member.participant.tracks.iter();
+        self.track_owners.extend(tracks.map(|track| (TrackId::from(track.id.as_str()), seat)));
+        self.members.push(member);
+    }
+
+    /// Says that the room goes on in another epoch: the first event of it.
+    pub(crate) fn go_on(&mut self, turn: &mut Turn<'_>) -> Offset {
+        let edge = self.edges.last().copied().unwrap_or(Edge { epoch: self.founding.epoch, last: Offset(0) });
+        let went_on = v1::RoomContinued { epoch: edge.epoch.to_string(), offset: edge.last.0 };
+        self.emit(Audience::All, Kind::RoomContinued(went_on), turn)
+    }
+
+    /// Requests whose events are in the log, oldest first.
+    pub(crate) fn returned(&self) -> impl Iterator<Item = Returned> {
+        self.history.after(Offset(self.first_kept().0.saturating_sub(1))).filter_map(|(offset, entry)| {
+            let track = match &entry.kept {
+                Kept::Event(kind) => match &**kind {
+                    Kind::TrackPublished(track) => Some(track.clone()),
+                    _ => None,
+                },
+                Kept::Message { .. } => None,
+            };
+            Some(Returned { by: entry.by?, offset, track })
+        })
+    }
+
+    /// The life of the room that an event is of.
+    pub(super) fn epoch_of(&self, offset: Offset) -> Epoch {
+        let edge = self.edges.iter().find(|edge| offset <= edge.last);
+        edge.map_or(self.founding.epoch, |edge| edge.epoch)
+    }
+
+    /// Whether somebody who saw everything up to there saw what is in the log: an event after the end of its epoch is not.
+    pub(super) fn is_of(&self, epoch: &str, offset: Offset) -> bool {
+        let before = |edge: &Edge| edge.epoch.to_string() == epoch && offset <= edge.last;
+        self.founding.epoch.to_string() == epoch || self.edges.iter().any(before)
+    }
+}
+
+impl Member {
+    /// Its record, without its session.
+    pub(crate) fn to_kept(&self) -> MemberKept {
+        MemberKept {
+            participant: self.to_wire(),
+            tracks: self.participant.tracks.clone(),
+            since: self.since.0,
+            auto_subscribe: self.participant.auto_subscribe,
+            exceptions: self.participant.exceptions.iter().map(|track| track.as_str().to_owned()).collect(),
+            ..MemberKept::default()
+        }
+    }
+}
+
+/// Absent: a newer version says something in it that is not known here.
+fn entry_from(kept: EntryKept, at: Instant, seats: &AHashMap<String, Seat>) -> Option<Entry> {
+    let seat = |id: &str| seats.get(id).copied().unwrap_or(NOBODY);
+    let named = kept.audience();
+    let (one, other) = (seat(named.one), seat(named.other));
+    let audience = match named.to {
+        To::Nobody => Audience::Pair(NOBODY, NOBODY),
+        To::All => Audience::All,
+        To::Except => Audience::Except(one),
+        To::AdminsAnd => Audience::AdminsAnd(one),
+        To::AdminsExcept => Audience::AdminsExcept(one),
+        To::OrdinaryExcept => Audience::OrdinaryExcept(one),
+        To::Pair => Audience::Pair(one, other),
+    };
+    let by = Some((seat(&kept.by), kept.request)).filter(|(seat, _)| *seat != NOBODY);
+    let kept = match kept.said? {
+        SaidKept::Event(event) => Kept::Event(Box::new(event.kind?)),
+        SaidKept::Data(push) => Kept::Message {
+            from: push.from.into(),
+            data: push.data.map(Into::into),
+            bytes: push.bytes,
+            topic: push.topic.into(),
+        },
+    };
+    Some(Entry::new(at, audience, kept, by))
+}
+
+/// An epoch as it is written.
+///
+/// # Errors
+/// It is none.
+pub(super) fn epoch_from(text: &str) -> Result<Epoch, Unreadable> {
+    let number = u64::from_str_radix(text, 16);
+    number.map(Epoch).map_err(|_| Unreadable::new("an epoch", "allowed: 16 hexadecimal digits"))
+}

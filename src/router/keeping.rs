@@ -1,0 +1,381 @@
+//! Rooms are written behind to whoever keeps them, so that another router can go on with them.
+//!
+//! A room's history is what waits to be written: nothing else is kept for it, and what leaves the history unwritten could not have
+//! been resumed from anyway.
+//!
+//! ```text
+//! made -> Claim -> the whole -> what changed, gathered -> ...     no answer: again, later; gone there: the whole again
+//!           ^________ another has it: nothing is written, and asked again now and then
+//! ```
+
+use std::{
+    collections::BTreeMap,
+    hash::{BuildHasher, Hasher},
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+
+use super::{Hall, HallKey, Now, Output, Router, Timer};
+use crate::{
+    event::{Event, KeepingFact},
+    fabric::{Answer, Ask, MEMBER_PREFIX, ROOM_FIELD, TIP_FIELD, Write, Written},
+    ids::{Epoch, Offset, ParticipantId, RoomId},
+    protocol::Refusal,
+    room::Seat,
+};
+
+/// Entries of one write, and their bytes: what is more comes with the next one.
+const ENTRIES_A_WRITE: usize = 512;
+const BYTES_A_WRITE: usize = 256 * 1024;
+/// Members who left and that nobody was told of; past it all is written anew.
+const CHANGED_MAX: usize = 1_024;
+/// Until a room that another router has is claimed again.
+const CLAIM_AGAIN: Duration = Duration::from_secs(2);
+/// The longest pause after writes that failed in a row,
+const RETRY_MAX: Duration = Duration::from_secs(2);
+/// and how often the pause is doubled until then.
+const DOUBLED_MAX: u32 = 8;
+
+/// What a record holds that is not known here.
+pub(super) type Rest = serde_json::Map<String, serde_json::Value>;
+
+/// How far a room is kept.
+#[derive(Debug)]
+pub(super) struct Keeping {
+    /// Under which it is ours to write.
+    fence: Option<u64>,
+    /// Of what is there, as far as that is known.
+    there: There,
+    /// What the write that is under way brings there.
+    under_way: Option<UnderWay>,
+    /// When something is due.
+    due: Option<Instant>,
+    /// Since when something waits to be written.
+    behind: Option<Instant>,
+    failures: u32,
+}
+
+/// What stands elsewhere.
+#[derive(Clone, Copy, Debug)]
+struct There {
+    /// Nothing that counts: all has to be written, in place of what is there.
+    nothing: bool,
+    /// The log up to here.
+    tip: Offset,
+    /// All members, but for those of whom the room knows that they changed.
+    members: bool,
+    /// The room's record, by its hash.
+    record: u64,
+}
+
+impl There {
+    const NOTHING: Self = Self { nothing: true, tip: Offset(0), members: false, record: 0 };
+}
+
+#[derive(Debug)]
+enum UnderWay {
+    Claim,
+    /// Composed at that moment.
+    Write {
+        brings: There,
+        members: BTreeMap<Seat, ParticipantId>,
+        at: Instant,
+    },
+}
+
+impl Keeping {
+    pub(super) fn new(fence: Option<u64>) -> Self {
+        Self { fence, there: There::NOTHING, under_way: None, due: None, behind: None, failures: 0 }
+    }
+
+    /// What was restored is there.
+    pub(super) fn stands(&mut self, tip: Offset) {
+        self.there = There { nothing: false, tip, members: true, record: 0 };
+    }
+
+    /// Takes over what another life of the room left.
+    fn takes(&mut self, fence: u64) {
+        (self.fence, self.there) = (Some(fence), There::NOTHING);
+    }
+}
+
+impl Router {
+    /// What is to be told of rooms that are kept: how many wait to be written, and since when the one that waits longest.
+    pub fn behind(&self) -> (usize, Option<Instant>) {
+        (self.behind.len(), self.behind.first().map(|(since, _)| *since))
+    }
+
+    /// Since when something of a room waits to be written; absent: all is.
+    fn set_behind(&mut self, key: HallKey, since: Option<Instant>) {
+        let Some(keeping) = self.halls.get_mut(key).and_then(|hall| hall.keeping.as_mut()) else { return };
+        if let Some(before) = std::mem::replace(&mut keeping.behind, since) {
+            self.behind.remove(&(before, key));
+        }
+        self.behind.extend(since.map(|since| (since, key)));
+    }
+
+    /// Something of a room may have changed.
+    pub(super) fn keep_soon(&mut self, key: HallKey, at: Instant) {
+        let Some(settings) = self.settings.keeping else { return };
+        let Some(hall) = self.halls.get_mut(key) else { return };
+        let Some(keeping) = &mut hall.keeping else { return };
+        if keeping.behind.is_none() {
+            keeping.behind = Some(at);
+            self.behind.insert((at, key));
+        }
+        if hall.room.changed() > hall.room.members().len() + CHANGED_MAX {
+            // who came and went while nobody took it is not told one by one
+            hall.room.take_touched();
+            keeping.there = There::NOTHING;
+        }
+        // what is under way says what comes next; after a failure, and before a claim, their own pauses hold
+        let waits = keeping.under_way.is_some() || keeping.failures > 0;
+        if waits || (keeping.fence.is_none() && keeping.due.is_some()) {
+            return;
+        }
+        let due = if keeping.fence.is_none() { at } else { at + settings.gather };
+        if keeping.due.is_none_or(|set| set > due) {
+            self.timers.arm(&mut keeping.due, due, Timer::Keep(key));
+        }
+    }
+
+    /// What is due of a room: to be claimed, or to be written.
+    pub(super) fn keep(&mut self, key: HallKey, now: Now) {
+        let Some(hall) = self.halls.get_mut(key) else { return };
+        let Some(keeping) = &mut hall.keeping else { return };
+        keeping.due = None;
+        if keeping.under_way.is_some() {
+            return;
+        }
+        let ask = match keeping.fence {
+            None => {
+                keeping.under_way = Some(UnderWay::Claim);
+                Ask::Claim
+            }
+            Some(fence) => Ask::Write(Box::new(self.next_write(key, fence, now))),
+        };
+        let room = &self.halls[key].room;
+        let (room, epoch) = (room.id().clone(), room.epoch());
+        self.closing.push(Output::Keep { room, epoch, ask });
+    }
+
+    /// What changed since the last write, as much as goes into one.
+    fn next_write(&mut self, key: HallKey, fence: u64, now: Now) -> Write {
+        let hall = &self.halls[key];
+        let there = hall.keeping.as_ref().map_or(There::NOTHING, |keeping| keeping.there);
+        let first = hall.room.first_kept();
+        let after = Offset(if there.nothing { 0 } else { there.tip.0 }.max(first.0.saturating_sub(1)));
+        let (mut entries, mut bytes) = (Vec::new(), 0);
+        for (offset, entry) in hall.room.kept_after(after, (now.at, now.unix_ms)) {
+            if entries.len() == ENTRIES_A_WRITE || bytes > BYTES_A_WRITE {
+                break;
+            }
+            bytes += entry.len();
+            entries.push((offset, entry));
+        }
+        let tip = entries.last().map_or(after, |(offset, _)| Offset(*offset));
+        let mut write = Write { fence, reset: there.nothing, trim_below: first.0, entries, ..Write::default() };
+        let mut brings = There { nothing: false, tip, ..there };
+        let mut members = BTreeMap::new();
+        // what members are is never ahead of the log
+        if tip == hall.room.tip() {
+            members = self.halls[key].room.take_touched();
+            brings.members = true;
+            if !there.members {
+                let room = &self.halls[key].room;
+                members.extend(room.members().iter().map(|member| (member.seat, member.id().clone())));
+            }
+            self.add_members(key, &members, false, &mut write);
+            let record = self.room_record(key);
+            brings.record = hash_of(&record);
+            if there.nothing || brings.record != there.record {
+                write.set.push((ROOM_FIELD.to_owned(), record));
+            }
+        }
+        if there.nothing || tip != there.tip {
+            write.set.push((TIP_FIELD.to_owned(), tip.0.to_string().into()));
+        }
+        if let Some(keeping) = &mut self.halls[key].keeping {
+            keeping.under_way = Some(UnderWay::Write { brings, members, at: now.at });
+        }
+        write
+    }
+
+    /// Members as they are, or that they are gone.
+    fn add_members(&self, key: HallKey, members: &BTreeMap<Seat, ParticipantId>, handed_over: bool, write: &mut Write) {
+        for (seat, id) in members {
+            let field = format!("{MEMBER_PREFIX}{id}");
+            match (self.halls[key].room.member(*seat), self.sessions.get(seat)) {
+                (Some(member), Some(seated)) => {
+                    let mut record = member.to_kept();
+                    record.session = seated.session.to_kept(seated.expires_at_ms, handed_over);
+                    if let Some(rest) = seated.rest.as_deref() {
+                        (record.rest, record.session.rest) = rest.clone();
+                    }
+                    write.set.push((field, record.bytes()));
+                }
+                _ if write.reset => {}
+                _ => write.delete.push(field),
+            }
+        }
+    }
+
+    fn room_record(&self, key: HallKey) -> Bytes {
+        let hall = &self.halls[key];
+        let mut record = hall.room.to_kept();
+        record.variant = hall.variant.as_ref().map(|variant| variant.as_str().to_owned());
+        record.media_region = hall.media.wanted().map(|wanted| wanted.region.as_str().to_owned());
+        record.media_node = hall.media.node().map(|node| node.id.as_str().to_owned());
+        if let Some(rest) = &hall.rest {
+            record.rest = (**rest).clone();
+        }
+        record.bytes()
+    }
+
+    /// What came of a claim or a write.
+    pub(super) fn kept(&mut self, room: &RoomId, epoch: Epoch, answer: Answer, now: Now) {
+        let (Some(settings), Some(&key)) = (self.settings.keeping, self.names.get(room)) else { return };
+        let hall = &mut self.halls[key];
+        if hall.room.epoch() != epoch {
+            return;
+        }
+        let Some(keeping) = &mut hall.keeping else { return };
+        let under_way = keeping.under_way.take();
+        if answer != Answer::Failed {
+            keeping.failures = 0;
+        }
+        let pause = match answer {
+            Answer::Claimed { fence } => {
+                keeping.takes(fence);
+                Duration::ZERO
+            }
+            Answer::Written(Written::Written) => self.is_written(key, under_way, now),
+            Answer::Written(Written::Missing) => {
+                keeping.there = There::NOTHING;
+                self.write_again(key, under_way);
+                Duration::ZERO
+            }
+            Answer::Written(Written::Fenced { owner }) | Answer::Held { owner } => {
+                (keeping.fence, keeping.there) = (None, There::NOTHING);
+                self.write_again(key, under_way);
+                let fact = KeepingFact::RoomHeld { room: room.clone(), owner };
+                self.closing.push(Output::Observe(Event::Keeping(fact)));
+                CLAIM_AGAIN
+            }
+            Answer::Failed => {
+                keeping.failures = keeping.failures.saturating_add(1);
+                let pause = settings.gather * (1 << keeping.failures.min(DOUBLED_MAX));
+                self.write_again(key, under_way);
+                pause.min(RETRY_MAX)
+            }
+        };
+        if let Some(keeping) = self.halls.get_mut(key).and_then(|hall| hall.keeping.as_mut()) {
+            self.timers.arm(&mut keeping.due, now.at + pause, Timer::Keep(key));
+        }
+    }
+
+    /// What another life of the room left is this router's; it is let go of, for the room that is here.
+    pub(super) fn keep_instead(&mut self, key: HallKey, fence: u64, now: Now) {
+        let Some(keeping) = self.halls.get_mut(key).and_then(|hall| hall.keeping.as_mut()) else { return };
+        // a claim that is under way will say the same
+        if keeping.fence.is_none() && keeping.under_way.is_none() {
+            keeping.takes(fence);
+            self.timers.arm(&mut keeping.due, now.at, Timer::Keep(key));
+        }
+    }
+
+    /// A write stands; until when the next one can wait.
+    fn is_written(&mut self, key: HallKey, under_way: Option<UnderWay>, now: Now) -> Duration {
+        let (Some(settings), Some(hall)) = (self.settings.keeping, self.halls.get_mut(key)) else {
+            return Duration::ZERO;
+        };
+        let (Some(keeping), Some(UnderWay::Write { brings, at, .. })) = (&mut hall.keeping, under_way) else {
+            return settings.refresh;
+        };
+        keeping.there = brings;
+        let all = hall.room.changed() == 0 && hall.room.tip() == brings.tip;
+        let behind = keeping.behind.map_or(Duration::ZERO, |since| now.at.saturating_duration_since(since));
+        // what came meanwhile came after it
+        self.set_behind(key, (!all).then_some(at));
+        self.closing.push(Output::Observe(Event::Keeping(KeepingFact::RoomWritten { behind })));
+        if all { settings.refresh } else { settings.gather }
+    }
+
+    /// What a write had taken up is still to be written.
+    fn write_again(&mut self, key: HallKey, under_way: Option<UnderWay>) {
+        if let Some(UnderWay::Write { members, .. }) = under_way {
+            self.halls[key].room.touch_again(members);
+        }
+    }
+
+    /// Another router goes on with the room: it gets all that this one knows, and everybody is sent there. Whether that can be:
+    /// a room that is not kept ends.
+    pub(super) fn hand_over(&mut self, key: HallKey, refusal: &Refusal, now: Now) -> bool {
+        let hall = &self.halls[key];
+        let Some((keeping, fence)) = hall.keeping.as_ref().and_then(|keeping| Some((keeping, keeping.fence?))) else {
+            return false;
+        };
+        let (first, room, epoch) = (hall.room.first_kept(), hall.room.id().clone(), hall.room.epoch());
+        let after = match &keeping.under_way {
+            // whatever comes of the write that is under way, it is before this one
+            Some(_) => Offset(0),
+            None if keeping.there.nothing => Offset(0),
+            None => keeping.there.tip,
+        };
+        let after = after.max(Offset(first.0.saturating_sub(1)));
+        let reset = keeping.under_way.is_some() || keeping.there.nothing;
+        let entries = hall.room.kept_after(after, (now.at, now.unix_ms)).collect();
+        let mut write = Write { fence, reset, released: true, trim_below: first.0, entries, ..Write::default() };
+        let mut members = self.halls[key].room.take_touched();
+        members.extend(self.halls[key].room.members().iter().map(|member| (member.seat, member.id().clone())));
+        self.add_members(key, &members, true, &mut write);
+        write.set.push((ROOM_FIELD.to_owned(), self.room_record(key)));
+        write.set.push((TIP_FIELD.to_owned(), self.halls[key].room.tip().0.to_string().into()));
+        let ask = Ask::Part(Box::new(write));
+        self.closing.push(Output::Keep { room: room.clone(), epoch, ask });
+        let seats = self.seats_of(key);
+        let sessions = seats.len();
+        for seat in seats {
+            self.forget_session(seat, refusal.clone());
+        }
+        // it carries on, for whoever has the room next
+        self.leave_media(key);
+        if let Some(keeping) = &mut self.halls[key].keeping {
+            keeping.fence = None;
+        }
+        self.closing.push(Output::Observe(Event::Keeping(KeepingFact::RoomHandedOver { room, sessions })));
+        self.close_hall(key, refusal.code, now.at);
+        true
+    }
+
+    /// The room ends: nothing is kept of it any more.
+    pub(super) fn stop_keeping(&mut self, hall: &mut Hall, key: HallKey) {
+        let Some(mut keeping) = hall.keeping.take() else { return };
+        self.timers.cancel(&mut keeping.due, Timer::Keep(key));
+        if let Some(since) = keeping.behind {
+            self.behind.remove(&(since, key));
+        }
+        if let Some(fence) = keeping.fence {
+            let (room, epoch) = (hall.room.id().clone(), hall.room.epoch());
+            self.closing.push(Output::Keep { room, epoch, ask: Ask::End { fence } });
+        }
+    }
+
+    /// Whose request is at hand: what comes of it is kept with it, so that a repeat elsewhere is not carried out again.
+    pub(super) fn note_request(&mut self, seat: Seat, id: Option<u64>) {
+        if self.settings.keeping.is_none() {
+            return;
+        }
+        if let Some(seated) = self.sessions.get(&seat) {
+            self.halls[seated.hall].room.set_request(id.map(|id| (seat, id)));
+        }
+    }
+}
+
+/// Tells records apart, within this process.
+fn hash_of(record: &Bytes) -> u64 {
+    let mut hasher = ahash::RandomState::with_seeds(5, 6, 7, 8).build_hasher();
+    hasher.write(record);
+    hasher.finish()
+}

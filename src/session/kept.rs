@@ -1,0 +1,56 @@
+//! A session as it is kept outside of its router, and one that was.
+
+use super::{Held, Replies, Session};
+use crate::{
+    event::Labels,
+    fabric::{HeldKept, SessionKept},
+    ids::{Identity, Offset, Seq},
+};
+
+impl Session {
+    /// One of another router's that nobody has come back to yet. What it is to telemetry its next connection says.
+    pub(crate) fn restored(identity: Identity, key: std::sync::Arc<str>, kept: SessionKept) -> Self {
+        let held = kept.held.into_iter().map(|HeldKept { after, frame }| (Offset(after), frame));
+        Self {
+            id: kept.id.into(),
+            key,
+            identity,
+            labels: Labels::default(),
+            connection: None,
+            generation: kept.generation,
+            restored: true,
+            held: Held::restore(Seq(kept.seq), held),
+            replies: Replies::restore(kept.replies.into_iter()),
+        }
+    }
+
+    /// Its record. `handed_over`: with all that another router needs to go on as if nothing had happened.
+    pub(crate) fn to_kept(&self, expires_at_ms: Option<u64>, handed_over: bool) -> SessionKept {
+        let (mut held, mut replies) = (Vec::new(), Vec::new());
+        if handed_over {
+            held.extend(self.held.frames().map(|(after, frame)| HeldKept { after: after.0, frame: *frame }));
+            replies.extend(self.replies.frames());
+        }
+        SessionKept {
+            id: self.id.as_str().to_owned(),
+            key: self.key.to_string(),
+            generation: self.generation,
+            seq: self.held.last().0,
+            expires_at_ms,
+            held,
+            replies,
+            ..SessionKept::default()
+        }
+    }
+
+    /// Somebody came back to it, and has seen directed pushes up to that one. Whether it was another router's until now.
+    pub(crate) fn returns(&mut self, seen: Seq, labels: Labels) -> bool {
+        if !self.restored {
+            return false;
+        }
+        self.restored = false;
+        self.labels = labels;
+        self.held.has_seen(seen);
+        true
+    }
+}

@@ -1,0 +1,181 @@
+//! Rooms that are kept outside of this router: how far behind their writing is, and what becomes of rooms that change hands.
+//!
+//! Gauges are there once rooms are kept at all.
+
+use std::{
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use metrics_exporter_prometheus::PrometheusRecorder;
+use tracing::{info, trace, warn};
+
+use super::{
+    Telemetry,
+    catalog::{self, Metric},
+    handles::Row,
+    latency::Total,
+    quiet::Quiet,
+};
+use crate::event::KeepingFact;
+
+/// What is told of rooms that are kept.
+pub(super) struct KeepingHandles {
+    rooms: Row,
+    told: Mutex<Told>,
+    lines: Lines,
+}
+
+#[derive(Debug, Default)]
+struct Told {
+    figures: Option<KeepingFigures>,
+    /// From the first of the changes of a room until they stood; a write each, which gathers many.
+    delays: Total,
+}
+
+/// Lines that a router that ends, or a Redis that comes and goes, would repeat for each room.
+#[derive(Debug, Default)]
+struct Lines {
+    held: Quiet,
+    restored: Quiet,
+    not_restored: Quiet,
+    handed_over: Quiet,
+    not_handed_over: Quiet,
+}
+
+/// How far rooms are kept, for gauges.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct KeepingFigures {
+    /// Rooms of which something waits to be written.
+    pub rooms_behind: usize,
+    /// For how long it has waited that waits longest.
+    pub behind: Duration,
+}
+
+impl KeepingHandles {
+    pub(super) fn new(recorder: &PrometheusRecorder) -> Self {
+        let rooms = Row::new(recorder, &catalog::FABRIC_ROOMS);
+        Self { rooms, told: Mutex::default(), lines: Lines::default() }
+    }
+}
+
+impl Telemetry {
+    /// How far rooms are kept; told about once a second.
+    pub fn set_keeping(&self, figures: KeepingFigures) {
+        self.kept(|told| told.figures = Some(figures));
+    }
+
+    fn kept<T>(&self, with: impl FnOnce(&mut Told) -> T) -> T {
+        // each of it is changed at once
+        with(&mut self.metrics.keeping.told.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(super) fn keeping(&self, fact: &KeepingFact, at: Instant) {
+        let (handles, lines) = (&self.metrics.keeping, &self.metrics.keeping.lines);
+        handles.rooms.at(fact.outcome() as usize).increment(1);
+        match fact {
+            KeepingFact::RoomWritten { behind } => {
+                self.kept(|told| told.delays.record(*behind));
+                trace!(target: "signalbox", behind_ms = behind.as_secs_f64() * 1e3, "room written");
+            }
+            KeepingFact::RoomHeld { room, owner } => {
+                if let Some(held_back) = self.admit(&lines.held, at) {
+                    let room = room.as_str();
+                    warn!(target: "signalbox", room, owner, held_back, "room not kept: another router keeps it");
+                }
+            }
+            KeepingFact::RoomRestored { room, sessions, entries } => {
+                if let Some(held_back) = self.admit(&lines.restored, at) {
+                    let room = room.as_str();
+                    info!(target: "signalbox", room, sessions, entries, held_back, "room goes on here");
+                }
+            }
+            KeepingFact::RoomNotRestored { room, why } => {
+                if let Some(held_back) = self.admit(&lines.not_restored, at) {
+                    let room = room.as_str();
+                    warn!(target: "signalbox", room, why, held_back, "room that was kept does not go on here");
+                }
+            }
+            KeepingFact::RoomHandedOver { room, sessions } => {
+                if let Some(held_back) = self.admit(&lines.handed_over, at) {
+                    let room = room.as_str();
+                    info!(target: "signalbox", room, sessions, held_back, "room handed over");
+                }
+            }
+            KeepingFact::RoomNotHandedOver { room } => {
+                if let Some(held_back) = self.admit(&lines.not_handed_over, at) {
+                    let room = room.as_str();
+                    warn!(target: "signalbox", room, held_back, "room handed over only as it was last written");
+                }
+            }
+        }
+    }
+
+    /// What repeated lines about rooms that are kept held back.
+    pub(super) fn settle_keeping(&self, told: impl Fn(&Quiet, &str, &str)) {
+        let lines = &self.metrics.keeping.lines;
+        for (quiet, line) in [
+            (&lines.held, "room not kept: another router keeps it"),
+            (&lines.restored, "room goes on here"),
+            (&lines.not_restored, "room that was kept does not go on here"),
+            (&lines.handed_over, "room handed over"),
+            (&lines.not_handed_over, "room handed over only as it was last written"),
+        ] {
+            told(quiet, line, "");
+        }
+    }
+
+    /// The gauges of rooms that are kept; none, when none are.
+    pub(super) fn keeping_gauges(&self) -> Vec<(&'static Metric, f64)> {
+        let Some(figures) = self.kept(|told| told.figures) else { return Vec::new() };
+        vec![
+            (&catalog::FABRIC_ROOMS_BEHIND, figures.rooms_behind as f64),
+            (&catalog::FABRIC_BEHIND, figures.behind.as_secs_f64()),
+        ]
+    }
+
+    /// Shows how long changes waited until they stood, if any did.
+    pub(super) fn keeping_delays(&self, show: impl FnOnce(&Total)) {
+        self.kept(|told| {
+            if told.delays.count() > 0 {
+                show(&told.delays);
+            }
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::tests::telemetry, *};
+
+    #[test]
+    fn a_router_that_keeps_nothing_has_no_gauges_and_no_delays() {
+        let telemetry = telemetry(Instant::now());
+        telemetry.keeping_delays(|_| panic!("nothing was written"));
+        assert_eq!(telemetry.keeping_gauges().len(), 0);
+    }
+
+    #[test]
+    fn rooms_that_change_hands_are_counted_each_and_told_once() {
+        let telemetry = telemetry(Instant::now());
+        let restored = KeepingFact::RoomRestored { room: "r".into(), sessions: 2, entries: 3 };
+        let lines = super::super::logs::capture("info", || {
+            (0..50).for_each(|_| telemetry.keeping(&restored, telemetry.started));
+        });
+        let told = lines.iter().filter(|line| line["message"].as_str() == Some("room goes on here")).count();
+        assert_eq!(told, 1);
+    }
+
+    #[test]
+    fn a_delay_is_from_the_first_change_until_it_stood() {
+        let telemetry = telemetry(Instant::now());
+        for ms in [20, 40] {
+            let written = KeepingFact::RoomWritten { behind: Duration::from_millis(ms) };
+            telemetry.keeping(&written, telemetry.started);
+        }
+        telemetry.keeping_delays(|total| assert_eq!((total.count(), total.sum()), (2, Duration::from_millis(60))));
+        telemetry.set_keeping(KeepingFigures { rooms_behind: 3, behind: Duration::from_millis(1_500) });
+        let values: Vec<f64> = telemetry.keeping_gauges().into_iter().map(|(_, value)| value).collect();
+        assert_eq!(values, [3.0, 1.5]);
+    }
+}

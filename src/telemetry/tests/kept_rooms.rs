@@ -1,0 +1,29 @@
+//! What becomes of rooms that are kept outside of their router, and the series that each moves.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use crate::event::{Event, KeepingFact, KeepingOutcome};
+
+/// All of them.
+pub(in crate::telemetry) fn events() -> Vec<(Event, Vec<(&'static str, f64)>)> {
+    let (room, owner) = (|| "kept".into(), "b/7".to_owned());
+    let facts = [
+        (KeepingFact::RoomWritten { behind: Duration::from_millis(21) }, "written"),
+        (KeepingFact::RoomHeld { room: room(), owner }, "held"),
+        (KeepingFact::RoomRestored { room: room(), sessions: 2, entries: 9 }, "restored"),
+        (KeepingFact::RoomNotRestored { room: room(), why: "it is missing".to_owned() }, "not_restored"),
+        (KeepingFact::RoomHandedOver { room: room(), sessions: 2 }, "handed_over"),
+        (KeepingFact::RoomNotHandedOver { room: room() }, "not_handed_over"),
+    ];
+    let outcomes: BTreeSet<usize> = facts.iter().map(|(fact, _)| fact.outcome() as usize).collect();
+    assert_eq!(outcomes, (0..KeepingOutcome::ALL.len()).collect());
+    let series = |outcome| match outcome {
+        "written" => "signalbox_fabric_rooms_total{outcome=\"written\"}",
+        "held" => "signalbox_fabric_rooms_total{outcome=\"held\"}",
+        "restored" => "signalbox_fabric_rooms_total{outcome=\"restored\"}",
+        "not_restored" => "signalbox_fabric_rooms_total{outcome=\"not_restored\"}",
+        "handed_over" => "signalbox_fabric_rooms_total{outcome=\"handed_over\"}",
+        _ => "signalbox_fabric_rooms_total{outcome=\"not_handed_over\"}",
+    };
+    facts.into_iter().map(|(fact, outcome)| (Event::Keeping(fact), vec![(series(outcome), 1.0)])).collect()
+}
