@@ -31,6 +31,7 @@ use crate::{
         admin::{self, AdminState},
         clock,
         directory::{Around, DirectoryHandle, Fleet, Homes, HomesDriver},
+        fabric::Fabric,
         faults::Faults,
         gateway::{self, Gateway, GatewayParts},
         guard::Guard,
@@ -105,6 +106,7 @@ pub struct Running {
     exporter: Option<Exporter>,
     media: Media,
     directory: Option<DirectoryHandle>,
+    fabric: Option<Fabric>,
     media_addr: Option<SocketAddr>,
     connections: TaskTracker,
     /// Ends the accept loop: no new connections.
@@ -138,6 +140,7 @@ impl Running {
         let shards = start_shards(config, &resume_secret, &surroundings(&telemetry, &faults, &media, &homes));
         let (rooms, guard) = (driver.zip(Some(shards.clone())), Arc::new(Guard::new(config.guard_settings())));
         let (directory, fleet) = join_fleet(config, &instance_id, (&telemetry, &media, &guard), rooms);
+        let fabric = open_fabric(config, &instance_id, &telemetry);
         let shown = Shown {
             telemetry: telemetry.clone(),
             state: state.clone(),
@@ -184,6 +187,7 @@ impl Running {
             reloading: live::follow(configured, &gateway, parts, observe)?,
             media,
             directory,
+            fabric,
             media_addr,
         };
         running.spawn(config, listener, gateway);
@@ -226,6 +230,11 @@ impl Running {
     /// The media nodes as the router sees them.
     pub fn media_nodes(&self) -> Vec<NodeView> {
         self.shards.nodes()
+    }
+
+    /// Where rooms are kept outside of this router; absent: nowhere.
+    pub fn fabric(&self) -> Option<&Fabric> {
+        self.fabric.as_ref()
     }
 
     /// The faults that can be injected; absent: none can.
@@ -359,6 +368,14 @@ fn join_fleet(
         DirectoryHandle::start(settings, around)
     };
     (config.directory_settings(instance_id).map(start), fleet)
+}
+
+/// Where rooms are kept outside of this router, asked once a second whether it answers; absent: nowhere.
+fn open_fabric(config: &Config, instance_id: &str, telemetry: &Arc<Telemetry>) -> Option<Fabric> {
+    let settings = config.fabric_settings(instance_id)?;
+    let fabric = Fabric::new(settings, observer(telemetry), random_seed());
+    fabric.watch(telemetry);
+    Some(fabric)
 }
 
 /// What goes to a collector; absent: nothing does.

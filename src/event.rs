@@ -4,6 +4,7 @@
 
 mod captured;
 mod directory;
+mod fabric;
 mod fault;
 mod guard;
 mod media;
@@ -20,6 +21,7 @@ use std::{
 pub use self::{
     captured::Captured,
     directory::{DirectoryFact, DirectoryOp, DirectoryOutcome, HomeFound, ReadReason},
+    fabric::{FabricCall, FabricFact, FabricLoss, FabricOutcome},
     fault::Fault,
     guard::{Asked, BreakerReason, BreakerState, Guarded, Limit, Pressure, Scope},
     media::{Called, MediaFact, MediaOp, NodeRefusal},
@@ -448,6 +450,8 @@ pub enum Event {
     Media(MediaFact),
     /// Something happened between this router and the directory of its fleet.
     Directory(DirectoryFact),
+    /// Something happened between this router and the Redis that keeps its rooms.
+    Fabric(FabricFact),
     /// What is logged was changed while running.
     LogLevelChanged {
         /// What was logged before.

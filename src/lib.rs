@@ -8,6 +8,7 @@ pub mod protocol;
 
 pub mod auth;
 pub mod directory;
+pub mod fabric;
 pub mod gray;
 pub mod guard;
 pub mod placement;

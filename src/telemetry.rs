@@ -27,6 +27,7 @@ mod directory;
 mod drain;
 mod exports;
 pub mod exposition;
+mod fabric;
 mod faults;
 mod guard;
 mod handles;
@@ -55,6 +56,7 @@ pub use self::{
     captures::CaptureFigures,
     counts::{Counts, LATENCY_MAX},
     directory::DirectoryFigures,
+    fabric::FabricFigures,
     process::Process,
     profiler::ProfilerFigures,
     usual::{Usual, UsualRow},

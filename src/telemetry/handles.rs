@@ -12,6 +12,7 @@ use super::{
     catalog::{self, Kind, Metric, Values},
     config::ConfigHandles,
     directory::DirectoryHandles,
+    fabric::FabricHandles,
     guard::GuardHandles,
     media::MediaHandles,
     placement::PlacementHandles,
@@ -177,6 +178,7 @@ pub(super) struct Handles {
     pub(super) placement: PlacementHandles,
     pub(super) guard: GuardHandles,
     pub(super) directory: DirectoryHandles,
+    pub(super) fabric: FabricHandles,
     pub(super) build_info: Gauge,
     pub(super) target_info: Gauge,
 }
@@ -254,6 +256,7 @@ impl Handles {
             placement: PlacementHandles::new(recorder),
             guard: GuardHandles::new(recorder, shards),
             directory: DirectoryHandles::new(recorder),
+            fabric: FabricHandles::new(recorder),
             build_info: gauge(recorder, &catalog::BUILD_INFO, &[&settings.version]),
             target_info: target_info(recorder, settings),
         }

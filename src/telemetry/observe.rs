@@ -151,6 +151,7 @@ impl Telemetry {
             Event::FaultEnded { fault, lasted } => self.fault_ended(*fault, *lasted),
             Event::Media(fact) => self.media(fact, at),
             Event::Directory(fact) => self.directory(fact, at),
+            Event::Fabric(fact) => self.fabric(fact, at),
             Event::ConfigReloaded { .. } | Event::ConfigRefused { .. } => self.configured(event),
             Event::LogLevelChanged { from, to } => self.log_level_changed(from, to),
         }
@@ -201,6 +202,7 @@ impl Telemetry {
         self.settle_media(told);
         self.settle_placement(told);
         self.settle_directory(told);
+        self.settle_fabric(told);
         for (quiet, line, reason) in self.quiet.guard.each() {
             told(quiet, line, reason);
         }

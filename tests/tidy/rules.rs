@@ -7,8 +7,20 @@ const FUNCTION_LINES_MAX: usize = 70;
 const ARCHITECTURE_LINES_MAX: usize = 260;
 
 /// Modules whose state changes by values only.
-const DOMAIN: [&str; 11] =
-    ["ids", "protocol", "auth", "directory", "session", "room", "placement", "gray", "guard", "router", "event"];
+const DOMAIN: [&str; 12] = [
+    "ids",
+    "protocol",
+    "auth",
+    "directory",
+    "fabric",
+    "session",
+    "room",
+    "placement",
+    "gray",
+    "guard",
+    "router",
+    "event",
+];
 
 /// What reaches for the world. `Instant` and `Duration` as values, and `std::net::IpAddr`, are fine.
 const WORLD: [(&str, &str); 18] = [
@@ -67,13 +79,14 @@ const BELOW_IO: &[&str] = &[
     "gray",
     "guard",
     "directory",
+    "fabric",
     "router",
     "telemetry",
     "profiler",
 ];
 
 /// Who may import whom: the modules of both lists; who is not listed may import everything.
-const IMPORTS: [(&str, &[&str], &[&str]); 18] = [
+const IMPORTS: [(&str, &[&str], &[&str]); 19] = [
     ("ids", &[], &[]),
     ("protocol", &["ids"], &[]),
     ("event", &["ids", "protocol"], &[]),
@@ -83,8 +96,9 @@ const IMPORTS: [(&str, &[&str], &[&str]); 18] = [
     ("placement", &["ids", "protocol", "event"], &[]),
     ("gray", &["ids", "protocol", "event"], &[]),
     ("directory", &["ids", "protocol", "event"], &[]),
+    ("fabric", &["ids", "event"], &[]),
     ("guard", &["ids", "protocol", "event"], &[]),
-    ("router", &["ids", "protocol", "event"], &["auth", "session", "room", "placement", "guard"]),
+    ("router", &["ids", "protocol", "event"], &["auth", "session", "room", "placement", "guard", "fabric"]),
     ("telemetry", &["ids", "protocol", "event"], &[]),
     ("profiler", &["ids", "protocol", "event"], &["telemetry"]),
     ("io", BELOW_IO, &[]),

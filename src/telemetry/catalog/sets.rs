@@ -2,8 +2,8 @@
 
 use crate::{
     event::{
-        Asked, AssignedBy, BreakerReason, BreakerState, Called, DirectoryOp, DirectoryOutcome, Fault, HomeFound, Limit,
-        MediaOp, Outcome, ReadReason, Stage,
+        Asked, AssignedBy, BreakerReason, BreakerState, Called, DirectoryOp, DirectoryOutcome, FabricCall, FabricLoss,
+        FabricOutcome, Fault, HomeFound, Limit, MediaOp, Outcome, ReadReason, Stage,
     },
     protocol::{Code, OpKind},
 };
@@ -145,6 +145,12 @@ pub const DIRECTORY_OUTCOMES: &[&str] = &names!(DirectoryOutcome);
 pub const READ_REASONS: &[&str] = &names!(ReadReason);
 /// Which router has a room that was sought.
 pub const HOMES_FOUND: &[&str] = &names!(HomeFound);
+/// Calls to Redis.
+pub const FABRIC_OPS: &[&str] = &names!(FabricCall);
+/// How they end.
+pub const FABRIC_OUTCOMES: &[&str] = &names!(FabricOutcome);
+/// Why there is no connection to it.
+pub const FABRIC_LOSSES: &[&str] = &names!(FabricLoss);
 /// Ways in which a scrape is answered.
 pub const FORMATS: &[&str] = &["text", "openmetrics", "protobuf"];
 /// Regions that are told apart, beside `other`.

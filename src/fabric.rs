@@ -1,0 +1,82 @@
+//! What of a room is kept outside of its router, so that another one can go on with it.
+//!
+//! A room is kept under a fence: a number that goes up by one each time that another router takes the room. Who writes says
+//! under which one, and who has been overtaken is told so and changes nothing. What the fields and entries hold is the
+//! caller's business. Knows nothing of Redis, sockets and the clock.
+
+use bytes::Bytes;
+
+use crate::event::FabricOutcome;
+
+/// What taking a room brought.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// Nothing was kept of it. It is this router's from now on.
+    Nothing {
+        /// Under which this router writes it.
+        fence: u64,
+    },
+    /// It was kept, and is this router's from now on.
+    Kept(Kept),
+    /// Another router has it and has not released it. Nothing was changed.
+    Held {
+        /// Who has it, as it named itself.
+        owner: String,
+    },
+}
+
+/// A room as it was kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Kept {
+    /// Under which this router writes it from now on.
+    pub fence: u64,
+    /// Names and contents, in no order. None: whoever had it lost it, and ended before it had written it anew.
+    pub fields: Vec<(String, Bytes)>,
+    /// Offsets, which go up, and what stands there.
+    pub entries: Vec<(u64, Bytes)>,
+}
+
+/// Changes of a room that are written together: all of them or none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Write {
+    /// That the room was taken under.
+    pub fence: u64,
+    /// What was kept of the room goes first: what is set here is all of it.
+    pub reset: bool,
+    /// Whoever wants the room next may have it. Stays so until somebody takes it.
+    pub released: bool,
+    /// Entries before that offset go; 0: none do.
+    pub trim_below: u64,
+    /// Fields by name, as they are now. No name is `owner`, `fence` or `released`.
+    pub set: Vec<(String, Bytes)>,
+    /// Fields that are there no more.
+    pub delete: Vec<String>,
+    /// Entries by offset, which goes up from 1 and stays below 2^53. One that was written before, or is not after the
+    /// newest that was, is passed over: a write may come twice.
+    pub entries: Vec<(u64, Bytes)>,
+}
+
+/// What became of a write.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Written {
+    /// It stands.
+    Written,
+    /// Nothing was kept of the room any more: it is to be written anew as a whole, with [`Write::reset`]. Nothing but who
+    /// has it stands there until then. At its end: there was nothing to end.
+    Missing,
+    /// Another router has taken the room. Nothing was changed.
+    Fenced {
+        /// Who has it.
+        owner: String,
+    },
+}
+
+/// Why a call brought nothing. Whether it was carried out is not known after all of them but [`FabricOutcome::Full`] and
+/// [`FabricOutcome::Resting`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// The kind.
+    pub outcome: FabricOutcome,
+    /// For a log: nothing of what was written.
+    pub why: String,
+}
