@@ -31,11 +31,13 @@ use crate::{
         admin::{self, AdminState},
         clock,
         directory::{Around, DirectoryHandle, Fleet, Homes, HomesDriver},
+        fabric::Fabric,
         faults::Faults,
         finder::RoomFinder,
         gateway::{self, Gateway, GatewayParts},
         guard::Guard,
         identity::Authenticator,
+        keeping::Keeper,
         listener::{self, Listener},
         media::Media,
         ops::{Latch, Ops, OpsHandle, Shown, State},
@@ -106,6 +108,7 @@ pub struct Running {
     exporter: Option<Exporter>,
     media: Media,
     directory: Option<DirectoryHandle>,
+    keeper: Option<Keeper>,
     media_addr: Option<SocketAddr>,
     connections: TaskTracker,
     /// Ends the accept loop: no new connections.
@@ -136,7 +139,7 @@ impl Running {
         let (registry, media_addr) = media_listener(config, &observe)?;
         let media = Media::new(config.media_settings(&instance_id), observe.clone(), faults.clone());
         let (homes, driver) = config.room_wait().map(|wait| Homes::new(wait, observe.clone())).unzip();
-        let finder = RoomFinder { homes, keeper: None };
+        let finder = find_rooms(config, &instance_id, &telemetry, homes);
         let shards = start_shards(config, &resume_secret, &surroundings(&telemetry, &faults, &media, &finder));
         let (rooms, guard) = (driver.zip(Some(shards.clone())), Arc::new(Guard::new(config.guard_settings())));
         let (directory, fleet) = join_fleet(config, &instance_id, (&telemetry, &media, &guard), rooms);
@@ -164,7 +167,7 @@ impl Running {
                 state: state.clone(),
                 addresses: limits,
                 guard,
-                finder,
+                finder: finder.clone(),
                 connections: connections.clone(),
                 faults: faults.clone(),
             },
@@ -186,6 +189,7 @@ impl Running {
             reloading: live::follow(configured, &gateway, parts, observe)?,
             media,
             directory,
+            keeper: finder.keeper,
             media_addr,
         };
         running.spawn(config, listener, gateway);
@@ -260,6 +264,10 @@ impl Running {
         tokio::time::timeout(CLOSING_MAX, self.connections.wait()).await.ok();
         // what the ends of sessions and rooms mean for their nodes
         self.media.finish().await;
+        // and the last word on rooms that others go on with, before the directory says that this router is gone
+        if let Some(keeper) = &self.keeper {
+            keeper.finish(CLOSING_MAX).await;
+        }
         if let Some(directory) = &self.directory {
             directory.finish().await;
         }
@@ -331,12 +339,17 @@ fn start_shards(config: &Config, resume_secret: &[u8], around: &Surroundings) ->
     let mut settings: Vec<_> = (0..count).map(router).collect();
     // all of them see the same nodes
     settings.iter_mut().take(1).for_each(|first| first.tells_of_nodes = true);
+    let keeper = around.finder.keeper.clone();
     let shared = ShardSettings {
         inbox_bound: config.limits.shard_inbox,
         timeout: config.signal.timeout_ms.duration(),
         queues: config.queue_settings(),
     };
-    Shards::start(settings, shared, around)
+    let shards = Shards::start(settings, shared, around);
+    if let Some(keeper) = keeper {
+        keeper.serve(shards.clone());
+    }
+    shards
 }
 
 /// Where the fleet agrees, and what is seen of it; absent: this router runs alone.
@@ -361,6 +374,16 @@ fn join_fleet(
         DirectoryHandle::start(settings, around)
     };
     (config.directory_settings(instance_id).map(start), fleet)
+}
+
+/// Where rooms are, and where they are kept outside of this router, which is asked once a second whether it answers.
+fn find_rooms(config: &Config, instance_id: &str, telemetry: &Arc<Telemetry>, homes: Option<Homes>) -> RoomFinder {
+    let keeper = config.fabric_settings(instance_id).map(|settings| {
+        let fabric = Fabric::new(settings, observer(telemetry), random_seed());
+        fabric.watch(telemetry);
+        Keeper::new(Box::new(fabric), config.handover_wait(), homes.clone(), observer(telemetry))
+    });
+    RoomFinder { homes, keeper }
 }
 
 /// What goes to a collector; absent: nothing does.

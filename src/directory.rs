@@ -13,7 +13,7 @@
 mod claims;
 mod exchange;
 mod following;
-mod pace;
+pub(crate) mod pace;
 mod part;
 pub mod record;
 mod registration;

@@ -4,6 +4,7 @@
 
 mod captured;
 mod directory;
+mod fabric;
 mod fault;
 mod guard;
 mod keeping;
@@ -21,6 +22,7 @@ use std::{
 pub use self::{
     captured::Captured,
     directory::{DirectoryFact, DirectoryOp, DirectoryOutcome, HomeFound, ReadReason},
+    fabric::{FabricCall, FabricFact, FabricLoss, FabricOutcome},
     fault::Fault,
     guard::{Asked, BreakerReason, BreakerState, Guarded, Limit, Pressure, Scope},
     keeping::{KeepingFact, KeepingOutcome},
@@ -452,6 +454,8 @@ pub enum Event {
     Directory(DirectoryFact),
     /// Something happened to a room that is kept outside of its router.
     Keeping(KeepingFact),
+    /// Something happened between this router and the Redis that keeps its rooms.
+    Fabric(FabricFact),
     /// What is logged was changed while running.
     LogLevelChanged {
         /// What was logged before.

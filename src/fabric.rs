@@ -18,6 +18,7 @@ pub use self::{
     entry::{AudienceKept, EntryKept, SaidKept, To},
     records::{EdgeKept, FORMAT, HeldKept, MemberKept, RoomKept, SessionKept, Unreadable},
 };
+use crate::event::FabricOutcome;
 
 /// The field of a room's own record,
 pub const ROOM_FIELD: &str = "f";
@@ -26,19 +27,19 @@ pub const TIP_FIELD: &str = "t";
 /// and what those of its members begin with, before the participant's id.
 pub const MEMBER_PREFIX: &str = "m:";
 
-/// What came of taking a room.
+/// What taking a room brought.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Taken {
-    /// Nothing is kept of it; what this router writes is kept under that fence.
+    /// Nothing was kept of it. It is this router's from now on.
     Nothing {
-        /// The fence.
+        /// Under which this router writes it.
         fence: u64,
     },
-    /// It is this router's now.
+    /// It was kept, and is this router's from now on.
     Kept(Kept),
-    /// It is another router's, which has not let go of it.
+    /// Another router has it and has not released it. Nothing was changed.
     Held {
-        /// Whose.
+        /// Who has it, as it named itself.
         owner: String,
     },
 }
@@ -46,45 +47,57 @@ pub enum Taken {
 /// A room as it was kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Kept {
-    /// Numbers who has it: a write under an older one is refused.
+    /// Under which this router writes it from now on.
     pub fence: u64,
-    /// Its records, by field.
+    /// Names and contents, in no order. None: whoever had it lost it, and ended before it had written it anew.
     pub fields: Vec<(String, Bytes)>,
-    /// Its log, by offset.
+    /// Offsets, which go up, and what stands there.
     pub entries: Vec<(u64, Bytes)>,
 }
 
-/// What changes of a room that is kept, all of it at once.
+/// Changes of a room that are written together: all of them or none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Write {
-    /// Under which it is this router's.
+    /// That the room was taken under.
     pub fence: u64,
-    /// All that was kept before is let go of first.
+    /// What was kept of the room goes first: what is set here is all of it.
     pub reset: bool,
-    /// Another router may take it from here on.
+    /// Whoever wants the room next may have it. Stays so until somebody takes it.
     pub released: bool,
-    /// Entries below this offset are let go of.
+    /// Entries before that offset go; 0: none do.
     pub trim_below: u64,
-    /// Records that are to stand.
+    /// Fields by name, as they are now. No name is `owner`, `fence` or `released`.
     pub set: Vec<(String, Bytes)>,
-    /// Records that are not to stand any more.
+    /// Fields that are there no more.
     pub delete: Vec<String>,
-    /// Entries behind those that are there; one that is there already stays as it is.
+    /// Entries by offset, which goes up from 1 and stays below 2^53. One that was written before, or is not after the
+    /// newest that was, is passed over: a write may come twice.
     pub entries: Vec<(u64, Bytes)>,
 }
 
-/// What came of a write.
+/// What became of a write.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Written {
     /// It stands.
     Written,
-    /// Nothing was kept of the room any more, and nothing was written: all of it has to be.
+    /// Nothing was kept of the room any more: it is to be written anew as a whole, with [`Write::reset`]. Nothing but who
+    /// has it stands there until then. At its end: there was nothing to end.
     Missing,
-    /// The room is another router's, and nothing was written.
+    /// Another router has taken the room. Nothing was changed.
     Fenced {
-        /// Whose.
+        /// Who has it.
         owner: String,
     },
+}
+
+/// Why a call brought nothing. Whether it was carried out is not known after all of them but [`FabricOutcome::Full`] and
+/// [`FabricOutcome::Resting`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// The kind.
+    pub outcome: FabricOutcome,
+    /// For a log: nothing of what was written.
+    pub why: String,
 }
 
 /// What a router asks of whoever keeps its rooms.

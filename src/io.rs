@@ -5,6 +5,7 @@ pub mod baseline;
 pub mod clock;
 pub mod dialing;
 pub mod directory;
+pub mod fabric;
 pub mod faults;
 mod file_version;
 pub mod finder;

@@ -10,6 +10,7 @@ pub mod fabric;
 
 pub mod auth;
 pub mod directory;
+pub mod fabric;
 pub mod gray;
 pub mod guard;
 pub mod placement;

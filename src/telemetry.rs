@@ -27,6 +27,7 @@ mod directory;
 mod drain;
 mod exports;
 pub mod exposition;
+mod fabric;
 mod faults;
 mod guard;
 mod handles;
@@ -57,6 +58,7 @@ pub use self::{
     counts::{Counts, LATENCY_MAX},
     directory::DirectoryFigures,
     keeping::KeepingFigures,
+    fabric::FabricFigures,
     process::Process,
     profiler::ProfilerFigures,
     usual::{Usual, UsualRow},

@@ -3,6 +3,7 @@
 mod etcd;
 mod media;
 mod otlp;
+mod redis;
 mod variants;
 
 use std::{
@@ -43,6 +44,7 @@ pub(super) fn check(read: &mut Read, dev: bool, files: Files) {
     check.telemetry(config);
     check.media(config, dev);
     check.etcd(config);
+    check.redis(config);
     check.guard(config);
 }
 

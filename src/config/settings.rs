@@ -4,7 +4,9 @@ use std::{path::PathBuf, time::Duration};
 
 use super::{
     check::settings_of,
-    tree::{Auth, Config, Expiry, Ice, MediaBreaker, MediaNode, RegionWeight, Role, RoomsChoice, VariantRule},
+    tree::{
+        Auth, Config, Expiry, Ice, MediaBreaker, MediaNode, RedisMode, RegionWeight, Role, RoomsChoice, VariantRule,
+    },
 };
 use crate::{
     auth::{
@@ -21,6 +23,7 @@ use crate::{
     io::{
         dialing::TlsFiles,
         directory,
+        fabric::{Credentials, FabricMode, FabricSettings},
         guard::{GuardSettings, QueueSettings},
         media, otlp,
     },
@@ -65,7 +68,7 @@ impl Config {
         let rooms = &self.rooms;
         let share = |limit: usize| limit.div_ceil(slice.count.max(1));
         router::Settings {
-            keeping: None,
+            keeping: self.keeping_settings(),
             limits: self.protocol_limits(),
             auto_create: rooms.auto_create,
             empty_timeout: rooms.empty_timeout_seconds.duration(),
@@ -166,6 +169,49 @@ impl Config {
     pub fn room_wait(&self) -> Option<Duration> {
         let asks = !self.etcd.endpoints.is_empty() && self.etcd.rooms == RoomsChoice::OneRouter;
         asks.then(|| self.etcd.room_wait_ms.duration())
+    }
+
+    /// Where rooms are kept outside of this router; absent: nowhere. The process is named as in metrics.
+    pub fn fabric_settings(&self, instance_id: &str) -> Option<FabricSettings> {
+        let own = &self.redis;
+        let who = |name: &Option<String>, password: &Option<Secret>| {
+            password.clone().map(|password| Credentials { name: name.clone(), password })
+        };
+        let mode = match (own.mode, &own.sentinel_master) {
+            (RedisMode::Sentinel, master) => FabricMode::Sentinel {
+                master: master.clone().unwrap_or_default(),
+                user: who(&own.sentinel_username, &own.sentinel_password),
+            },
+            (RedisMode::Single, _) => FabricMode::Single,
+            (RedisMode::Cluster, _) => FabricMode::Cluster,
+        };
+        // rooms that are this router's own business are nobody else's
+        let scope = if self.room_wait().is_some() { "fleet" } else { instance_id };
+        (!own.addrs.is_empty()).then(|| FabricSettings {
+            addresses: own.addrs.iter().filter_map(|url| url.address()).collect(),
+            mode,
+            user: who(&own.username, &own.password),
+            tls: tls_files(&own.ca_file, &own.cert_file, &own.key_file),
+            prefix: own.prefix.clone(),
+            scope: scope.to_owned(),
+            router: instance_id.to_owned(),
+            timeout: own.timeout_ms.duration(),
+            calls_max: own.calls_max,
+            connections: own.connections,
+            keep: own.keep_seconds.duration(),
+        })
+    }
+
+    /// How rooms are kept outside of this router; absent: they are not.
+    fn keeping_settings(&self) -> Option<router::KeepingSettings> {
+        let (gather, keep) = (self.redis.write_ms.duration(), self.redis.keep_seconds.duration());
+        // two writes may fail before it is forgotten
+        (!self.redis.addrs.is_empty()).then(|| router::KeepingSettings { gather, refresh: keep / 3 })
+    }
+
+    /// How long a router that is sent a room waits for the one before to hand it over.
+    pub fn handover_wait(&self) -> Duration {
+        self.redis.handover_ms.duration()
     }
 
     /// How media nodes are known and called. The process is named as in metrics.

@@ -6,6 +6,7 @@ mod layering;
 mod live;
 mod mistakes;
 mod otlp;
+mod redis;
 mod rules;
 mod secrets;
 mod settings;

@@ -8,6 +8,7 @@ mod otlp;
 mod placement;
 mod ports;
 mod profiler;
+mod redis;
 mod rooms;
 mod variants;
 
@@ -21,6 +22,8 @@ use placement::Placement;
 pub(super) use placement::RegionWeight;
 pub use ports::{Client, Ops, Tls};
 use profiler::Profiler;
+use redis::Redis;
+pub(super) use redis::RedisMode;
 pub use rooms::{Ice, IceServer, Limits, Rooms};
 pub use variants::{VariantRule, Variants};
 
@@ -61,6 +64,8 @@ section! {
             media: Media;
             /// The directory of a fleet.
             etcd: Etcd;
+            /// Rooms, kept outside of their routers.
+            redis: Redis;
             /// Coming back after a lost connection.
             resume: Resume;
             /// The way out.

@@ -10,7 +10,9 @@ const LONGEST: Duration = Duration::from_secs(5);
 
 /// See the module.
 #[derive(Debug)]
-pub(super) struct Pace {
+pub(crate) struct Pace {
+    first: Duration,
+    longest: Duration,
     failed: u32,
     random: fastrand::Rng,
 }
@@ -18,18 +20,23 @@ pub(super) struct Pace {
 impl Pace {
     /// Nothing has failed yet.
     pub(super) fn new(seed: u64) -> Self {
-        Self { failed: 0, random: fastrand::Rng::with_seed(seed) }
+        Self::between(FIRST, LONGEST, seed)
+    }
+
+    /// The same with other bounds: the first wait, and the longest.
+    pub(crate) fn between(first: Duration, longest: Duration, seed: u64) -> Self {
+        Self { first, longest, failed: 0, random: fastrand::Rng::with_seed(seed) }
     }
 
     /// It failed again: how long to wait, half of it to one and a half.
-    pub(super) fn failed(&mut self) -> Duration {
-        let wait = FIRST.saturating_mul(1 << self.failed.min(8)).min(LONGEST);
+    pub(crate) fn failed(&mut self) -> Duration {
+        let wait = self.first.saturating_mul(1 << self.failed.min(8)).min(self.longest);
         self.failed = self.failed.saturating_add(1);
         wait.mul_f64(0.5 + self.random.f64())
     }
 
     /// It was done.
-    pub(super) fn done(&mut self) {
+    pub(crate) fn done(&mut self) {
         self.failed = 0;
     }
 }

@@ -3,8 +3,13 @@
 use std::{
     error::Error,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
+use rustls::{
+    ClientConfig, RootCertStore,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+};
 use tonic::transport::{Certificate, ClientTlsConfig, Identity};
 
 /// PEM files, read anew for each connection, so that new ones are in force with the next.
@@ -30,6 +35,34 @@ impl TlsFiles {
             None => config,
         })
     }
+
+    /// The same for who speaks TLS without HTTP.
+    ///
+    /// # Errors
+    /// Which file cannot be read or used, and why.
+    pub(super) async fn rustls(&self) -> Result<ClientConfig, String> {
+        let mut roots = RootCertStore::empty();
+        for certificate in certificates(&self.ca).await? {
+            roots.add(certificate).map_err(|error| unusable(&self.ca, error))?;
+        }
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|error| error.to_string())?
+            .with_root_certificates(roots);
+        let Some((chain, key)) = &self.own else { return Ok(config.with_no_client_auth()) };
+        let own = PrivateKeyDer::from_pem_slice(&read(key).await?).map_err(|error| unusable(key, error))?;
+        config.with_client_auth_cert(certificates(chain).await?, own).map_err(|error| unusable(chain, error))
+    }
+}
+
+async fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    let text = read(path).await?;
+    CertificateDer::pem_slice_iter(&text).collect::<Result<_, _>>().map_err(|error| unusable(path, error))
+}
+
+fn unusable(path: &Path, error: impl std::fmt::Display) -> String {
+    format!("cannot use {}: {error}", path.display())
 }
 
 async fn read(path: &Path) -> Result<Vec<u8>, String> {

@@ -17,10 +17,10 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use super::{directory::Homes, listener::Observe, shard::Shards};
+use super::{directory::Homes, fabric::Fabric, listener::Observe, shard::Shards};
 use crate::{
     event::{Event, KeepingFact},
-    fabric::{Answer, Ask, Kept, Taken, Write, Written},
+    fabric::{Answer, Ask, Fault, Kept, Taken, Write, Written},
     ids::{Epoch, RoomId},
 };
 
@@ -55,14 +55,30 @@ pub trait Store: Send + Sync + 'static {
     fn end<'a>(&'a self, room: &'a RoomId, fence: u64) -> BoxFuture<'a, Result<Written, Unanswered>>;
 }
 
+impl Store for Fabric {
+    fn take<'a>(&'a self, room: &'a RoomId, force: bool) -> BoxFuture<'a, Result<Taken, Unanswered>> {
+        self.take(room, force).map(told).boxed()
+    }
+
+    fn write<'a>(&'a self, room: &'a RoomId, write: Write) -> BoxFuture<'a, Result<Written, Unanswered>> {
+        self.write(room, write).map(told).boxed()
+    }
+
+    fn end<'a>(&'a self, room: &'a RoomId, fence: u64) -> BoxFuture<'a, Result<Written, Unanswered>> {
+        self.end(room, fence).map(told).boxed()
+    }
+}
+
+fn told<T>(answer: Result<T, Fault>) -> Result<T, Unanswered> {
+    answer.map_err(|_| Unanswered)
+}
+
 /// See the module.
 #[derive(Clone)]
 pub struct Keeper(Arc<Inner>);
 
 struct Inner {
     store: Box<dyn Store>,
-    /// Of this router, without its incarnation: what an earlier one had is this one's.
-    router: String,
     /// How long another router may take to hand a room over.
     handover: Duration,
     /// Says which rooms are this router's; absent: all that it has.
@@ -83,21 +99,11 @@ impl fmt::Debug for Keeper {
     }
 }
 
-/// What a keeper needs to know.
-#[derive(Clone, Debug)]
-pub struct KeeperSettings {
-    /// This router's `server.id`.
-    pub router: String,
-    /// How long another router may take to hand a room over.
-    pub handover: Duration,
-}
-
 impl Keeper {
-    /// Keeps nothing before [`serve`](Self::serve).
-    pub fn new(store: Box<dyn Store>, settings: KeeperSettings, homes: Option<Homes>, observe: Observe) -> Self {
-        let KeeperSettings { router, handover } = settings;
+    /// Keeps nothing before [`serve`](Self::serve). `handover`: how long another router may take to hand a room over.
+    pub fn new(store: Box<dyn Store>, handover: Duration, homes: Option<Homes>, observe: Observe) -> Self {
         let (shards, here, fetching, lanes, idle) = Default::default();
-        Self(Arc::new(Inner { store, router, handover, homes, observe, shards, here, fetching, lanes, idle }))
+        Self(Arc::new(Inner { store, handover, homes, observe, shards, here, fetching, lanes, idle }))
     }
 
     /// Whose rooms they are.
@@ -161,7 +167,6 @@ impl Keeper {
             match self.0.store.take(room, force).await {
                 Ok(Taken::Nothing { .. }) | Err(_) => return None,
                 Ok(Taken::Kept(kept)) => return (!kept.fields.is_empty()).then_some(kept),
-                Ok(Taken::Held { owner }) if self.was_ours(&owner) => force = true,
                 Ok(Taken::Held { owner: _ }) if Instant::now() < until => sleep(LOOK_AGAIN).await,
                 Ok(Taken::Held { owner: _ }) if self.may_force(room) && !force => force = true,
                 Ok(Taken::Held { owner }) => {
@@ -170,10 +175,6 @@ impl Keeper {
                 }
             }
         }
-    }
-
-    fn was_ours(&self, owner: &str) -> bool {
-        owner.split_once('/').is_some_and(|(router, _)| router == self.0.router)
     }
 
     /// Whether the fleet agrees that the room is this router's; without a fleet all rooms are.

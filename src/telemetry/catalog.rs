@@ -36,6 +36,7 @@ const RULE: Label = Label { name: "rule", values: Values::Configured { max: VARI
 const NODE: Label = Label { name: "node", values: Values::Nodes { max: NODES_TOLD_MAX } };
 const MEDIA_CALL: Label = closed("call", MEDIA_OPS);
 const DIRECTORY_CALL: Label = closed("call", DIRECTORY_OPS);
+const FABRIC_CALL: Label = closed("call", FABRIC_OPS);
 const SCOPE: Label = closed("scope", SCOPES);
 const QUANTILE: Label = closed("q", QUANTILE_NAMES);
 
@@ -240,6 +241,18 @@ catalog! {
         "For how long the room has waited that waits longest to be written to Redis: what a router that is lost now takes with it.";
     FABRIC_WRITE_DELAY "signalbox_fabric_write_delay_seconds" Histogram Seconds Dependencies []
         "How long changes of a room waited until they stood in Redis, from the first of those that were written together.";
+    FABRIC_SERVERS "signalbox_fabric_servers" Gauge Count Dependencies []
+        "Servers of Redis that this router's rooms are written to, as far as they are known; without one that is configured: absent, as all gauges of the fabric.";
+    FABRIC_CONNECTIONS "signalbox_fabric_connections" Gauge Count Dependencies []
+        "Connections to them that stand.";
+    FABRIC_SILENT "signalbox_fabric_silent_seconds" Gauge Seconds Dependencies []
+        "For how long the server of Redis that was heard least lately has done nothing that it was asked; each is asked once a second.";
+    FABRIC_CALLS "signalbox_fabric_calls_total" Counter Count Dependencies [FABRIC_CALL, closed("outcome", FABRIC_OUTCOMES)]
+        "Calls to Redis that ended; ok, held, fenced and missing are answers.";
+    FABRIC_CALL_LATENCY "signalbox_fabric_call_latency_seconds" Histogram Seconds Dependencies [FABRIC_CALL]
+        "How long calls to Redis took, connection and failures included.";
+    FABRIC_CONNECTION_FAILURES "signalbox_fabric_connection_failures_total" Counter Count Dependencies [closed("reason", FABRIC_LOSSES)]
+        "Connections to Redis that could not be made, or that stood and were lost.";
     SHARD_INBOX_DEPTH "signalbox_shard_inbox_depth" Gauge Count Runtime [SHARD]
         "Inputs that wait for a shard.";
     SHARD_INBOX_BOUND "signalbox_shard_inbox_bound" Gauge Count Runtime [SHARD]

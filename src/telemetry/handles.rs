@@ -12,6 +12,7 @@ use super::{
     catalog::{self, Kind, Metric, Values},
     config::ConfigHandles,
     directory::DirectoryHandles,
+    fabric::FabricHandles,
     guard::GuardHandles,
     keeping::KeepingHandles,
     media::MediaHandles,
@@ -179,6 +180,7 @@ pub(super) struct Handles {
     pub(super) guard: GuardHandles,
     pub(super) directory: DirectoryHandles,
     pub(super) keeping: KeepingHandles,
+    pub(super) fabric: FabricHandles,
     pub(super) build_info: Gauge,
     pub(super) target_info: Gauge,
 }
@@ -257,6 +259,7 @@ impl Handles {
             guard: GuardHandles::new(recorder, shards),
             directory: DirectoryHandles::new(recorder),
             keeping: KeepingHandles::new(recorder),
+            fabric: FabricHandles::new(recorder),
             build_info: gauge(recorder, &catalog::BUILD_INFO, &[&settings.version]),
             target_info: target_info(recorder, settings),
         }

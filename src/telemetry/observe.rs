@@ -152,6 +152,7 @@ impl Telemetry {
             Event::Media(fact) => self.media(fact, at),
             Event::Directory(fact) => self.directory(fact, at),
             Event::Keeping(fact) => self.keeping(fact, at),
+            Event::Fabric(fact) => self.fabric(fact, at),
             Event::ConfigReloaded { .. } | Event::ConfigRefused { .. } => self.configured(event),
             Event::LogLevelChanged { from, to } => self.log_level_changed(from, to),
         }
@@ -203,6 +204,7 @@ impl Telemetry {
         self.settle_placement(told);
         self.settle_directory(told);
         self.settle_keeping(told);
+        self.settle_fabric(told);
         for (quiet, line, reason) in self.quiet.guard.each() {
             told(quiet, line, reason);
         }

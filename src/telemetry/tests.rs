@@ -2,6 +2,7 @@ mod agreement;
 mod captures;
 pub(super) mod directory;
 mod exports;
+pub(super) mod fabric;
 mod guard;
 mod keeping;
 pub(super) mod kept_rooms;
@@ -240,15 +241,8 @@ fn configurations() -> Vec<(Event, Vec<(&'static str, f64)>)> {
 }
 
 fn every_event() -> Vec<(Event, Vec<(&'static str, f64)>)> {
-    let parts = [
-        media::events(),
-        placement::events(),
-        variants::events(),
-        guard::events(),
-        directory::events(),
-        kept_rooms::events(),
-    ]
-    .concat();
+    let parts = [media::events(), placement::events(), variants::events(), guard::events()].concat();
+    let parts = [parts, directory::events(), fabric::events(), kept_rooms::events()].concat();
     let quiet = [operations(), configurations(), process::events(), captures::events(), parts].concat();
     [signals_and_connections(), sessions_and_rooms(), quiet].concat()
 }
@@ -303,7 +297,8 @@ fn kind(event: &Event) -> usize {
         Event::Guard(Guarded::PressureChanged { .. }) => 44,
         Event::Guard(Guarded::Forgotten { .. }) => 45,
         Event::Directory(_) => 46,
-        Event::Keeping(_) => 47,
+        Event::Fabric(_) => 47,
+        Event::Keeping(_) => 48,
     }
 }
 
@@ -313,7 +308,7 @@ fn every_event_moves_its_own_series_and_no_other() {
     let telemetry = telemetry(started);
     let events = every_event();
     let kinds: BTreeSet<usize> = events.iter().map(|(event, _)| kind(event)).collect();
-    assert_eq!(kinds, (0..=47).collect());
+    assert_eq!(kinds, (0..=48).collect());
     for (event, expected) in events {
         let expected: BTreeMap<_, _> = expected.into_iter().map(|(series, by)| (series.to_owned(), by)).collect();
         assert_eq!(moved(&telemetry, &event, started), expected, "{event:?}");

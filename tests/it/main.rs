@@ -17,6 +17,7 @@ mod counted;
 mod directory;
 mod drain;
 mod exposition;
+mod fabric;
 mod faults;
 mod fleet;
 mod grants;

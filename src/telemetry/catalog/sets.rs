@@ -2,8 +2,8 @@
 
 use crate::{
     event::{
-        Asked, AssignedBy, BreakerReason, BreakerState, Called, DirectoryOp, DirectoryOutcome, Fault, HomeFound,
-        KeepingOutcome, Limit, MediaOp, Outcome, ReadReason, Stage,
+        Asked, AssignedBy, BreakerReason, BreakerState, Called, DirectoryOp, DirectoryOutcome, FabricCall, FabricLoss,
+        FabricOutcome, Fault, HomeFound, KeepingOutcome, Limit, MediaOp, Outcome, ReadReason, Stage,
     },
     protocol::{Code, OpKind},
 };
@@ -147,6 +147,12 @@ pub const READ_REASONS: &[&str] = &names!(ReadReason);
 pub const HOMES_FOUND: &[&str] = &names!(HomeFound);
 /// What becomes of rooms that are kept.
 pub const KEEPING_OUTCOMES: &[&str] = &names!(KeepingOutcome);
+/// Calls to Redis.
+pub const FABRIC_OPS: &[&str] = &names!(FabricCall);
+/// How they end.
+pub const FABRIC_OUTCOMES: &[&str] = &names!(FabricOutcome);
+/// Why there is no connection to it.
+pub const FABRIC_LOSSES: &[&str] = &names!(FabricLoss);
 /// Ways in which a scrape is answered.
 pub const FORMATS: &[&str] = &["text", "openmetrics", "protobuf"];
 /// Regions that are told apart, beside `other`.

@@ -78,6 +78,10 @@ impl Telemetry {
         }
         self.keeping_delays(|total| collected.histogram(&catalog::FABRIC_WRITE_DELAY, &[], total));
         self.directory_latencies(|call, total| collected.histogram(&catalog::DIRECTORY_CALL_LATENCY, &[call], total));
+        for (row, value) in self.fabric_gauges() {
+            collected.gauge(row, &[], value);
+        }
+        self.fabric_latencies(|call, total| collected.histogram(&catalog::FABRIC_CALL_LATENCY, &[call], total));
         #[cfg(tokio_unstable)]
         if let Some(histogram) = polls(&self.polls()) {
             collected.add(&catalog::RUNTIME_POLLS, Metric { histogram: Some(histogram), ..Metric::default() });

@@ -142,6 +142,14 @@ fn catalogue_and_scrape_agree_in_both_directions_in_every_form() {
         rules_revision: 9,
         rules_refused: false,
     });
+    for (event, _) in crate::telemetry::tests::fabric::events() {
+        telemetry.observe(&event, telemetry.started);
+    }
+    telemetry.set_fabric(crate::telemetry::FabricFigures {
+        servers: 1,
+        connections: 2,
+        silent: Duration::from_secs(1),
+    });
     let rule = RuleInForce { name: "few".into(), variant: "canary".into(), share: Some(500) };
     let names = vec!["default".into(), "canary".into()];
     telemetry.observe(&Event::Variant(Varied::InForce { names, rules: vec![rule] }), telemetry.started);
@@ -224,6 +232,9 @@ fn closed_sets_are_there_at_zero_from_the_start_and_latencies_are_not() {
             catalog::DIRECTORY_RULES_REFUSED,
             catalog::FABRIC_ROOMS_BEHIND,
             catalog::FABRIC_BEHIND,
+            catalog::FABRIC_SERVERS,
+            catalog::FABRIC_CONNECTIONS,
+            catalog::FABRIC_SILENT,
         ])
         .map(|row| row.name)
         .collect::<Vec<_>>();

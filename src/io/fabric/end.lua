@@ -1,0 +1,10 @@
+-- A room has ended. KEYS: state, log. ARGV: who says so, its fence.
+local held = redis.call('HMGET', KEYS[1], 'owner', 'fence')
+if not held[1] then
+  return {'missing'}
+end
+if held[1] ~= ARGV[1] or held[2] ~= ARGV[2] then
+  return {'fenced', held[1]}
+end
+redis.call('UNLINK', KEYS[1], KEYS[2])
+return {'written'}

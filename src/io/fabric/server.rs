@@ -1,0 +1,224 @@
+//! One server: its connections, made when they are asked for, and how long ago it was heard.
+
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
+
+use redis::{Cmd, RedisError, Value};
+use tokio::time::timeout_at;
+
+use super::{
+    link::{Dialing, Link},
+    made::{Made, late},
+    refusal::{self, Refusal},
+    scripts::Asked,
+    settings::{Address, FabricSettings},
+};
+use crate::{
+    event::{Event, FabricFact, FabricLoss, FabricOutcome},
+    fabric::Fault,
+    io::listener::Observe,
+};
+
+/// What all servers have in common.
+pub(super) struct Around {
+    pub(super) settings: FabricSettings,
+    pub(super) observe: Observe,
+    /// Of jitter.
+    pub(super) seed: u64,
+}
+
+impl Around {
+    pub(super) fn tell(&self, fact: FabricFact) {
+        (self.observe)(Event::Fabric(fact));
+    }
+}
+
+/// See the module.
+pub(super) struct Server {
+    pub(super) address: Address,
+    around: Arc<Around>,
+    dialing: Dialing,
+    links: Vec<Arc<Made<Arc<Link>>>>,
+    numbers: AtomicU64,
+    /// When it was last heard; at first, when it became known.
+    heard: Mutex<Instant>,
+}
+
+/// Why there is no answer: what Redis said, or what this side saw.
+enum Unanswered {
+    Error(RedisError),
+    Fault(Fault),
+}
+
+impl Unanswered {
+    fn refusal(self) -> Refusal {
+        match self {
+            Self::Error(error) => refusal::read(&error),
+            Self::Fault(fault) => Refusal::Fault(fault),
+        }
+    }
+
+    fn is_of_unknown_script(&self) -> bool {
+        matches!(self, Self::Error(error) if error.code() == Some("NOSCRIPT"))
+    }
+}
+
+impl Server {
+    /// Needs nobody there yet.
+    pub(super) fn new(address: Address, around: &Arc<Around>, dialing: Dialing) -> Arc<Self> {
+        let settings = &around.settings;
+        let text = address.to_string();
+        let seed = text.bytes().fold(around.seed, |seed, byte| seed.rotate_left(5) ^ u64::from(byte));
+        let link = |number: usize| Made::new(settings.timeout, seed.wrapping_add(number as u64));
+        Arc::new(Self {
+            address,
+            around: around.clone(),
+            dialing,
+            links: (0..settings.connections.max(1)).map(link).collect(),
+            numbers: AtomicU64::new(0),
+            heard: Mutex::new(Instant::now()),
+        })
+    }
+
+    /// How long ago it was heard, or became known.
+    pub(super) fn silent(&self) -> Duration {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
+    }
+
+    /// Connections that stand.
+    pub(super) fn connections(&self) -> usize {
+        self.links.iter().filter(|link| link.stands().is_some()).count()
+    }
+
+    /// Asks about a room, on the connection of its lane: what is asked of a room one after the other is done so.
+    /// `ahead`: its keys are about to be here.
+    pub(super) async fn ask(
+        self: &Arc<Self>,
+        lane: u64,
+        asked: &Asked<'_>,
+        ahead: bool,
+        deadline: Instant,
+    ) -> Result<Value, Refusal> {
+        match self.send(lane, asked.command(true), ahead, deadline).await {
+            Err(unanswered) if unanswered.is_of_unknown_script() => {
+                self.send(lane, asked.command(false), ahead, deadline).await.map_err(Unanswered::refusal)
+            }
+            answer => answer.map_err(Unanswered::refusal),
+        }
+    }
+
+    /// Asks something that is of no room.
+    pub(super) async fn command(self: &Arc<Self>, question: Cmd, deadline: Instant) -> Result<Value, Fault> {
+        self.send(0, question, false, deadline).await.map_err(|unanswered| match unanswered {
+            Unanswered::Error(error) => refusal::fault(&error),
+            Unanswered::Fault(fault) => fault,
+        })
+    }
+
+    async fn send(
+        self: &Arc<Self>,
+        lane: u64,
+        question: Cmd,
+        ahead: bool,
+        deadline: Instant,
+    ) -> Result<Value, Unanswered> {
+        let timeout = self.around.settings.timeout;
+        let place = (lane % self.links.len() as u64) as usize;
+        let link = match timeout_at(deadline.into(), self.link(place)).await {
+            Ok(link) => link.map_err(Unanswered::Fault)?,
+            Err(_) => return Err(Unanswered::Fault(late(timeout))),
+        };
+        let before = link.heard();
+        let asking = async { if ahead { link.ask_anyway(question).await } else { link.ask(&question).await } };
+        let error = match timeout_at(deadline.into(), asking).await {
+            Ok(Ok(answer)) => {
+                self.note_heard();
+                return Ok(answer);
+            }
+            Ok(Err(error)) => error,
+            Err(_) => {
+                // a long answer to somebody else is no reason
+                if link.heard() == before {
+                    let why = format!("it answered nothing for {} ms", timeout.as_millis());
+                    self.let_go(place, link.number, FabricLoss::Silent, why);
+                }
+                return Err(Unanswered::Fault(late(timeout)));
+            }
+        };
+        match refusal::fault(&error) {
+            Fault { outcome: FabricOutcome::Unreachable, why } => {
+                self.let_go(place, link.number, FabricLoss::Closed, why);
+            }
+            Fault { outcome: FabricOutcome::ReadOnly, why } => {
+                self.let_go(place, link.number, FabricLoss::Demoted, why);
+            }
+            Fault { outcome: FabricOutcome::Denied, .. } => {}
+            _ => self.note_heard(),
+        }
+        Err(Unanswered::Error(error))
+    }
+
+    async fn link(self: &Arc<Self>, place: usize) -> Result<Arc<Link>, Fault> {
+        self.links[place].get(|| self.clone().open(place)).await
+    }
+
+    /// Tells what comes of it.
+    async fn open(self: Arc<Self>, place: usize) -> Result<Arc<Link>, Fault> {
+        let number = self.numbers.fetch_add(1, Relaxed);
+        let (server, address) = (Arc::downgrade(&self), self.address.to_string());
+        let ended = move || {
+            if let Some(server) = server.upgrade() {
+                server.let_go(place, number, FabricLoss::Closed, "it was closed".to_owned());
+            }
+        };
+        let timeout = self.around.settings.timeout;
+        let opening = Link::open(&self.address, &self.dialing, number, ended);
+        let opened = tokio::time::timeout(timeout, opening).await.unwrap_or_else(|_| Err(late(timeout)));
+        match opened {
+            Ok(link) => {
+                self.note_heard();
+                self.around.tell(FabricFact::Connected { address });
+                Ok(Arc::new(link))
+            }
+            Err(fault) => {
+                let (loss, why) = (loss(fault.outcome), fault.why.clone());
+                self.around.tell(FabricFact::Unconnected { address, loss, why });
+                Err(Fault { outcome: fault.outcome, why: format!("{}: {}", self.address, fault.why) })
+            }
+        }
+    }
+
+    /// The connection of that number is of no use; told once, by whoever sees it first.
+    fn let_go(&self, place: usize, number: u64, loss: FabricLoss, why: String) {
+        if self.links[place].let_go(|link| link.number == number) {
+            self.around.tell(FabricFact::Unconnected { address: self.address.to_string(), loss, why });
+        }
+    }
+
+    fn note_heard(&self) {
+        *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+}
+
+/// Why none could be made.
+const fn loss(outcome: FabricOutcome) -> FabricLoss {
+    match outcome {
+        FabricOutcome::Late => FabricLoss::Late,
+        FabricOutcome::Unreachable => FabricLoss::Unreachable,
+        FabricOutcome::Denied => FabricLoss::Denied,
+        FabricOutcome::ReadOnly => FabricLoss::ReadOnly,
+        FabricOutcome::Done
+        | FabricOutcome::Held
+        | FabricOutcome::Fenced
+        | FabricOutcome::Missing
+        | FabricOutcome::Resting
+        | FabricOutcome::Full
+        | FabricOutcome::Busy
+        | FabricOutcome::Failed => FabricLoss::Failed,
+    }
+}

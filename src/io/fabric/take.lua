@@ -1,0 +1,21 @@
+-- A room is taken. KEYS: state, log. ARGV: who takes it, whether from anybody (1) or not (0), how long it is kept (ms).
+local state, log, me, force, keep = KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[3]
+local owner = redis.call('HGET', state, 'owner')
+if not owner then
+  redis.call('HSET', state, 'owner', me, 'fence', '1')
+  -- the rest of a room whose state was lost
+  redis.call('DEL', log)
+  redis.call('PEXPIRE', state, keep)
+  return {'nothing', '1'}
+end
+if owner ~= me then
+  if force ~= '1' and redis.call('HEXISTS', state, 'released') == 0 then
+    return {'held', owner}
+  end
+  redis.call('HSET', state, 'owner', me)
+  redis.call('HINCRBY', state, 'fence', 1)
+end
+redis.call('HDEL', state, 'released')
+redis.call('PEXPIRE', state, keep)
+redis.call('PEXPIRE', log, keep)
+return {'kept', redis.call('HGET', state, 'fence'), redis.call('HGETALL', state), redis.call('XRANGE', log, '-', '+')}

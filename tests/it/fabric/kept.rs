@@ -1,0 +1,192 @@
+//! What is kept of a room, and who may change it.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use signalbox::{
+    event::FabricOutcome,
+    fabric::{Kept, Taken, Write, Written},
+};
+
+use super::{Redis, Side, entries, entry, fence, field, kept, outcome, settings};
+use crate::harness::answered;
+
+#[tokio::test]
+async fn a_room_is_whose_router_took_it_until_that_one_releases_it_or_is_overruled() {
+    let redis = Redis::start().await;
+    let (one, other) = (Side::at("r1", &[&redis]), Side::at("r2", &[&redis]));
+    assert_eq!(one.take("r").await, Ok(Taken::Nothing { fence: 1 }));
+    assert_eq!(other.take("r").await, Ok(Taken::Held { owner: "r1".to_owned() }));
+    let write = Write { fence: 1, set: vec![field("f", "room")], entries: entries([1, 2]), ..Write::default() };
+    one.wrote("r", write).await;
+    // again by the same router: as if it had never asked
+    let again = Kept { fence: 1, fields: vec![field("f", "room")], entries: entries([1, 2]) };
+    assert_eq!(kept(one.take("r").await.unwrap()), again);
+
+    one.wrote("r", Write { fence: 1, released: true, set: vec![field("m:1", "alice")], ..Write::default() }).await;
+    let handed = Kept { fence: 2, fields: vec![field("f", "room"), field("m:1", "alice")], entries: entries([1, 2]) };
+    assert_eq!(kept(other.take("r").await.unwrap()), handed);
+    // released once: not for everybody after that
+    assert_eq!(one.take("r").await, Ok(Taken::Held { owner: "r2".to_owned() }));
+    assert_eq!(kept(one.force("r").await), Kept { fence: 3, ..handed });
+    assert_eq!(other.take("another").await, Ok(Taken::Nothing { fence: 1 }));
+}
+
+#[tokio::test]
+async fn a_router_that_was_overtaken_changes_nothing_and_hears_by_whom() {
+    let redis = Redis::start().await;
+    let (one, other) = (Side::at("r1", &[&redis]), Side::at("r2", &[&redis]));
+    one.take("r").await.unwrap();
+    one.wrote("r", Write { fence: 1, set: vec![field("f", "before")], ..Write::default() }).await;
+    assert_eq!(fence(&other.force("r").await), 2);
+    let fenced = Ok(Written::Fenced { owner: "r2".to_owned() });
+    for reset in [false, true] {
+        let set = vec![field("f", "after")];
+        let late = Write { fence: 1, reset, released: true, set, entries: entries([9]), ..Write::default() };
+        assert_eq!(one.write("r", late).await, fenced);
+    }
+    assert_eq!(one.fabric.end(&"r".into(), 1).await, fenced);
+    let stands = Kept { fence: 2, fields: vec![field("f", "before")], entries: Vec::new() };
+    assert_eq!(kept(other.take("r").await.unwrap()), stands);
+    // the same router under an older fence: a word of before it lost the room and got it back
+    assert_eq!(fence(&one.force("r").await), 3);
+    let old = Write { fence: 1, set: vec![field("f", "old")], ..Write::default() };
+    assert_eq!(one.write("r", old).await, Ok(Written::Fenced { owner: "r1".to_owned() }));
+}
+
+#[tokio::test]
+async fn a_write_that_comes_twice_or_late_adds_nothing_and_old_entries_go() {
+    let redis = Redis::start().await;
+    let one = Side::at("r1", &[&redis]);
+    one.take("r").await.unwrap();
+    let write = |offsets, trim_below| Write { fence: 1, trim_below, entries: entries(offsets), ..Write::default() };
+    for _ in 0..2 {
+        one.wrote("r", write(1..=5, 0)).await;
+    }
+    one.wrote("r", write(4..=7, 3)).await;
+    assert_eq!(kept(one.take("r").await.unwrap()).entries, entries(3..=7));
+    // all of them have gone: what was written before still adds nothing
+    one.wrote("r", write(7..=7, 100)).await;
+    one.wrote("r", write(6..=7, 0)).await;
+    assert_eq!(kept(one.take("r").await.unwrap()).entries, []);
+    one.wrote("r", write(8..=9, 0)).await;
+    let write = Write { fence: 1, set: vec![field("a", "1"), field("b", "2")], ..Write::default() };
+    one.wrote("r", write).await;
+    let write = Write { fence: 1, set: vec![field("a", "3")], delete: vec!["b".to_owned()], ..Write::default() };
+    one.wrote("r", write).await;
+    let stands = Kept { fence: 1, fields: vec![field("a", "3")], entries: entries(8..=9) };
+    assert_eq!(kept(one.take("r").await.unwrap()), stands);
+    // whole anew: another log begins where it likes
+    one.wrote("r", Write { fence: 1, reset: true, entries: entries([2]), ..Write::default() }).await;
+    assert_eq!(kept(one.take("r").await.unwrap()), Kept { fence: 1, fields: vec![], entries: entries([2]) });
+}
+
+#[tokio::test]
+async fn what_redis_has_lost_is_written_anew_as_a_whole_and_not_in_part() {
+    let redis = Redis::start().await;
+    let (one, other) = (Side::at("r1", &[&redis]), Side::at("r2", &[&redis]));
+    one.take("r").await.unwrap();
+    assert_eq!(fence(&other.force("r").await), 2);
+    other
+        .wrote("r", Write { fence: 2, set: vec![field("f", "room")], entries: entries(1..=3), ..Write::default() })
+        .await;
+    redis.run(&["FLUSHALL"]).await;
+    let part = Write { fence: 2, set: vec![field("m:1", "alice")], entries: entries([4]), ..Write::default() };
+    assert_eq!(other.write("r", part).await, Ok(Written::Missing));
+    // it is still nobody else's
+    assert_eq!(one.take("r").await, Ok(Taken::Held { owner: "r2".to_owned() }));
+    assert_eq!(kept(other.take("r").await.unwrap()), Kept { fence: 2, ..Kept::default() });
+    let whole = Write {
+        fence: 2,
+        reset: true,
+        set: vec![field("f", "room"), field("m:1", "alice")],
+        entries: entries(1..=4),
+        ..Write::default()
+    };
+    other.wrote("r", whole.clone()).await;
+    let stands = Kept { fence: 2, fields: whole.set.clone(), entries: entries(1..=4) };
+    assert_eq!(kept(other.take("r").await.unwrap()), stands);
+    // at once, too
+    redis.run(&["FLUSHALL"]).await;
+    other.wrote("r", whole).await;
+    assert_eq!(kept(other.take("r").await.unwrap()), stands);
+}
+
+#[tokio::test]
+async fn a_room_that_has_ended_leaves_nothing() {
+    let redis = Redis::start().await;
+    let one = Side::at("r1", &[&redis]);
+    one.take("r").await.unwrap();
+    one.wrote("r", Write { fence: 1, set: vec![field("f", "room")], entries: entries([1]), ..Write::default() }).await;
+    assert_eq!(one.fabric.end(&"r".into(), 1).await, Ok(Written::Written));
+    assert_eq!(one.fabric.end(&"r".into(), 1).await, Ok(Written::Missing));
+    assert_eq!(redis.run(&["DBSIZE"]).await, ::redis::Value::Int(0));
+    assert_eq!(Side::at("r2", &[&redis]).take("r").await, Ok(Taken::Nothing { fence: 1 }));
+}
+
+#[tokio::test]
+async fn a_room_goes_by_itself_when_its_router_says_nothing_more_and_not_before() {
+    let redis = Redis::start().await;
+    let one = Side::new(super::FabricSettings { keep: Duration::from_millis(1_500), ..settings("r1", &[&redis]) });
+    one.take("r").await.unwrap();
+    let write = || Write { fence: 1, set: vec![field("f", "room")], entries: entries([1]), ..Write::default() };
+    for _ in 0..4 {
+        one.wrote("r", write()).await;
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    let redis = &redis;
+    let left = async |key| match redis.run(&["PTTL", key]).await {
+        ::redis::Value::Int(left) => left,
+        other => panic!("{other:?}"),
+    };
+    for key in ["test:{r/fleet/r}:state", "test:{r/fleet/r}:log"] {
+        let left = left(key).await;
+        assert!((0..=1_500).contains(&left), "{key}: {left}");
+    }
+    answered("the room's end", async || (redis.run(&["DBSIZE"]).await == ::redis::Value::Int(0)).then_some(())).await;
+    assert_eq!(one.write("r", write()).await, Ok(Written::Missing));
+}
+
+#[tokio::test]
+async fn bytes_come_back_as_they_went_whatever_they_are_and_whatever_the_room_is_called() {
+    let redis = Redis::start().await;
+    let one = Side::at("r1", &[&redis]);
+    let all: Bytes = (0..=255).cycle().take(1_000).collect::<Vec<u8>>().into();
+    for room in ["plain", "a}b{c", "{}", "with space\r\n*1", "\u{1f4de}"] {
+        assert_eq!(one.take(room).await, Ok(Taken::Nothing { fence: 1 }), "{room:?}");
+        let fields = vec![("f".to_owned(), all.clone()), ("m:empty".to_owned(), Bytes::new())];
+        let log = vec![(1, all.clone()), (2, Bytes::new()), ((1 << 53) - 1, all.clone())];
+        one.wrote(room, Write { fence: 1, set: fields.clone(), entries: log.clone(), ..Write::default() }).await;
+        assert_eq!(kept(one.take(room).await.unwrap()), Kept { fence: 1, fields, entries: log }, "{room:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_large_room_is_written_and_taken_in_one_call_each() {
+    let redis = Redis::start().await;
+    let one = Side::at("r1", &[&redis]);
+    one.take("r").await.unwrap();
+    let event = Bytes::from(vec![0xa5; 1024]);
+    let log: Vec<_> = (1..=2_000).map(|offset| (offset, event.clone())).collect();
+    let members: Vec<_> = (0..500).map(|seat| (format!("m:{seat}"), event.clone())).collect();
+    let whole = Write { fence: 1, reset: true, set: members, entries: log.clone(), ..Write::default() };
+    one.wrote("r", whole).await;
+    let taken = kept(Side::at("r2", &[&redis]).force("r").await);
+    assert!(taken.entries == log && taken.fields.len() == 500 && taken.fence == 2);
+}
+
+#[tokio::test]
+async fn what_redis_has_no_memory_for_is_not_written_in_part() {
+    let redis = Redis::start().await;
+    let one = Side::at("r1", &[&redis]);
+    one.take("r").await.unwrap();
+    one.wrote("r", Write { fence: 1, set: vec![field("f", "room")], entries: entries([1]), ..Write::default() }).await;
+    redis.run(&["CONFIG", "SET", "maxmemory", "1"]).await;
+    let write = Write { fence: 1, set: vec![field("f", "else")], entries: vec![entry(2)], ..Write::default() };
+    assert_eq!(outcome(one.write("r", write.clone()).await), FabricOutcome::Failed);
+    let whole = Write { reset: true, ..write };
+    assert_eq!(outcome(one.write("r", whole).await), FabricOutcome::Failed);
+    redis.run(&["CONFIG", "SET", "maxmemory", "0"]).await;
+    let stands = Kept { fence: 1, fields: vec![field("f", "room")], entries: entries([1]) };
+    assert_eq!(kept(one.take("r").await.unwrap()), stands);
+}
