@@ -10,7 +10,6 @@ pub mod fabric;
 
 pub mod auth;
 pub mod directory;
-pub mod fabric;
 pub mod gray;
 pub mod guard;
 pub mod placement;

@@ -1,6 +1,7 @@
 //! Routers of a fleet and a real etcd: who is seen by whom, and what an etcd that fails costs.
 
 mod etcd;
+mod kept;
 mod limits;
 mod nodes;
 mod rooms;

@@ -3,7 +3,7 @@
 mod cluster;
 mod kept;
 mod outages;
-mod redis;
+pub(crate) mod redis;
 mod sentinel;
 mod watched;
 

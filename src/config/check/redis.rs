@@ -30,6 +30,11 @@ impl Check<'_> {
         if redis.mode != RedisMode::Sentinel && sentinels_ask {
             self.mistake("redis.sentinel_password", "", "for redis.mode = \"sentinel\" only");
         }
+        let signs = config.resume.secret.is_some() || config.resume.secret_file.is_some();
+        if !redis.addrs.is_empty() && !signs {
+            let why = "needed beside redis.addrs (or resume.secret_file), the same on all routers and after a restart: who resumes a kept room shows what another signed";
+            self.mistake("resume.secret", "", why);
+        }
         self.pair("redis", &redis.cert_file, &redis.key_file);
         self.ca("redis.ca_file", redis.ca_file.as_ref());
         for url in &redis.addrs {

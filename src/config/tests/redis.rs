@@ -3,8 +3,11 @@
 use super::{super::*, file, mistake, sources, with_file};
 use crate::io::fabric::{Credentials, FabricMode};
 
+/// What signs resumes, which whoever keeps rooms needs.
+const SIGNED: &str = "[resume]\nsecret = \"resume-secret-of-the-fleet-resume-secret\"\n";
+
 fn problem(keys: &str, of: &str) -> String {
-    let error = with_file(&format!("[redis]\n{keys}\n")).unwrap_err();
+    let error = with_file(&format!("{SIGNED}[redis]\n{keys}\n")).unwrap_err();
     assert_eq!(error.mistakes.len(), 1, "{error}");
     mistake(&error, &format!("redis.{of}")).problem.clone()
 }
@@ -23,7 +26,7 @@ fn without_addresses_rooms_are_kept_nowhere_else() {
 fn a_fabric_has_its_servers_who_the_router_is_and_for_how_long() {
     let ((_dir, ca), (_secret, password)) = (authority(), file("hide-this\n"));
     let keys = format!(
-        "[redis]\naddrs = [\"rediss://a:6380\", \"rediss://[::1]/\"]\nusername = \"sb\"\npassword_file = {password:?}\n\
+        "{SIGNED}[redis]\naddrs = [\"rediss://a:6380\", \"rediss://[::1]/\"]\nusername = \"sb\"\npassword_file = {password:?}\n\
          ca_file = {ca:?}\nprefix = \"sb/eu:\"\nkeep_seconds = 60\nwrite_ms = 7\nhandover_ms = 9\n"
     );
     let loaded = with_file(&keys).unwrap();
@@ -34,9 +37,17 @@ fn a_fabric_has_its_servers_who_the_router_is_and_for_how_long() {
     assert_eq!((settings.router.as_str(), settings.scope.as_str(), settings.prefix.as_str()), ("r-7", "r-7", "sb/eu:"));
     assert_eq!((settings.timeout.as_millis(), settings.calls_max, settings.connections), (300, 1024, 2));
     assert_eq!((settings.keep.as_secs(), settings.tls.unwrap().ca), (60, ca));
-    let pace = (loaded.config.gathered_for().as_millis(), loaded.config.handover_wait().as_millis());
-    assert_eq!(pace, (7, 9));
+    let slice = super::super::Slice { count: 1, seed: 7 };
+    let keeping = loaded.config.router_settings(slice, &[]).keeping.unwrap();
+    assert_eq!((keeping.gather.as_millis(), keeping.refresh.as_secs()), (7, 20));
+    assert_eq!(loaded.config.handover_wait().as_millis(), 9);
     assert!(!format!("{:?}{:?}", loaded, loaded.rows()).contains("hide-this"));
+}
+
+#[test]
+fn who_resumes_a_room_that_was_kept_needs_a_signature_that_lasts() {
+    let error = with_file("[redis]\naddrs = \"redis://redis\"\n").unwrap_err();
+    assert!(mistake(&error, "resume.secret").problem.contains("needed beside redis.addrs"), "{error}");
 }
 
 #[test]
@@ -53,7 +64,7 @@ fn rooms_of_a_fleet_where_a_room_is_on_one_router_are_the_fleet_s() {
 #[test]
 fn sentinels_have_a_master_and_may_ask_who_comes() {
     let mode = "addrs = \"redis://s1:26379\"\nmode = \"sentinel\"";
-    let keys = format!("[redis]\n{mode}\nsentinel_master = \"rooms\"\nsentinel_password = \"x\"\n");
+    let keys = format!("{SIGNED}[redis]\n{mode}\nsentinel_master = \"rooms\"\nsentinel_password = \"x\"\n");
     let settings = with_file(&keys).unwrap().config.fabric_settings("r-7").unwrap();
     let user = Some(Credentials { name: None, password: Secret::from("x") });
     assert_eq!(settings.mode, FabricMode::Sentinel { master: "rooms".to_owned(), user });

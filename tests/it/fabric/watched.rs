@@ -15,7 +15,9 @@ async fn a_router_asks_its_redis_whether_it_answers_and_tells_when_it_does_not()
     remember(PASSWORD);
     let mut redis = Redis::with_password(PASSWORD).await;
     let url = redis.url();
-    let router = Router::dev_with(&[("redis.addrs", &url), ("redis.password", PASSWORD)]);
+    let secret = ("resume.secret", "resume-secret-of-one-router-resume-secret");
+    remember(secret.1);
+    let router = Router::dev_with(&[("redis.addrs", &url), ("redis.password", PASSWORD), secret]);
     let pings = |outcome: &str| format!("signalbox_fabric_calls_total{{call=\"ping\",outcome=\"{outcome}\"}}");
     answered("two pings", async || (metric(&router, &pings("ok")).await? >= 2.0).then_some(())).await;
     assert_eq!(metric(&router, "signalbox_fabric_servers").await, Some(1.0));

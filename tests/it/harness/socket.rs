@@ -107,6 +107,11 @@ impl Socket {
         self.reply(self.last_id).await
     }
 
+    /// Requests from now on have ids after that one: a session that came back has used those up to it.
+    pub(crate) fn count_from(&mut self, id: u64) {
+        self.last_id = self.last_id.max(id);
+    }
+
     /// Waits for the reply with that id.
     pub(crate) async fn reply(&mut self, id: u64) -> Value {
         loop {

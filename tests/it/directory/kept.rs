@@ -1,0 +1,214 @@
+//! Rooms that outlive their router: killed, drained or started anew, its sessions come back to another one and go on.
+
+use super::*;
+use crate::{fabric::redis::Redis, harness::Token};
+
+/// A router of a fleet that keeps its rooms.
+fn keeping(etcd: &Etcd, redis: &Redis, id: &str) -> Router {
+    with(etcd, id, &[("redis.addrs", &redis.url()), ("redis.timeout_ms", "300")])
+}
+
+async fn three(etcd: &Etcd, redis: &Redis) -> [Router; 3] {
+    let routers = ["r1", "r2", "r3"].map(|id| keeping(etcd, redis, id));
+    agree(&routers.iter().collect::<Vec<_>>(), &["r1", "r2", "r3"]).await;
+    routers
+}
+
+/// Somebody in a room, and what it needs to come back.
+struct Member {
+    identity: &'static str,
+    room: &'static str,
+    socket: Socket,
+    /// Connections that it had: each counts its requests on.
+    came: u64,
+    token: String,
+    epoch: String,
+    offset: u64,
+    seq: u64,
+}
+
+impl Member {
+    async fn join(router: &Router, room: &'static str, identity: &'static str) -> Self {
+        let (socket, joined) = Socket::join(router, room, identity).await;
+        let text = |key: &str| joined[key].as_str().unwrap().to_owned();
+        let (token, epoch, offset) = (text("resume_token"), text("epoch"), joined["offset"].as_u64().unwrap());
+        Self { identity, room, socket, came: 1, token, epoch, offset, seq: 0 }
+    }
+
+    /// Says something to the room, which is acknowledged.
+    async fn say(&mut self, what: u64) {
+        let reply = self.socket.ask(json!({ "send": { "data": what } })).await;
+        self.offset = reply["ok"]["offset"].as_u64().unwrap_or_else(|| panic!("{reply}"));
+    }
+
+    /// Hears what somebody says.
+    async fn hears(&mut self, what: u64) {
+        let push = self.socket.push_of("data").await;
+        assert_eq!(push["data"], what, "{push}");
+        match push["seq"].as_u64() {
+            Some(seq) => self.seq = seq,
+            None => self.offset = push["offset"].as_u64().unwrap(),
+        }
+    }
+
+    /// Comes back to that router, as soon as it lets it; whether nothing was missed.
+    async fn back(&mut self, router: &Router) -> bool {
+        let bearer = Token::new(self.room, self.identity).sign();
+        let resume = json!({ "resume": {
+            "resume_token": self.token, "epoch": self.epoch, "offset": self.offset, "seq": self.seq,
+        } });
+        let (socket, resumed) = answered("a router that goes on with the room", async || {
+            let mut socket = Socket::connect(router, &bearer).await;
+            let reply = socket.ask(resume.clone()).await;
+            let code = reply["error"]["code"].as_str();
+            assert!(matches!(code, None | Some("room_elsewhere")), "{reply}");
+            reply["resumed"].is_object().then(|| (socket, reply["resumed"].clone()))
+        })
+        .await;
+        self.socket = socket;
+        self.came += 1;
+        self.socket.count_from(self.came * 1_000);
+        self.token = resumed["resume_token"].as_str().unwrap().to_owned();
+        let recovered = resumed["recovered"] == true;
+        if !recovered {
+            (self.epoch, self.offset) =
+                (resumed["epoch"].as_str().unwrap().to_owned(), resumed["offset"].as_u64().unwrap());
+        }
+        recovered
+    }
+}
+
+fn outcome(of: &str) -> String {
+    format!("signalbox_fabric_rooms_total{{outcome=\"{of}\"}}")
+}
+
+/// Waits until all of that router's rooms stand where they are kept.
+async fn all_is_written(router: &Router) {
+    answered("all is written", async || {
+        let written = metric(router, &outcome("written")).await? > 0.0;
+        (written && metric(router, "signalbox_fabric_rooms_behind").await? == 0.0).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_router_that_is_killed_costs_its_sessions_one_resume() {
+    let (etcd, redis) = (Etcd::start().await, Redis::start().await);
+    let [one, other, third] = three(&etcd, &redis).await;
+    let mut alice = Member::join(&one, "r", "alice").await;
+    let mut bob = Member::join(&one, "r", "bob").await;
+    for what in 1..=3 {
+        alice.say(what).await;
+    }
+    bob.hears(1).await;
+    let published =
+        alice.socket.ask(json!({ "publish": { "cid": "c", "kind": "audio", "source": "microphone" } })).await;
+    let track = published["ok"]["track"]["id"].clone();
+    alice.offset = published["ok"]["offset"].as_u64().unwrap();
+    all_is_written(&one).await;
+    one.send_signal("KILL");
+    // what of it is still to be heard is told once, and in order
+    assert!(bob.back(&other).await);
+    for what in [2, 3] {
+        bob.hears(what).await;
+    }
+    let event = bob.socket.push_of("event").await;
+    assert_eq!((&event["track_published"]["id"], &event["epoch"]), (&track, &json!(bob.epoch)), "{event}");
+    let edge = bob.socket.push_of("event").await;
+    assert_eq!(edge["room_continued"], json!({ "epoch": bob.epoch, "offset": alice.offset }), "{edge}");
+    assert_ne!(edge["epoch"], json!(bob.epoch));
+    // the other finds the room where it is now, whomever it asks
+    let alice_s = Token::new("r", "alice").sign();
+    let resume =
+        json!({ "resume": { "resume_token": alice.token, "epoch": alice.epoch, "offset": alice.offset, "seq": 0 } });
+    let sent = Socket::connect(&third, &alice_s).await.ask(resume).await;
+    assert_eq!(sent["error"]["code"], "room_elsewhere", "{sent}");
+    assert!(alice.back(&other).await);
+    alice.say(4).await;
+    bob.hears(4).await;
+    assert_eq!(metric(&other, &outcome("restored")).await, Some(1.0));
+    assert_eq!(metric(&other, "signalbox_resumes_total{result=\"recovered\"}").await, Some(2.0));
+    assert!(other.stderr().contains("room goes on here"));
+}
+
+#[tokio::test]
+async fn a_router_that_drains_hands_its_rooms_over_with_all_that_is_in_them() {
+    let (etcd, redis) = (Etcd::start().await, Redis::start().await);
+    let [mut one, other, _third] = three(&etcd, &redis).await;
+    let mut alice = Member::join(&one, "r", "alice").await;
+    let mut bob = Member::join(&one, "r", "bob").await;
+    let mut carol = Member::join(&one, "apart", "carol").await;
+    carol.say(1).await;
+    // bob is away, and something waits for him alone
+    let gone = std::mem::replace(&mut bob.socket, Socket::connect(&one, &Token::new("r", "x").sign()).await);
+    gone.drop_connection();
+    alice.socket.event("participant_reconnecting").await;
+    let told = alice.socket.ask(json!({ "send": { "to": ["bob"], "data": 7 } })).await;
+    assert!(told["ok"].is_object(), "{told}");
+    one.terminate();
+    answered("it says that it drains", async || (view(&other).await["routers"][0]["draining"] == true).then_some(()))
+        .await;
+    for member in [&mut alice, &mut carol, &mut bob] {
+        assert!(member.back(&other).await, "{}", member.identity);
+    }
+    bob.hears(7).await;
+    carol.say(2).await;
+    one.ended().await;
+    assert!(metric(&other, &outcome("restored")).await >= Some(2.0));
+    assert_eq!(metric(&other, &outcome("not_restored")).await, Some(0.0));
+}
+
+#[tokio::test]
+async fn a_redis_that_is_away_costs_no_session_and_gets_everything_when_it_is_back() {
+    let (etcd, mut redis) = (Etcd::start().await, Redis::start().await);
+    let one = keeping(&etcd, &redis, "r1");
+    let other = keeping(&etcd, &redis, "r2");
+    agree(&[&one, &other], &["r1", "r2"]).await;
+    let mut alice = Member::join(&one, "r", "alice").await;
+    let mut bob = Member::join(&one, "r", "bob").await;
+    all_is_written(&one).await;
+    redis.kill();
+    for what in 1..=20 {
+        alice.say(what).await;
+        bob.hears(what).await;
+    }
+    // who comes into another room does not wait for it, either
+    let mut carol = Member::join(&one, "made meanwhile", "carol").await;
+    carol.say(1).await;
+    answered("it is behind", async || (metric(&one, "signalbox_fabric_rooms_behind").await? == 2.0).then_some(()))
+        .await;
+    redis.again().await;
+    answered("all is written", async || (metric(&one, "signalbox_fabric_rooms_behind").await? == 0.0).then_some(()))
+        .await;
+    alice.say(21).await;
+    all_is_written(&one).await;
+    one.send_signal("KILL");
+    assert!(bob.back(&other).await);
+    bob.hears(21).await;
+    assert!(alice.back(&other).await && carol.back(&other).await);
+}
+
+#[tokio::test]
+async fn a_router_that_is_alone_finds_its_rooms_again_when_it_was_started_anew() {
+    let redis = Redis::start().await;
+    let start = |client| {
+        let url = redis.url();
+        let settings = [("redis.addrs", url.as_str()), ("server.id", "alone"), ("resume.secret", RESUME_SECRET)];
+        Router::dev_at(client, &settings)
+    };
+    remember(RESUME_SECRET);
+    let one = start(free());
+    let mut alice = Member::join(&one, "r", "alice").await;
+    let mut bob = Member::join(&one, "r", "bob").await;
+    alice.say(1).await;
+    all_is_written(&one).await;
+    one.send_signal("KILL");
+    let again = start(free());
+    assert!(bob.back(&again).await);
+    bob.hears(1).await;
+    // and a room that ended stays so
+    assert!(alice.back(&again).await);
+    for member in [&mut alice, &mut bob] {
+        member.socket.ask(json!({ "leave": {} })).await;
+    }
+}
