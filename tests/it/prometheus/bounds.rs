@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use signalbox::telemetry::catalog::{
     ALL, BASELINE_POINTS, CAPTURE_LATEST_OF, CERTIFICATE_EXPIRY, DIRECTORY_CALL_LATENCY, DIRECTORY_DIGEST,
     DIRECTORY_LEASE, DIRECTORY_LEASE_AGE, DIRECTORY_ROOMS_UNWRITTEN, DIRECTORY_ROUTERS, DIRECTORY_RULES_REFUSED,
-    DIRECTORY_RULES_REVISION, DIRECTORY_UNREADABLE, DIRECTORY_WATCH_LAG, Kind, MEDIA_BREAKER_STATE, MEDIA_CLOCK_SKEW,
+    DIRECTORY_RULES_REVISION, DIRECTORY_UNREADABLE, DIRECTORY_WATCH_LAG, FABRIC_CALL_LATENCY, FABRIC_CONNECTIONS, FABRIC_SERVERS, FABRIC_SILENT, Kind, MEDIA_BREAKER_STATE, MEDIA_CLOCK_SKEW,
     MEDIA_NODE_UP, MEDIA_RTT, Metric, NODE_ROOMS, NODE_SCORE, NODE_SHARE, NODE_WEIGHT, PLACEMENT_NODES,
     SIGNAL_BASELINE, VARIANT_SHARE, Values,
 };
@@ -13,8 +13,8 @@ use signalbox::telemetry::catalog::{
 use super::{Labels, job::Job};
 
 /// Nothing leaves its band here, no five minutes pass, nobody speaks TLS, no rule has a share, there is no media node,
-/// and the router runs alone.
-pub(super) const ABSENT: [Metric; 24] = [
+/// and the router runs alone and keeps no rooms outside.
+pub(super) const ABSENT: [Metric; 28] = [
     CAPTURE_LATEST_OF,
     SIGNAL_BASELINE,
     BASELINE_POINTS,
@@ -39,6 +39,10 @@ pub(super) const ABSENT: [Metric; 24] = [
     DIRECTORY_RULES_REVISION,
     DIRECTORY_RULES_REFUSED,
     DIRECTORY_CALL_LATENCY,
+    FABRIC_SERVERS,
+    FABRIC_CONNECTIONS,
+    FABRIC_SILENT,
+    FABRIC_CALL_LATENCY,
 ];
 
 /// Of all series that there ever were.
