@@ -162,7 +162,7 @@ impl Running {
             GatewayParts {
                 shards: shards.clone(),
                 telemetry: telemetry.clone(),
-                authenticator: authenticator.clone(),
+                authenticator,
                 resume_tokens: ResumeTokens::new(&resume_secret),
                 state: state.clone(),
                 addresses: limits,
@@ -193,11 +193,11 @@ impl Running {
             media_addr,
         };
         running.spawn(config, listener, gateway);
-        tokio::spawn(authenticator.run_refresh(running.shutdown.clone()));
         Ok(running)
     }
 
     fn spawn(&self, config: &Config, listener: Listener, gateway: Arc<Gateway>) {
+        tokio::spawn(gateway.authenticator.clone().run_refresh(self.shutdown.clone()));
         let header_timeout = config.client.header_timeout_ms.duration();
         let admin = AdminState::over(&gateway, header_timeout);
         let routes = Router::new()

@@ -367,7 +367,65 @@ const directory: Dependency = {
   ],
 };
 
-const DEPENDENCIES: readonly Dependency[] = [keys, introspection, certificates, configuration, directory, collector, clocks];
+const fabric: Dependency = {
+  name: "Rooms outside of their routers (Redis)",
+  tile: {
+    title: "Longest silence of Redis",
+    what: "For how long a server of Redis has done nothing that a router asked, the worst of them; each is asked once a second. Nothing: rooms are kept nowhere outside.",
+    good: "About a second.",
+    act: "Calls go on, but a router that ends now takes its rooms with it. SignalboxFabricUnreachable has the runbook.",
+    unit: "s",
+    decimals: 0,
+    expr: max(routers(METRIC.fabricSilent)),
+    levels: { warn: 5, bad: 10 },
+  },
+  panels: [
+    graph({
+      title: "Silence of Redis",
+      what: "Seconds since the server of Redis that a router heard least lately did something that it was asked.",
+      good: "About a second; some while another server takes the place of one.",
+      act: "All routers: Redis. One: its network, or what Redis lets it do; its log says which.",
+      unit: "s",
+      lines: [{ expr: maxBy("instance", routers(METRIC.fabricSilent)), legend: "{{instance}}" }],
+      table: true,
+    }),
+    graph({
+      title: "Calls to Redis",
+      what: "Calls to Redis, by kind and outcome; held, fenced and missing are answers: another router has the room, or Redis has lost it.",
+      good: "ok, and a ping a second for each router and server.",
+      act: "late, unreachable, resting: Redis, or the way there. denied: name, password or permission. failed: its words are in the router's log. full: more rooms change than it keeps up with.",
+      unit: "none",
+      lines: [{ expr: `${sumBy("call, outcome", happened(METRIC.fabricCalls))} > 0`, legend: "{{call}} {{outcome}}" }],
+      styles: { "/ ok$/": { color: COLOR.good } },
+      bars: true,
+      table: true,
+    }),
+    graph({
+      title: "Time of calls to Redis",
+      what: "P99 by kind, connection and failures included.",
+      good: "A millisecond or two.",
+      act: "At redis.timeout_ms: it hangs. Tens of milliseconds and rising: its CPU, or a slow command of somebody else (redis-cli slowlog get).",
+      unit: "s",
+      lines: [{ expr: quantile(0.99, HISTOGRAM.fabric, "call"), legend: "{{call}}" }],
+      table: true,
+    }),
+    graph({
+      title: "Connections to Redis",
+      what: "Connections that stand, servers that rooms are written to, and connections that could not be made or were lost, by reason.",
+      good: "redis.connections for each router and server, and none that is lost.",
+      act: "closed, silent: Redis was stopped, or hung. demoted, read_only: another server is the master. denied: name or password.",
+      unit: "none",
+      lines: [
+        { expr: sumBy("instance", routers(METRIC.fabricConnections)), legend: "{{instance}}" },
+        { expr: sumBy("instance", routers(METRIC.fabricServers)), legend: "{{instance}} servers" },
+        { expr: `${sumBy("reason", happened(METRIC.fabricConnectionFailures))} > 0`, legend: "lost: {{reason}}" },
+      ],
+      table: true,
+    }),
+  ],
+};
+
+const DEPENDENCIES: readonly Dependency[] = [keys, introspection, certificates, configuration, directory, fabric, collector, clocks];
 
 /** The tiles share one line. */
 const width = (at: number) => Math.floor(24 / DEPENDENCIES.length) + (at < 24 % DEPENDENCIES.length ? 1 : 0);
@@ -375,7 +433,7 @@ const width = (at: number) => Math.floor(24 / DEPENDENCIES.length) + (at < 24 % 
 export const dependencies: Board = {
   uid: "signalbox-dependencies",
   title: "signalbox / Dependencies",
-  description: "Whether what the router depends on is well: keys, introspection, certificates, its configuration, the directory of its fleet, the collector, clocks.",
+  description: "Whether what the router depends on is well: keys, introspection, certificates, its configuration, the directory of its fleet, the Redis that keeps its rooms, the collector, clocks.",
   tags: ["dependencies"],
   banner: banner(),
   rows: [

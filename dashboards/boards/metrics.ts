@@ -29,6 +29,11 @@ export const METRIC = {
   deliveries: "signalbox_deliveries_total",
   deliveryBound: "signalbox_delivery_latency_bound_seconds",
   deliveryQuantile: "signalbox_delivery_latency_quantile_seconds",
+  fabricCalls: "signalbox_fabric_calls_total",
+  fabricConnectionFailures: "signalbox_fabric_connection_failures_total",
+  fabricConnections: "signalbox_fabric_connections",
+  fabricServers: "signalbox_fabric_servers",
+  fabricSilent: "signalbox_fabric_silent_seconds",
   directoryCalls: "signalbox_directory_calls_total",
   directoryDigest: "signalbox_directory_digest",
   directoryLease: "signalbox_directory_lease_seconds",
@@ -154,6 +159,11 @@ export interface Histogram {
 }
 
 export const HISTOGRAM = {
+  fabric: {
+    bucket: "signalbox_fabric_call_latency_seconds_bucket",
+    count: "signalbox_fabric_call_latency_seconds_count",
+    sum: "signalbox_fabric_call_latency_seconds_sum",
+  },
   directory: {
     bucket: "signalbox_directory_call_latency_seconds_bucket",
     count: "signalbox_directory_call_latency_seconds_count",

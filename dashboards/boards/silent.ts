@@ -18,6 +18,7 @@ const NO_CANARY = "no variant beside the default is configured";
 const NEVER = "counts what a healthy router never does";
 const NO_NODE = "there is no media node";
 const ALONE = "routers run alone, without an etcd";
+const UNKEPT = "rooms are kept nowhere outside, there is no Redis";
 
 export const SILENT: readonly Silent[] = [
   { board: EVERY, panel: "Alerts", reason: "no alert fires" },
@@ -40,6 +41,11 @@ export const SILENT: readonly Silent[] = [
   { board: "signalbox-dependencies", panel: "Rooms of the fleet", reason: ALONE },
   { board: "signalbox-dependencies", panel: "Rules of the fleet", reason: ALONE },
   { board: "signalbox-dependencies", panel: "Leases and watches lost, all read again", reason: ALONE },
+  { board: "signalbox-dependencies", panel: "Longest silence of Redis", reason: UNKEPT },
+  { board: "signalbox-dependencies", panel: "Silence of Redis", reason: UNKEPT },
+  { board: "signalbox-dependencies", panel: "Calls to Redis", reason: UNKEPT },
+  { board: "signalbox-dependencies", panel: "Time of calls to Redis", reason: UNKEPT },
+  { board: "signalbox-dependencies", panel: "Connections to Redis", reason: UNKEPT },
   {
     board: "signalbox-dependencies",
     panel: "Traces lost on the way",

@@ -3,7 +3,7 @@
 use std::{fs, path::Path};
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair, date_time_ymd,
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, date_time_ymd,
 };
 use tonic::transport::Identity;
 
@@ -36,6 +36,8 @@ impl Authority {
     pub(crate) fn sign_until(&self, names: &[&str], year: i32) -> Pair {
         let mut params =
             CertificateParams::new(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()).unwrap();
+        // OpenSSL takes a certificate that is called as its authority for one that signed itself
+        params.distinguished_name.push(DnType::CommonName, names.first().copied().unwrap_or_default());
         params.not_after = date_time_ymd(year, 1, 1);
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth, ExtendedKeyUsagePurpose::ServerAuth];
         let key = KeyPair::generate().unwrap();

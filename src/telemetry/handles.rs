@@ -198,8 +198,7 @@ impl Handles {
         let row = |metric| Row::new(recorder, &metric);
         let grid = |metric| Grid::new(recorder, &metric);
         let shards = settings.shards.min(catalog::SHARDS_MAX);
-        let levels =
-            |metric: Metric| set_of(&metric, 0).iter().map(|value| gauge(recorder, &metric, &[value])).collect();
+        let levels = |metric: Metric| set_of(&metric, 0).iter().map(|one| gauge(recorder, &metric, &[one])).collect();
         let by_shard =
             |metric: Metric| (0..shards).map(|shard| gauge(recorder, &metric, &[&shard.to_string()])).collect();
         Self {

@@ -49,9 +49,11 @@ async fn one_that_is_killed_is_told_at_once_and_found_again_with_what_it_had() {
     }
     assert!(begun.elapsed() < LEEWAY, "{:?}", begun.elapsed());
     assert!(losses(&one.told()).len() < 20, "{:?}", losses(&one.told()));
-    assert!(
-        losses(&one.told()).contains(&FabricLoss::Closed) && losses(&one.told()).contains(&FabricLoss::Unreachable)
-    );
+    answered("an attempt", async || {
+        (outcome(one.write("r", write()).await) == FabricOutcome::Unreachable).then_some(())
+    })
+    .await;
+    assert!(losses(&one.told()).contains(&FabricLoss::Closed), "{:?}", one.told());
     redis.again().await;
     // it knows no script any more
     let again = kept(one.found_again("r").await);

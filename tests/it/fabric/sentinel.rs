@@ -77,7 +77,8 @@ async fn a_master_that_hands_over_is_followed_within_moments() {
     let watched = Watched::start().await;
     let one = Side::new(watched.settings("rooms"));
     one.found_again("r").await;
-    watched.sentinel.run(&["SENTINEL", "FAILOVER", "rooms"]).await;
+    // it has to have heard of the replica what it needs
+    answered("the handover", async || watched.sentinel.ask(&["SENTINEL", "FAILOVER", "rooms"]).await.ok()).await;
     answered("the new master", async || {
         let write = Write { fence: 1, set: vec![field("f", "room")], ..Write::default() };
         one.write("r", write).await.ok();
