@@ -422,6 +422,30 @@ const fabric: Dependency = {
       ],
       table: true,
     }),
+    graph({
+      title: "What Redis does not have yet",
+      what: "How long the room has waited that waits longest to be written, and how long changes waited that were: P99, from the first of those written together.",
+      good: "redis.write_ms and a millisecond or two.",
+      act: "Seconds: what a router that is killed now takes with it. SignalboxRoomsNotKept has the runbook.",
+      unit: "s",
+      lines: [
+        { expr: maxBy("instance", routers(METRIC.fabricBehind)), legend: "{{instance}} waits" },
+        { expr: quantile(0.99, HISTOGRAM.fabricWrites, "instance"), legend: "{{instance}} P99" },
+      ],
+      table: true,
+    }),
+    graph({
+      title: "Rooms that change hands, or wait",
+      what: "Rooms restored here, handed over, or kept by another router, and those that did not go on whole; and rooms of which something waits to be written.",
+      good: "Nothing, but while routers drain or start.",
+      act: "not_restored, not_handed_over: SignalboxRoomsNotRestored. held: two routers have a room of one name.",
+      unit: "none",
+      lines: [
+        { expr: `${sumBy("outcome", happened(METRIC.fabricRooms, 'outcome!="written"'))} > 0`, legend: "{{outcome}}" },
+        { expr: sum(routers(METRIC.fabricRoomsBehind)), legend: "wait" },
+      ],
+      table: true,
+    }),
   ],
 };
 

@@ -29,9 +29,12 @@ export const METRIC = {
   deliveries: "signalbox_deliveries_total",
   deliveryBound: "signalbox_delivery_latency_bound_seconds",
   deliveryQuantile: "signalbox_delivery_latency_quantile_seconds",
+  fabricBehind: "signalbox_fabric_behind_seconds",
   fabricCalls: "signalbox_fabric_calls_total",
   fabricConnectionFailures: "signalbox_fabric_connection_failures_total",
   fabricConnections: "signalbox_fabric_connections",
+  fabricRooms: "signalbox_fabric_rooms_total",
+  fabricRoomsBehind: "signalbox_fabric_rooms_behind",
   fabricServers: "signalbox_fabric_servers",
   fabricSilent: "signalbox_fabric_silent_seconds",
   directoryCalls: "signalbox_directory_calls_total",
@@ -159,6 +162,11 @@ export interface Histogram {
 }
 
 export const HISTOGRAM = {
+  fabricWrites: {
+    bucket: "signalbox_fabric_write_delay_seconds_bucket",
+    count: "signalbox_fabric_write_delay_seconds_count",
+    sum: "signalbox_fabric_write_delay_seconds_sum",
+  },
   fabric: {
     bucket: "signalbox_fabric_call_latency_seconds_bucket",
     count: "signalbox_fabric_call_latency_seconds_count",

@@ -14,6 +14,7 @@ use super::{
     Telemetry,
     catalog::{self, Metric},
     handles::{Grid, Row},
+    keeping::KeepingHandles,
     latency::Total,
     quiet::Quiet,
 };
@@ -25,6 +26,8 @@ pub(super) struct FabricHandles {
     failures: Row,
     told: Mutex<Told>,
     lines: Lines,
+    /// What becomes of rooms there.
+    pub(super) keeping: KeepingHandles,
 }
 
 /// What a scrape shows as it stands.
@@ -62,6 +65,7 @@ impl FabricHandles {
             failures: Row::new(recorder, &catalog::FABRIC_CONNECTION_FAILURES),
             told: Mutex::default(),
             lines: Lines::default(),
+            keeping: KeepingHandles::new(recorder),
         }
     }
 

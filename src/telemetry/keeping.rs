@@ -67,11 +67,11 @@ impl Telemetry {
 
     fn kept<T>(&self, with: impl FnOnce(&mut Told) -> T) -> T {
         // each of it is changed at once
-        with(&mut self.metrics.keeping.told.lock().unwrap_or_else(PoisonError::into_inner))
+        with(&mut self.metrics.fabric.keeping.told.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     pub(super) fn keeping(&self, fact: &KeepingFact, at: Instant) {
-        let (handles, lines) = (&self.metrics.keeping, &self.metrics.keeping.lines);
+        let (handles, lines) = (&self.metrics.fabric.keeping, &self.metrics.fabric.keeping.lines);
         handles.rooms.at(fact.outcome() as usize).increment(1);
         match fact {
             KeepingFact::RoomWritten { behind } => {
@@ -113,7 +113,7 @@ impl Telemetry {
 
     /// What repeated lines about rooms that are kept held back.
     pub(super) fn settle_keeping(&self, told: impl Fn(&Quiet, &str, &str)) {
-        let lines = &self.metrics.keeping.lines;
+        let lines = &self.metrics.fabric.keeping.lines;
         for (quiet, line) in [
             (&lines.held, "room not kept: another router keeps it"),
             (&lines.restored, "room goes on here"),

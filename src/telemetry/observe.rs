@@ -101,14 +101,8 @@ impl Telemetry {
                 self.session_counted(*labels, -1);
                 self.session_closed(session, *reason, origin);
             }
-            Event::RoomCreated { room } => {
-                metrics.rooms_created.increment(1);
-                debug!(target: "signalbox", room = room.as_str(), "room created");
-            }
-            Event::RoomClosed { room, reason } => {
-                metrics.rooms_closed.at(*reason as usize).increment(1);
-                debug!(target: "signalbox", room = room.as_str(), reason = reason.name(), "room closed");
-            }
+            Event::RoomCreated { room } => self.room_created(room.as_str()),
+            Event::RoomClosed { room, reason } => self.room_closed(room.as_str(), *reason),
             Event::PushDiscarded { buffer } => {
                 metrics.pushes_discarded.of(buffer).increment(1);
                 trace!(target: "signalbox", buffer, "oldest entry let go of");
@@ -156,6 +150,16 @@ impl Telemetry {
             Event::ConfigReloaded { .. } | Event::ConfigRefused { .. } => self.configured(event),
             Event::LogLevelChanged { from, to } => self.log_level_changed(from, to),
         }
+    }
+
+    fn room_created(&self, room: &str) {
+        self.metrics.rooms_created.increment(1);
+        debug!(target: "signalbox", room, "room created");
+    }
+
+    fn room_closed(&self, room: &str, reason: Code) {
+        self.metrics.rooms_closed.at(reason as usize).increment(1);
+        debug!(target: "signalbox", room, reason = reason.name(), "room closed");
     }
 
     /// Whether a line that repeats may be written at that moment, and how many were held back before it.
