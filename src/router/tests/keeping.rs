@@ -379,3 +379,34 @@ fn what_a_newer_version_wrote_beside_is_kept_and_a_newer_format_is_left_alone() 
     let [KeepingFact::RoomNotRestored { why, .. }] = &*facts else { panic!("left alone: {facts:?}") };
     assert!(why.contains("its format is 2; this router knows up to 1"), "{why}");
 }
+
+#[test]
+fn a_room_stays_on_its_media_node_where_that_is_known_and_moves_where_it_is_not() {
+    let (mut a, mut memory) = (Keeps::new("a", 1), Memory::default());
+    a.world.add_node("m1", "sh");
+    let ann = a.world.join(1, "ann");
+    assert_eq!(ann.media.as_ref().unwrap().node, "m1");
+    a.pass(Duration::from_secs(1), &mut memory);
+    a.world.calls.clear();
+    a.world.handle(Input::Elsewhere { room: "r".into(), refusal: elsewhere() });
+    assert!(a.world.calls.is_empty(), "its node is told nothing: {:?}", a.world.calls);
+    a.carry_out(&mut memory);
+
+    let mut b = Keeps::new("b", 2);
+    for node in ["m1", "m2", "m3"] {
+        b.world.add_node(node, "sh");
+    }
+    b.take(&mut memory);
+    let told: Vec<_> = b.world.calls.iter().map(|(node, call, _)| (node.as_str(), call.room())).collect();
+    assert_eq!(told, [("m1", "r")], "who is there");
+    let resumed = b.world.back(7, "ann", resume_of(&ann));
+    assert!(resumed.recovered);
+    assert_eq!(words(&b.world.kinds(7)), ["continued after 1"], "and it did not move");
+    b.pass(Duration::from_secs(1), &mut memory);
+
+    let mut c = Keeps::new("c", 3);
+    c.world.add_node("m9", "sh");
+    c.take(&mut memory);
+    assert!(c.world.back(8, "ann", resume_of(&ann)).recovered);
+    assert_eq!(words(&c.world.kinds(8)), ["resumed ann", "continued after 3", "moved m9 node_failed"][1..]);
+}
