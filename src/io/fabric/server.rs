@@ -24,6 +24,9 @@ use crate::{
     io::listener::Observe,
 };
 
+/// From one attempt to connect to the next, at least.
+const AGAIN: Duration = Duration::from_millis(100);
+
 /// What all servers have in common.
 pub(super) struct Around {
     pub(super) settings: FabricSettings,
@@ -74,7 +77,7 @@ impl Server {
         let settings = &around.settings;
         let text = address.to_string();
         let seed = text.bytes().fold(around.seed, |seed, byte| seed.rotate_left(5) ^ u64::from(byte));
-        let link = |number: usize| Made::new(settings.timeout, seed.wrapping_add(number as u64));
+        let link = |number: usize| Made::new(settings.timeout, AGAIN, seed.wrapping_add(number as u64));
         Arc::new(Self {
             address,
             around: around.clone(),
@@ -113,8 +116,8 @@ impl Server {
     }
 
     /// Asks something that is of no room.
-    pub(super) async fn command(self: &Arc<Self>, question: Cmd, deadline: Instant) -> Result<Value, Fault> {
-        self.send(0, question, false, deadline).await.map_err(|unanswered| match unanswered {
+    pub(super) async fn command(self: &Arc<Self>, lane: u64, question: Cmd, deadline: Instant) -> Result<Value, Fault> {
+        self.send(lane, question, false, deadline).await.map_err(|unanswered| match unanswered {
             Unanswered::Error(error) => refusal::fault(&error),
             Unanswered::Fault(fault) => fault,
         })
