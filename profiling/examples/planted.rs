@@ -16,6 +16,7 @@ use signalbox::{
     config::{self, InForce, Sources},
     io::{
         directory::Fleet,
+        finder::RoomFinder,
         guard::QueueSettings,
         listener::{LimitSettings, Limits, ListenerSettings, ProxyProtocol},
         ops::{Ops, OpsSettings, Shown, State},
@@ -99,7 +100,8 @@ const ROUND: std::ops::Range<u64> = 25_000..175_000;
 /// There are no rooms here.
 fn without_shards(telemetry: &Arc<Telemetry>) -> Shards {
     let settings = ShardSettings { inbox_bound: 1, timeout: Duration::from_secs(1), queues: QueueSettings::default() };
-    let around = Surroundings { telemetry: telemetry.clone(), faults: None, media: None, homes: None };
+    let around =
+        Surroundings { telemetry: telemetry.clone(), faults: None, media: None, finder: RoomFinder::default() };
     Shards::start(Vec::new(), settings, &around)
 }
 

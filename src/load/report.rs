@@ -59,6 +59,10 @@ pub struct Report {
     pub resumed: u64,
     /// Resumes that had to begin from a snapshot.
     pub snapshots: u64,
+    /// How often a participant went to another router: closed or advised to, or because its connection was lost.
+    pub moved: u64,
+    /// Resumes that were refused because the session was gone: whoever it was of joined anew.
+    pub sessions_lost: u64,
     /// Joins and resumes that a router sent on to the one that has the room.
     pub sent_on: u64,
     /// What became of the rooms' media; absent: no participant of the scenario looks.
@@ -128,6 +132,8 @@ impl Report {
             unanswered: count(&counts.unanswered),
             resumed: count(&counts.resumed),
             snapshots: count(&counts.snapshots),
+            moved: count(&counts.moved),
+            sessions_lost: count(&counts.sessions_lost),
             sent_on: run.routers.sent_on(),
             media: run.media.used(),
             seconds_of_run,
@@ -265,6 +271,12 @@ impl Report {
         }
         if self.resumed + self.snapshots > 0 {
             line(format!("resumed      {} with what was missed, {} from a snapshot", self.resumed, self.snapshots));
+        }
+        if self.moved + self.sessions_lost > 0 {
+            line(format!(
+                "moved on     {} closes, losses and advice followed, {} lost the session",
+                self.moved, self.sessions_lost
+            ));
         }
         self.media.iter().filter(|media| media.is_any()).flat_map(MediaUse::lines).for_each(&mut line);
         for (reason, count) in &self.refused {

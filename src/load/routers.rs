@@ -62,6 +62,11 @@ impl Routers {
         Way { routers: self, target: self.of(number).clone(), number, sent_on: 0 }
     }
 
+    /// The way of the connection of that number, by a router that somebody named.
+    pub(crate) async fn way_to(&self, url: &str, number: usize) -> Result<Way<'_>, ClientError> {
+        Ok(Way { routers: self, target: self.at(url).await?, number, sent_on: 0 })
+    }
+
     /// The router at a URL that another one named.
     async fn at(&self, url: &str) -> Result<Arc<Target>, ClientError> {
         if let Some(known) = locked(&self.sent_to).get(url) {

@@ -20,7 +20,7 @@ use super::{
     media::MediaBooks,
     overload::Overload,
     process::Usage,
-    routers::Routers,
+    routers::{Routers, Way},
     stamp::Stamp,
     tokens::{Pass, Passes},
 };
@@ -44,6 +44,8 @@ pub(crate) struct Counts {
     pub(crate) unanswered: AtomicU64,
     pub(crate) resumed: AtomicU64,
     pub(crate) snapshots: AtomicU64,
+    pub(crate) moved: AtomicU64,
+    pub(crate) sessions_lost: AtomicU64,
 }
 
 /// The time in which traffic is offered, and what the server used by then.
@@ -214,6 +216,11 @@ impl Run {
 
     /// Connects with a pass and joins its room.
     pub(crate) async fn join(&self, number: usize, pass: &Pass) -> Result<(Client, v1::Joined), ClientError> {
+        self.join_by(self.routers.way(number), pass).await
+    }
+
+    /// The same, by that way.
+    pub(crate) async fn join_by(&self, mut way: Way<'_>, pass: &Pass) -> Result<(Client, v1::Joined), ClientError> {
         self.counts.requests.fetch_add(1, Relaxed);
         let join = v1::Join {
             room: pass.room.clone(),
@@ -225,7 +232,6 @@ impl Run {
             }),
             ..v1::Join::default()
         };
-        let mut way = self.routers.way(number);
         loop {
             let mut client = way.connect(&pass.token).await?;
             match client.join(join.clone()).await {

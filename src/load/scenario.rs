@@ -1,5 +1,6 @@
 //! What participants do, one scenario a file, and what the scenarios share.
 
+mod absence;
 mod call;
 mod churn;
 mod fanout;

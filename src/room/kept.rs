@@ -213,6 +213,11 @@ impl Room {
         let before = |edge: &Edge| edge.epoch.to_string() == epoch && offset <= edge.last;
         self.founding.epoch.to_string() == epoch || self.edges.iter().any(before)
     }
+
+    /// Where the log of an earlier life ends.
+    pub(super) fn end_of(&self, epoch: &str) -> Option<Offset> {
+        self.edges.iter().find(|edge| edge.epoch.to_string() == epoch).map(|edge| edge.last)
+    }
 }
 
 impl Member {

@@ -63,6 +63,21 @@ impl Room {
         entries.map(|(offset, entry)| (offset, self.retell(offset, &entry.kept))).collect()
     }
 
+    /// What was said since and this participant did not hear, for one that gets the room anew. Whoever saw more of a life of the room
+    /// than was kept of it heard all of that life. Nothing, if not all of it is known.
+    pub(crate) fn said_since(&self, seat: Seat, epoch: &str, offset: Offset) -> Vec<(Offset, Box<ServerFrame>)> {
+        let heard = if self.is_of(epoch, offset) { Some(offset) } else { self.end_of(epoch) };
+        let (Some(heard), Some(viewer)) = (heard, self.member(seat)) else { return Vec::new() };
+        if heard < viewer.since || !self.history.covers(heard) {
+            return Vec::new();
+        }
+        let said = self
+            .history
+            .after(heard)
+            .filter(|(_, entry)| matches!(entry.kept, Kept::Message { .. }) && entry.audience.includes(viewer));
+        said.map(|(offset, entry)| (offset, self.retell(offset, &entry.kept))).collect()
+    }
+
     fn retell(&self, offset: Offset, kept: &Kept) -> Box<ServerFrame> {
         match kept {
             Kept::Event(kind) => self.event_frame(offset, (**kind).clone()),

@@ -68,14 +68,18 @@ impl Router {
         self.halls[seated.hall].room.reconnect(seat, connection)
     }
 
-    /// Events after the last one seen and directed pushes after theirs, merged in the order they were pushed in.
+    /// Events after the last one seen and directed pushes after theirs, merged in the order they were pushed in. What happened is
+    /// in the room as it is when that comes anew, what was said is not.
     fn gap(&mut self, (hall, seat): (HallKey, Seat), to: ConnectionId, resume: &v1::Resume, now: Now) -> Gap {
         let Some(seated) = self.sessions.get_mut(&seat) else { return Gap { recovered: false, frames: Vec::new() } };
         let (room, held) = (&mut self.halls[hall].room, &mut seated.session.held);
         let (offset, seq) = (Offset(resume.offset), Seq(resume.seq));
         let recovered = room.can_replay(seat, &resume.epoch, offset, now.at) && held.covers(seq);
         held.acknowledge(seq);
-        let events = if recovered { room.replay(seat, offset) } else { Vec::new() };
+        let events = match recovered {
+            true => room.replay(seat, offset),
+            false => room.said_since(seat, &resume.epoch, offset),
+        };
         let mut directed = held.frames().peekable();
         let mut frames = Vec::with_capacity(events.len());
         for (offset, event) in events {

@@ -111,11 +111,20 @@ impl Held {
         held
     }
 
-    /// The recipient has seen pushes up to that one, of which nothing is known here: the next one comes after it.
+    /// The recipient, who has been away since this was restored, has seen pushes up to that one. Of those that are not known here
+    /// the ones that came since come after it.
     pub(super) fn has_seen(&mut self, seq: Seq) {
-        if seq.0 > self.last {
-            (self.last, self.store) = (seq.0, None);
-            self.recipient_left();
+        let since = self.store.as_ref().and_then(|store| store.away.as_ref()).map_or(0, |away| away.pushes);
+        if seq.0 <= self.last - since as u64 {
+            return;
+        }
+        self.last = seq.0 + since as u64;
+        let Some(store) = &mut self.store else { return };
+        while store.kept.len() > since {
+            store.discard_oldest();
+        }
+        for (held, seq) in store.kept.iter_mut().rev().zip((0..=self.last).rev()) {
+            held.push.number(Seq(seq));
         }
     }
 

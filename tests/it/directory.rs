@@ -3,6 +3,7 @@
 mod etcd;
 mod kept;
 mod limits;
+mod load;
 mod nodes;
 mod rooms;
 mod rules;

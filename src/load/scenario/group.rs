@@ -19,6 +19,7 @@ pub(super) struct Group {
     ready: AtomicUsize,
     done: AtomicUsize,
     settled: AtomicUsize,
+    away: AtomicUsize,
     pub(super) moves: RoomMoves,
 }
 
@@ -33,6 +34,7 @@ impl Group {
             ready: AtomicUsize::new(0),
             done: AtomicUsize::new(0),
             settled: AtomicUsize::new(0),
+            away: AtomicUsize::new(0),
             moves: RoomMoves::default(),
         }
     }
@@ -89,6 +91,16 @@ impl Group {
         stamp.due_ns >= self.away_until_ns(sender) && stamp.due_ns >= self.away_until_ns(receiver)
     }
 
+    /// One of them has no connection, as long as the answer lives.
+    pub(super) fn away(&self) -> Away<'_> {
+        self.away.fetch_add(1, AcqRel);
+        Away(self)
+    }
+
+    pub(super) fn is_anybody_away(&self) -> bool {
+        self.away.load(Acquire) > 0
+    }
+
     /// One more has joined, or never will.
     pub(super) fn note_ready(&self) {
         self.ready.fetch_add(1, AcqRel);
@@ -114,6 +126,16 @@ impl Group {
 
     pub(super) fn all_settled(&self) -> bool {
         self.settled.load(Acquire) >= self.size
+    }
+}
+
+/// See [`Group::away`].
+#[derive(Debug)]
+pub(super) struct Away<'a>(&'a Group);
+
+impl Drop for Away<'_> {
+    fn drop(&mut self) {
+        self.0.away.fetch_sub(1, AcqRel);
     }
 }
 

@@ -6,7 +6,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{SETTLING_MAX, group::Group};
+use super::{
+    SETTLING_MAX,
+    absence::{self, Sent},
+    group::Group,
+};
 use crate::{
     load::{
         client::{Client, ClientError, PATIENCE},
@@ -39,10 +43,10 @@ pub(super) enum Heard {
 }
 
 #[derive(Debug)]
-struct Pending {
-    measure: Measure,
+pub(super) struct Pending {
+    pub(super) measure: Measure,
     due_ns: u64,
-    op: Op,
+    pub(super) op: Op,
 }
 
 /// A session and what it waits for.
@@ -52,15 +56,19 @@ pub(super) struct Participant {
     pub(super) group: Arc<Group>,
     /// Its place in the room.
     pub(super) me: usize,
-    number: usize,
-    pass: Pass,
-    client: Option<Client>,
-    pending: BTreeMap<u64, Pending>,
+    pub(super) number: usize,
+    pub(super) pass: Pass,
+    /// Absent while it is away.
+    pub(super) client: Option<Client>,
+    pub(super) pending: BTreeMap<u64, Pending>,
     ledger: Ledger,
     offers: VecDeque<String>,
     pub(super) tracks: Vec<String>,
-    acknowledged: u64,
-    told: Told,
+    pub(super) acknowledged: u64,
+    pub(super) told: Told,
+    pub(super) sent: Sent,
+    /// It has said so.
+    pub(super) leaves: bool,
 }
 
 /// From the join to the end of the books: what is special about a scenario is what its participants `play`.
@@ -103,11 +111,13 @@ impl Participant {
         pass: Pass,
         due: Instant,
     ) -> Result<Self, ClientError> {
-        let (client, joined) = run.join(number, &pass).await?;
+        let (client, joined, moved) = absence::come_in(run, number, &pass).await?;
         run.media.joined(&joined);
         let mut told = Told::default();
         told.joined(&joined);
-        run.record(number, Measure::Join, run.nanos(due), Instant::now());
+        if !moved {
+            run.record(number, Measure::Join, run.nanos(due), Instant::now());
+        }
         let mut participant = Self {
             run: run.clone(),
             group: group.clone(),
@@ -121,12 +131,14 @@ impl Participant {
             tracks: Vec::new(),
             acknowledged: 0,
             told,
+            sent: Sent::default(),
+            leaves: false,
         };
         participant.take_kept();
         Ok(participant)
     }
 
-    fn client(&mut self) -> Result<&mut Client, ClientError> {
+    pub(super) fn client(&mut self) -> Result<&mut Client, ClientError> {
         self.client.as_mut().ok_or_else(|| ClientError::Lost("the participant is away".to_owned()))
     }
 
@@ -142,7 +154,10 @@ impl Participant {
         let id = client.last_id() + 1;
         client.continue_ids_after(id);
         self.pending.insert(id, Pending { measure, due_ns, op: op.clone() });
-        self.client()?.send(ClientFrame { id: Some(id), traceparent: String::new(), op: Some(op) }).await
+        match self.client()?.send(ClientFrame { id: Some(id), traceparent: String::new(), op: Some(op) }).await {
+            Err(end) => self.follow(end).await,
+            Ok(()) => Ok(()),
+        }
     }
 
     /// Sends a message to the room.
@@ -163,7 +178,7 @@ impl Participant {
         self.ask(Measure::Send, due, Op::Send(send)).await
     }
 
-    /// Takes what comes until that moment, or until somebody offers.
+    /// Takes what comes until that moment, or until somebody offers. Goes to another router when it has to.
     pub(super) async fn listen_until(&mut self, at: Instant) -> Result<Heard, ClientError> {
         let timer = tokio::time::sleep_until(at.into());
         tokio::pin!(timer);
@@ -171,17 +186,31 @@ impl Participant {
             if let Some(from) = self.offers.pop_front() {
                 return Ok(Heard::Offer(from));
             }
-            let frame = tokio::select! {
+            let goes_at = self.sent.goes_at.filter(|_| !self.leaves);
+            let goes = tokio::time::sleep_until(goes_at.unwrap_or(at).into());
+            let heard = tokio::select! {
                 biased;
-                frame = self.client()?.next_frame() => frame?,
+                heard = self.client()?.next_frame() => heard,
+                () = goes, if goes_at.is_some() => {
+                    self.move_on().await?;
+                    continue;
+                }
                 () = timer.as_mut() => return Ok(Heard::Time),
             };
-            self.take(frame);
-            self.acknowledge().await?;
+            let taken = match heard {
+                Ok(frame) => {
+                    self.take(frame);
+                    self.acknowledge().await
+                }
+                Err(end) => Err(end),
+            };
+            if let Err(end) = taken {
+                self.follow(end).await?;
+            }
         }
     }
 
-    fn take_kept(&mut self) {
+    pub(super) fn take_kept(&mut self) {
         while let Some(frame) = self.client.as_mut().and_then(Client::kept) {
             self.take(frame);
         }
@@ -197,6 +226,8 @@ impl Participant {
                 self.note(Measure::Delivery, stamp);
             }
             Some(Body::Signal(push)) => self.take_signal(push),
+            Some(Body::Leave(leave)) => self.sent.closed(leave),
+            Some(Body::Advice(advice)) => self.sent.advised(advice),
             Some(Body::Event(event)) => {
                 if let Some(Kind::MediaMoved(moved)) = &event.kind {
                     self.told.moved(&event, moved, &self.group.moves, &self.run.media);
@@ -255,46 +286,14 @@ impl Participant {
         self.client()?.send(ClientFrame { op: Some(Op::Ping(ping)), ..ClientFrame::default() }).await
     }
 
-    /// Drops the connection without a word, stays away, comes back by resume and asks again what was not answered.
-    pub(super) async fn reconnect(&mut self, away: Duration) -> Result<(), ClientError> {
-        let (position, last_id) = match self.client.take() {
-            Some(client) => (client.position().clone(), client.last_id()),
-            None => return Err(ClientError::Lost("the participant is away".to_owned())),
-        };
-        let due = Instant::now() + away;
-        tokio::time::sleep_until(due.into()).await;
-        self.run.counts.requests.fetch_add(1, Relaxed);
-        let mut way = self.run.routers.way(self.number);
-        let (client, resumed) = loop {
-            let mut client = way.connect(&self.pass.token).await?;
-            client.continue_ids_after(last_id);
-            match client.resume(position.clone()).await {
-                Ok(resumed) => break (client, resumed),
-                Err(refusal) => way.follow(refusal).await?,
-            }
-        };
-        let now = Instant::now();
-        self.run.record(self.number, Measure::Resume, self.run.nanos(due), now);
-        self.group.was_away(self.me, self.run.nanos(now));
-        let outcome = if resumed.recovered { &self.run.counts.resumed } else { &self.run.counts.snapshots };
-        outcome.fetch_add(1, Relaxed);
-        if let Some(snapshot) = &resumed.snapshot {
-            self.told.joined(snapshot);
-        }
-        self.client = Some(client);
-        self.take_kept();
-        let again: Vec<_> = self.pending.iter().map(|(id, pending)| (*id, pending.op.clone())).collect();
-        for (id, op) in again {
-            self.client()?.send(ClientFrame { id: Some(id), traceparent: String::new(), op: Some(op) }).await?;
-        }
-        Ok(())
-    }
-
-    /// Waits, all sending done, until nothing is missing and nothing unanswered, or for too long.
+    /// Waits, all sending done, until nothing is missing and nothing unanswered, or for too long since all were there.
     pub(super) async fn settle(&mut self) -> Result<(), ClientError> {
-        let until = Instant::now() + SETTLING_MAX;
+        let mut until = Instant::now() + SETTLING_MAX;
         let mut done = false;
         while Instant::now() < until {
+            if self.group.is_anybody_away() {
+                until = Instant::now() + SETTLING_MAX;
+            }
             if self.pending.is_empty() && !done {
                 done = true;
                 self.group.note_done();
@@ -327,11 +326,12 @@ impl Participant {
     /// Leaves; a close with `left` is as good as the reply.
     pub(super) async fn leave(&mut self) -> Result<(), ClientError> {
         let due = Instant::now();
+        self.leaves = true;
         self.ask(Measure::Leave, due, Op::Leave(v1::Leave {})).await?;
         let until = due + PATIENCE;
         while !self.pending.is_empty() && Instant::now() < until {
             match self.listen_until(until).await {
-                Err(ClientError::Closed { number, .. }) if number == Code::Left.number() => {
+                Err(end) if has_left(&end) => {
                     self.pending.retain(|_, pending| pending.measure != Measure::Leave);
                     return Ok(());
                 }
@@ -340,4 +340,9 @@ impl Participant {
         }
         Ok(())
     }
+}
+
+/// Whether the session ended because it left; the answer may have been lost with its router.
+fn has_left(end: &ClientError) -> bool {
+    matches!(end, ClientError::Closed { number, .. } if *number == Code::Left.number()) || absence::is_gone(end)
 }

@@ -176,6 +176,72 @@ fn a_router_that_is_lost_costs_each_session_one_resume_and_nothing_that_was_writ
     assert_eq!(words(&b.world.kinds(7)), ["muted bob true by bob"], "the track is his here, too");
 }
 
+/// What was said of it.
+fn said(world: &mut World, to: u64) -> Vec<String> {
+    let pushes = world.pushes(to).into_iter();
+    pushes.filter_map(|body| if let Body::Data(push) = body { push.data.clone() } else { None }).collect()
+}
+
+#[test]
+fn who_saw_more_than_was_kept_hears_what_is_said_before_it_is_back() {
+    let (mut a, mut memory) = (Keeps::new("a", 1), Memory::default());
+    let ann = a.world.join(1, "ann");
+    let bob = a.world.join(2, "bob");
+    a.pass(Duration::from_millis(100), &mut memory);
+    // ann hears it, and it is nowhere when the router is lost
+    let seen = a.world.done(2, say("heard")).offset.unwrap();
+    let mut b = Keeps::new("b", 2);
+    b.take(&mut memory);
+    b.world.back(8, "bob", v1::Resume { offset: seen - 1, ..resume_of(&bob) });
+    b.world.done(8, say("meanwhile"));
+    let resumed = b.world.back(7, "ann", v1::Resume { offset: seen, ..resume_of(&ann) });
+    assert!(!resumed.recovered && resumed.snapshot.is_some());
+    assert_eq!(resumed.missed, 1);
+    assert_eq!(said(&mut b.world, 7), ["\"meanwhile\""]);
+}
+
+#[test]
+fn what_waits_for_somebody_comes_after_all_that_it_saw_where_nobody_wrote_it_down() {
+    let (mut a, mut memory) = (Keeps::new("a", 1), Memory::default());
+    let ann = a.world.join(1, "ann");
+    let bob = a.world.join(2, "bob");
+    a.pass(Duration::from_millis(100), &mut memory);
+    for _ in 0..5 {
+        a.world.done(2, offer_to("ann"));
+    }
+    let mut b = Keeps::new("b", 2);
+    b.take(&mut memory);
+    b.world.back(8, "bob", v1::Resume { offset: 2, ..resume_of(&bob) });
+    b.world.done(8, offer_to("ann"));
+    b.world.done(8, offer_to("ann"));
+    let resumed = b.world.back(7, "ann", v1::Resume { offset: 2, seq: 5, ..resume_of(&ann) });
+    assert!(resumed.recovered);
+    assert_eq!(resumed.seq, 7);
+    let seqs = |world: &mut World| -> Vec<u64> {
+        let pushes = world.pushes(7).into_iter();
+        pushes.filter_map(|body| if let Body::Signal(push) = body { Some(push.seq) } else { None }).collect()
+    };
+    assert_eq!(seqs(&mut b.world), [6, 7]);
+    b.world.done(8, offer_to("ann"));
+    assert_eq!(seqs(&mut b.world), [8]);
+}
+
+#[test]
+fn what_was_said_is_heard_also_by_whom_a_directed_push_is_lost_for() {
+    let (mut a, mut memory) = (Keeps::new("a", 1), Memory::default());
+    let ann = a.world.join(1, "ann");
+    a.world.join(2, "bob");
+    // on their way to ann when the router is lost
+    a.world.done(2, offer_to("ann"));
+    a.world.done(2, say("kept"));
+    a.pass(Duration::from_secs(1), &mut memory);
+    let mut b = Keeps::new("b", 2);
+    b.take(&mut memory);
+    let resumed = b.world.back(7, "ann", v1::Resume { offset: 2, ..resume_of(&ann) });
+    assert!(!resumed.recovered, "the offer is gone");
+    assert_eq!(said(&mut b.world, 7), ["\"kept\""]);
+}
+
 #[test]
 fn a_room_that_is_handed_over_goes_on_with_all_that_was_there() {
     let (mut a, mut memory) = (Keeps::new("a", 1), Memory::default());

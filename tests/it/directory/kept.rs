@@ -5,11 +5,21 @@ use crate::{fabric::redis::Redis, harness::Token};
 
 /// A router of a fleet that keeps its rooms.
 fn keeping(etcd: &Etcd, redis: &Redis, id: &str) -> Router {
-    with(etcd, id, &[("redis.addrs", &redis.url()), ("redis.timeout_ms", "300")])
+    keeping_with(etcd, redis, id, "250")
+}
+
+fn keeping_with(etcd: &Etcd, redis: &Redis, id: &str, handover_ms: &str) -> Router {
+    let redis = redis.url();
+    with(etcd, id, &[("redis.addrs", &redis), ("redis.timeout_ms", "300"), ("redis.handover_ms", handover_ms)])
 }
 
 async fn three(etcd: &Etcd, redis: &Redis) -> [Router; 3] {
-    let routers = ["r1", "r2", "r3"].map(|id| keeping(etcd, redis, id));
+    three_with(etcd, redis, "250").await
+}
+
+/// Three of them, which wait so long for another one to hand a room over.
+pub(super) async fn three_with(etcd: &Etcd, redis: &Redis, handover_ms: &str) -> [Router; 3] {
+    let routers = ["r1", "r2", "r3"].map(|id| keeping_with(etcd, redis, id, handover_ms));
     agree(&routers.iter().collect::<Vec<_>>(), &["r1", "r2", "r3"]).await;
     routers
 }
@@ -78,7 +88,7 @@ impl Member {
     }
 }
 
-fn outcome(of: &str) -> String {
+pub(super) fn outcome(of: &str) -> String {
     format!("signalbox_fabric_rooms_total{{outcome=\"{of}\"}}")
 }
 

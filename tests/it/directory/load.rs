@@ -1,0 +1,89 @@
+//! `signalbox load` over a fleet whose routers go while it runs: its participants come back to the others, and nothing is missed.
+
+use super::*;
+use crate::{fabric::redis::Redis, harness::within};
+
+/// A load over these routers.
+fn begin(routers: &[&Router], line: &[&str]) -> tokio::task::JoinHandle<(i32, Value)> {
+    let mut arguments: Vec<String> = ["load", "--json"].iter().chain(line).map(|word| (*word).to_owned()).collect();
+    arguments.swap(1, 2);
+    for router in routers {
+        arguments.extend(["--url".to_owned(), format!("ws://{}/v1/signal", router.client)]);
+    }
+    let running = tokio::task::spawn_blocking(move || {
+        let (code, report, said) = run_to_end(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
+        (code, serde_json::from_str(&report).unwrap_or_else(|e| panic!("no report ({e}): {report}{said}")))
+    });
+    running
+}
+
+/// Waits until there are rooms, and answers how many each router has then.
+async fn rooms(routers: &[&Router]) -> Vec<f64> {
+    answered("rooms", async || {
+        let mut rooms = Vec::new();
+        for router in routers {
+            rooms.push(metric(router, "signalbox_rooms").await?);
+        }
+        rooms.iter().any(|rooms| *rooms > 0.0).then_some(rooms)
+    })
+    .await
+}
+
+fn count(report: &Value, name: &str) -> u64 {
+    report[name].as_u64().unwrap_or_else(|| panic!("no `{name}` in {report}"))
+}
+
+#[track_caller]
+fn assert_nothing_missed((code, report): &(i32, Value)) {
+    assert_eq!(*code, 0, "{report}");
+    assert!(count(report, "moved") > 0 && count(report, "expected") > 0, "{report}");
+    for name in ["lost", "doubled", "out_of_order", "unanswered", "sessions_lost"] {
+        assert_eq!(count(report, name), 0, "{name}: {report}");
+    }
+}
+
+#[tokio::test]
+async fn calls_go_on_when_a_router_of_theirs_is_killed_and_another_one_drains() {
+    let (etcd, redis) = (Etcd::start().await, Redis::start().await);
+    let mut routers = kept::three_with(&etcd, &redis, "1000").await;
+    let line = ["call", "--rooms", "6", "--size", "4", "--rate", "2", "--stay", "3", "--seconds", "9"];
+    let running = begin(&routers.each_ref(), &line);
+    rooms(&[&routers[0]]).await;
+    routers[0].send_signal("KILL");
+    // the fleet is one of two before it is one of one
+    agree(&[&routers[1], &routers[2]], &["r2", "r3"]).await;
+    routers[1].terminate();
+    assert!(routers[1].ended().await.success());
+    assert_nothing_missed(&within("the end of the calls", running).await.unwrap());
+    assert!(metric(&routers[2], &kept::outcome("restored")).await > Some(0.0));
+}
+
+#[tokio::test]
+async fn who_talks_is_heard_by_all_when_its_router_drains() {
+    let (etcd, redis) = (Etcd::start().await, Redis::start().await);
+    let mut routers = kept::three_with(&etcd, &redis, "2000").await;
+    let line = ["resume", "--rooms", "6", "--size", "4", "--rate", "10", "--stay", "1.5", "--seconds", "7"];
+    let running = begin(&routers.each_ref(), &line);
+    let rooms = rooms(&routers.each_ref()).await;
+    let busy = rooms.iter().position(|rooms| *rooms > 0.0).unwrap();
+    routers[busy].terminate();
+    assert!(routers[busy].ended().await.success());
+    assert_nothing_missed(&within("the end of the talk", running).await.unwrap());
+}
+
+#[tokio::test]
+async fn whose_session_is_gone_with_its_router_joins_anew() {
+    let client = free();
+    let settings = [("resume.secret", RESUME_SECRET), ("server.id", "alone")];
+    remember(RESUME_SECRET);
+    let one = Router::dev_at(client, &settings);
+    let line = ["resume", "--rooms", "2", "--size", "2", "--rate", "5", "--stay", "60", "--seconds", "4"];
+    let running = begin(&[&one], &line);
+    rooms(&[&one]).await;
+    // its rooms end with it
+    one.send_signal("KILL");
+    drop(one);
+    let _again = Router::dev_at(client, &settings);
+    let (_, report) = within("the end of the talk", running).await.unwrap();
+    assert!(count(&report, "sessions_lost") == 4 && count(&report, "moved") > 0, "{report}");
+}
