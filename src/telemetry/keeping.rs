@@ -89,6 +89,7 @@ impl Telemetry {
             KeepingFact::SessionReturned { labels } => {
                 self.session_counted(Labels::default(), -1);
                 self.session_counted(*labels, 1);
+                trace!(target: "signalbox", "somebody came back to a restored session");
             }
             KeepingFact::RoomRestored { room, sessions, entries } => {
                 self.session_counted(Labels::default(), i64::try_from(*sessions).unwrap_or(i64::MAX));

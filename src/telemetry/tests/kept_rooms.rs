@@ -26,6 +26,10 @@ pub(in crate::telemetry) fn events() -> Vec<(Event, Vec<(&'static str, f64)>)> {
         _ => "signalbox_fabric_rooms_total{outcome=\"not_handed_over\"}",
     };
     let returned = Event::Keeping(KeepingFact::SessionReturned { labels: Labels::default() });
-    let facts = facts.into_iter().map(|(fact, outcome)| (Event::Keeping(fact), vec![(series(outcome), 1.0)]));
+    let moved = |outcome| match outcome {
+        "restored" => vec![(series(outcome), 1.0), ("signalbox_variant_sessions{variant=\"default\"}", 2.0)],
+        outcome => vec![(series(outcome), 1.0)],
+    };
+    let facts = facts.into_iter().map(|(fact, outcome)| (Event::Keeping(fact), moved(outcome)));
     facts.chain([(returned, Vec::new())]).collect()
 }
