@@ -161,6 +161,7 @@ impl Fabric {
         let masters = &self.0.masters;
         let lane = place::hash(room.as_str());
         let (mut next, mut redirects): (Option<(Arc<Server>, bool)>, _) = (None, 0);
+        let mut on_the_way = None;
         loop {
             let (server, ahead) = match next.take() {
                 Some(next) => next,
@@ -177,10 +178,14 @@ impl Fabric {
                     if Instant::now() + ON_THE_WAY >= deadline {
                         return Err(self.failed(fault));
                     }
+                    (on_the_way, redirects) = (Some(fault), 0);
                     sleep(ON_THE_WAY).await;
                     continue;
                 }
-                Err(Refusal::Fault(fault)) => return Err(self.failed(fault)),
+                Err(Refusal::Fault(fault)) => {
+                    let late = fault.outcome == FabricOutcome::Late;
+                    return Err(self.failed(on_the_way.filter(|_| late).unwrap_or(fault)));
+                }
             };
             redirects += 1;
             if towards.is_none() || redirects > REDIRECTS_MAX {

@@ -136,7 +136,7 @@ impl Server {
             Ok(link) => link.map_err(Unanswered::Fault)?,
             Err(_) => return Err(Unanswered::Fault(late(timeout))),
         };
-        let before = link.heard();
+        let (before, sent) = (link.heard(), Instant::now());
         let asking = async { if ahead { link.ask_anyway(question).await } else { link.ask(&question).await } };
         let error = match timeout_at(deadline.into(), asking).await {
             Ok(Ok(answer)) => {
@@ -145,8 +145,8 @@ impl Server {
             }
             Ok(Err(error)) => error,
             Err(_) => {
-                // a long answer to somebody else is no reason
-                if link.heard() == before {
+                // a long answer to somebody else is no reason, nor is a call that had little time left
+                if link.heard() == before && sent.elapsed() * 2 >= timeout {
                     let why = format!("it answered nothing for {} ms", timeout.as_millis());
                     self.let_go(place, link.number, FabricLoss::Silent, why);
                 }
