@@ -5,8 +5,8 @@
 //!
 //! redis-rs speaks the protocol. Connections, waits and the way to the master (of Sentinels, of a Cluster) are ours, because
 //! its own hold all calls up while one master is looked for, and retry without a bound that fits a deadline. It brings seven
-//! small crates; fred, the other client, some twenty, among them a second parser of RESP and a second source of chance, and
-//! was last released a year before. Neither bounds an answer: what is read of a room is what routers wrote, within `rooms.*`.
+//! small crates; fred, the other client, more, among them a second parser of RESP and a second source of chance. Neither bounds an
+//! answer: what is read of a room is what routers wrote, within `rooms.*`.
 //!
 //! All changes of a room are scripts, refused before their first change or carried out whole.
 

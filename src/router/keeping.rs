@@ -125,9 +125,12 @@ impl Router {
             self.behind.insert((at, key));
         }
         if hall.room.changed() > hall.room.members().len() + CHANGED_MAX {
-            // who came and went while nobody took it is not told one by one
+            // who came and went while nobody took it is not told one by one; nor does what is under way change that
             hall.room.take_touched();
             keeping.there = There::NOTHING;
+            if let Some(UnderWay::Write { brings, .. }) = &mut keeping.under_way {
+                *brings = There::NOTHING;
+            }
         }
         // what is under way says what comes next; after a failure, and before a claim, their own pauses hold
         let waits = keeping.under_way.is_some() || keeping.failures > 0;
@@ -294,11 +297,14 @@ impl Router {
             return settings.refresh;
         };
         keeping.there = brings;
-        let all = hall.room.changed() == 0 && hall.room.tip() == brings.tip;
-        let behind = keeping.behind.map_or(Duration::ZERO, |since| now.at.saturating_duration_since(since));
+        let all = !brings.nothing && hall.room.changed() == 0 && hall.room.tip() == brings.tip;
+        // else it was written only to stay
+        if let Some(since) = keeping.behind {
+            let behind = now.at.saturating_duration_since(since);
+            self.closing.push(Output::Observe(Event::Keeping(KeepingFact::RoomWritten { behind })));
+        }
         // what came meanwhile came after it
         self.set_behind(key, (!all).then_some(at));
-        self.closing.push(Output::Observe(Event::Keeping(KeepingFact::RoomWritten { behind })));
         if all { settings.refresh } else { settings.gather }
     }
 

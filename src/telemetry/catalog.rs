@@ -234,7 +234,7 @@ catalog! {
     DIRECTORY_ROOMS_GIVEN_UP "signalbox_directory_rooms_given_up_total" Counter Count Dependencies []
         "Rooms that this router gave up because another one has them: both had made one of that name, or it was taken over.";
     FABRIC_ROOMS "signalbox_fabric_rooms_total" Counter Count Dependencies [closed("outcome", KEEPING_OUTCOMES)]
-        "What became of rooms that are kept in Redis: written, once a write; kept by another router; restored here, or not; left to another router with all that was known, or only as written before.";
+        "What became of rooms that are kept in Redis: written, once a write of changes; kept by another router; restored here, or not; left to another router with all that was known, or only as written before.";
     FABRIC_ROOMS_BEHIND "signalbox_fabric_rooms_behind" Gauge Count Dependencies []
         "Rooms of which something waits to be written to Redis; without one that is configured: absent.";
     FABRIC_BEHIND "signalbox_fabric_behind_seconds" Gauge Seconds Dependencies []

@@ -14,7 +14,7 @@ use super::{
     Telemetry,
     catalog::{self, Metric},
     handles::{Grid, Row},
-    keeping::KeepingHandles,
+    keeping::{KeepingFigures, KeepingHandles},
     latency::Total,
     quiet::Quiet,
 };
@@ -79,6 +79,12 @@ impl Telemetry {
     /// How the fabric stands; told about once a second by whoever drives it.
     pub fn set_fabric(&self, figures: FabricFigures) {
         self.metrics.fabric.told().figures = Some(figures);
+    }
+
+    /// How the fabric stands, and how far rooms are kept there; absent: there is none.
+    pub fn fabric_figures(&self) -> Option<(FabricFigures, KeepingFigures)> {
+        let servers = self.metrics.fabric.told().figures?;
+        Some((servers, self.keeping_figures().unwrap_or_default()))
     }
 
     pub(super) fn fabric(&self, fact: &FabricFact, at: Instant) {

@@ -65,6 +65,11 @@ impl Telemetry {
         self.kept(|told| told.figures = Some(figures));
     }
 
+    /// As it was told last; absent: never.
+    pub(super) fn keeping_figures(&self) -> Option<KeepingFigures> {
+        self.kept(|told| told.figures)
+    }
+
     fn kept<T>(&self, with: impl FnOnce(&mut Told) -> T) -> T {
         // each of it is changed at once
         with(&mut self.metrics.fabric.keeping.told.lock().unwrap_or_else(PoisonError::into_inner))
@@ -135,7 +140,7 @@ impl Telemetry {
 
     /// The gauges of rooms that are kept; none, when none are.
     pub(super) fn keeping_gauges(&self) -> Vec<(&'static Metric, f64)> {
-        let Some(figures) = self.kept(|told| told.figures) else { return Vec::new() };
+        let Some(figures) = self.keeping_figures() else { return Vec::new() };
         vec![
             (&catalog::FABRIC_ROOMS_BEHIND, figures.rooms_behind as f64),
             (&catalog::FABRIC_BEHIND, figures.behind.as_secs_f64()),

@@ -2,6 +2,8 @@
 
 pub(super) mod rules;
 
+use std::time::Duration;
+
 use axum::{
     Json,
     extract::State,
@@ -11,7 +13,7 @@ use http::header;
 use serde_json::{Value, json};
 
 use super::routes::Shared;
-use crate::io::directory::Fleet;
+use crate::{io::directory::Fleet, telemetry::Telemetry};
 
 /// `GET /api/fleet`.
 pub(super) async fn shown(State(shared): State<Shared>) -> Response {
@@ -28,3 +30,17 @@ pub(super) fn health(fleet: &Fleet) -> Option<Value> {
     let (answers, registered, why) = (view.answers, view.registered, &view.why);
     Some(json!({ "answers": answers, "registered": registered, "why": why, "routers": view.routers.len() }))
 }
+
+/// What the health report says of where rooms are kept outside of this router; absent: nowhere.
+pub(super) fn kept_health(telemetry: &Telemetry) -> Option<Value> {
+    let (servers, rooms) = telemetry.fabric_figures()?;
+    Some(json!({
+        "answers": servers.silent < SILENT,
+        "silent_seconds": servers.silent.as_secs_f64(),
+        "rooms_behind": rooms.rooms_behind,
+        "behind_seconds": rooms.behind.as_secs_f64(),
+    }))
+}
+
+/// As SignalboxFabricUnreachable has it.
+const SILENT: Duration = Duration::from_secs(10);

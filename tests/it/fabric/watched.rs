@@ -24,6 +24,8 @@ async fn a_router_asks_its_redis_whether_it_answers_and_tells_when_it_does_not()
     assert_eq!(metric(&router, "signalbox_fabric_connections").await, Some(2.0));
     assert!(metric(&router, "signalbox_fabric_silent_seconds").await < Some(2.0));
     assert!(metric(&router, "signalbox_fabric_call_latency_seconds_count{call=\"ping\"}").await >= Some(2.0));
+    let ready = get(router.ops, "/health/ready").await;
+    assert_eq!((ready.status, &ready.json()["fabric"]["answers"]), (200, &serde_json::json!(true)), "{}", ready.body);
     redis.kill();
     answered("the silence", async || (metric(&router, "signalbox_fabric_silent_seconds").await? > 2.0).then_some(()))
         .await;

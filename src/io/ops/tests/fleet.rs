@@ -50,7 +50,8 @@ fn view() -> FleetView {
 async fn a_router_that_runs_alone_says_so_and_its_health_is_what_it_was() {
     let routes = routes(Fleet::default());
     assert_eq!(told(&routes, "/api/fleet").await, serde_json::json!({ "mode": "embedded", "view": null }));
-    assert!(told(&routes, "/health/ready").await.get("directory").is_none());
+    let health = told(&routes, "/health/ready").await;
+    assert!(health.get("directory").is_none() && health.get("fabric").is_none());
 }
 
 #[tokio::test]
