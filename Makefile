@@ -19,7 +19,7 @@ demo: ## a router and calls against it, with a live table (SECONDS=20 ends by it
 	@.ci/setup build
 	$(CARGO) run --release --locked -- demo $(if $(filter-out 0,$(SECONDS)),--seconds $(SECONDS))
 
-fleet: ## three routers on an etcd, two media nodes, and calls across all of them (SECONDS=60 ends by itself)
+fleet: ## three routers on an etcd and a Redis, two media nodes, calls across all of them, a drain (SECONDS=60 ends by itself)
 	@.ci/setup fleet
 	$(CARGO) build --release --locked
 	@deploy/fleet/run $(or $(CARGO_TARGET_DIR),target)/release/signalbox $(or $(SECONDS),0)
