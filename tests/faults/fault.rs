@@ -76,7 +76,7 @@ impl Fault {
     ];
 
     /// Those that every run of the tests takes.
-    pub(crate) const SHORT: [Self; 4] = [Self::Downwards, Self::TwoOfOneName, Self::RedisKilled, Self::RouterKilled];
+    pub(crate) const SHORT: [Self; 3] = [Self::TwoOfOneName, Self::RedisKilled, Self::RouterKilled];
 
     /// By which `FAULT=` picks it.
     pub(crate) const fn name(self) -> &'static str {

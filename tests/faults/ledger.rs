@@ -136,6 +136,11 @@ impl Ledger {
         spoken.flat_map(|(line, said)| said.iter().filter(|said| is_lost(line, said)).map(|said| said.due)).collect()
     }
 
+    /// How many of those whose session ended are not back yet.
+    pub(crate) fn away(&self) -> u64 {
+        self.closed.len() as u64 - self.resumed - self.gone
+    }
+
     /// How many were heard since these were forgotten.
     pub(crate) fn heard(&self) -> usize {
         self.took.len()

@@ -80,12 +80,14 @@ impl Load {
         self.ledger.lock().unwrap()
     }
 
-    /// What became of all that was said between two marks, once all has come or nothing more will.
+    /// What became of all that was said between two marks, once all has come, and everybody is there, or nothing more will.
     pub(crate) async fn settled(&self, from: &Mark, to: &Mark) -> Counts {
         let since = Instant::now();
         loop {
-            let counts = self.ledger().counts(from, to);
-            if (counts.lost == 0 && counts.unanswered == 0) || since.elapsed() > LATE_MAX {
+            let ledger = self.ledger();
+            let (counts, away) = (ledger.counts(from, to), ledger.away());
+            drop(ledger);
+            if (counts.lost == 0 && counts.unanswered == 0 && away == 0) || since.elapsed() > LATE_MAX {
                 return counts;
             }
             tokio::time::sleep(Duration::from_millis(20)).await;

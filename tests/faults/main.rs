@@ -1,6 +1,6 @@
 //! The table of faults: three routers of a fleet on a real etcd, and on a real Redis that they keep their rooms in, under a steady load
 //! within rooms, and what each fault of these, of the network to them and of a router costs who is there. `make faults` takes all of
-//! them; the tests take four, once.
+//! them; the tests take three, once.
 //!
 //! A program of its own, so that nothing else runs meanwhile: latencies are compared.
 

@@ -75,7 +75,9 @@ impl Seen {
         demand(acknowledged > 0, "nothing was acknowledged".to_owned());
         if fault == Fault::RouterKilled {
             let (closed, resumed, gone) = (self.closed.len(), self.resumed, self.gone);
-            demand(closed == load::ROOMS * SIZE, format!("sessions were closed: {:?}", self.closed));
+            // a router that gets no time is silent: its rooms may move once more
+            let each = load::ROOMS * SIZE;
+            demand(closed == each || (busy && closed > each), format!("sessions were closed: {:?}", self.closed));
             demand(
                 resumed as usize == closed && gone == 0,
                 format!("of {closed} sessions {resumed} resumed, {gone} were gone"),
