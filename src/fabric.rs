@@ -66,7 +66,7 @@ pub struct Write {
     pub released: bool,
     /// Entries before that offset go; 0: none do.
     pub trim_below: u64,
-    /// Fields by name, as they are now. No name is `owner`, `fence` or `released`.
+    /// Fields by name, as they are now. No name is `owner`, `fence`, `seq` or `released`.
     pub set: Vec<(String, Bytes)>,
     /// Fields that are there no more.
     pub delete: Vec<String>,
@@ -85,7 +85,7 @@ pub enum Written {
     Missing,
     /// Another router has taken the room. Nothing was changed.
     Fenced {
-        /// Who has it.
+        /// Who has it; this router itself, when it has taken the room again since, or another process has its name.
         owner: String,
     },
 }

@@ -163,9 +163,9 @@ export interface Histogram {
 
 export const HISTOGRAM = {
   fabricWrites: {
-    bucket: "signalbox_fabric_write_delay_seconds_bucket",
-    count: "signalbox_fabric_write_delay_seconds_count",
-    sum: "signalbox_fabric_write_delay_seconds_sum",
+    bucket: "signalbox_fabric_write_latency_seconds_bucket",
+    count: "signalbox_fabric_write_latency_seconds_count",
+    sum: "signalbox_fabric_write_latency_seconds_sum",
   },
   fabric: {
     bucket: "signalbox_fabric_call_latency_seconds_bucket",

@@ -46,6 +46,8 @@ export const SILENT: readonly Silent[] = [
   { board: "signalbox-dependencies", panel: "Calls to Redis", reason: UNKEPT },
   { board: "signalbox-dependencies", panel: "Time of calls to Redis", reason: UNKEPT },
   { board: "signalbox-dependencies", panel: "Connections to Redis", reason: UNKEPT },
+  { board: "signalbox-dependencies", panel: "What Redis does not have yet", reason: UNKEPT },
+  { board: "signalbox-dependencies", panel: "Rooms that change hands, or wait", reason: UNKEPT },
   {
     board: "signalbox-dependencies",
     panel: "Traces lost on the way",

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::Labels;
 use crate::ids::RoomId;
 
 /// See the module.
@@ -27,6 +28,11 @@ pub enum KeepingFact {
         sessions: usize,
         /// Events that came with it.
         entries: usize,
+    },
+    /// Somebody came back to a session that was restored; what it is to telemetry is known only now.
+    SessionReturned {
+        /// What its connection says of the client.
+        labels: Labels,
     },
     /// A room that was kept does not go on here.
     RoomNotRestored {
@@ -86,15 +92,16 @@ impl KeepingOutcome {
 }
 
 impl KeepingFact {
-    /// In one word.
-    pub const fn outcome(&self) -> KeepingOutcome {
-        match self {
+    /// What became of the room, in one word; absent: nothing did.
+    pub const fn outcome(&self) -> Option<KeepingOutcome> {
+        Some(match self {
+            Self::SessionReturned { .. } => return None,
             Self::RoomWritten { .. } => KeepingOutcome::Written,
             Self::RoomHeld { .. } => KeepingOutcome::Held,
             Self::RoomRestored { .. } => KeepingOutcome::Restored,
             Self::RoomNotRestored { .. } => KeepingOutcome::NotRestored,
             Self::RoomHandedOver { .. } => KeepingOutcome::HandedOver,
             Self::RoomNotHandedOver { .. } => KeepingOutcome::NotHandedOver,
-        }
+        })
     }
 }

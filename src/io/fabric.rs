@@ -21,7 +21,10 @@ mod settings;
 
 use std::{
     fmt,
-    sync::{Arc, Weak},
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::{Duration, Instant},
 };
 
@@ -39,7 +42,7 @@ use self::{
     scripts::{Asked, Keys, What},
     server::{Around, Server},
 };
-use super::listener::Observe;
+use super::{clock, listener::Observe};
 use crate::{
     event::{FabricCall, FabricFact, FabricOutcome},
     fabric::{Fault, Taken, Write, Written},
@@ -51,7 +54,7 @@ use crate::{
 const REDIRECTS_MAX: usize = 5;
 /// Until keys that are on their way are asked for again.
 const ON_THE_WAY: Duration = Duration::from_millis(10);
-/// Each server is asked whether it answers, and figures are told, so often.
+/// Each server is asked whether it answers, over its connections in turn, and figures are told, so often.
 const PING_EVERY: Duration = Duration::from_secs(1);
 
 /// Where rooms are kept. Cheap to clone; all clones share their connections.
@@ -62,6 +65,10 @@ struct Inner {
     around: Arc<Around>,
     masters: Masters,
     under_way: Semaphore,
+    /// Of the last call about a room. They go up over restarts as well, as far as the clock does.
+    seq: AtomicU64,
+    /// Whose turn it is to be asked whether it answers, of the connections to each server.
+    turn: AtomicU64,
 }
 
 impl fmt::Debug for Fabric {
@@ -76,7 +83,9 @@ impl Fabric {
     pub fn new(settings: FabricSettings, observe: Observe, seed: u64) -> Self {
         let under_way = Semaphore::new(settings.calls_max);
         let around = Arc::new(Around { settings, observe, seed });
-        Self(Arc::new(Inner { masters: Masters::new(&around), around, under_way }))
+        let micros = u64::try_from(clock::since_epoch().as_micros()).unwrap_or_default();
+        let (seq, turn) = (AtomicU64::new(micros), AtomicU64::new(0));
+        Self(Arc::new(Inner { masters: Masters::new(&around), around, under_way, seq, turn }))
     }
 
     /// Takes a room: one that nobody has, that its router has released, or with `force` any.
@@ -142,7 +151,8 @@ impl Fabric {
             return Err(Fault { outcome: FabricOutcome::Full, why });
         };
         let keys = Keys::new(&settings.prefix, &settings.scope, room);
-        let asked = Asked { keys, me: &settings.router, keep_ms: settings.keep.as_millis(), what };
+        let (seq, keep_ms) = (self.0.seq.fetch_add(1, Relaxed) + 1, settings.keep.as_millis());
+        let asked = Asked { keys, me: &settings.router, seq, keep_ms, what };
         self.follow(room, &asked, begun + settings.timeout).await
     }
 
@@ -151,6 +161,7 @@ impl Fabric {
         let masters = &self.0.masters;
         let lane = place::hash(room.as_str());
         let (mut next, mut redirects): (Option<(Arc<Server>, bool)>, _) = (None, 0);
+        let mut on_the_way = None;
         loop {
             let (server, ahead) = match next.take() {
                 Some(next) => next,
@@ -167,10 +178,14 @@ impl Fabric {
                     if Instant::now() + ON_THE_WAY >= deadline {
                         return Err(self.failed(fault));
                     }
+                    (on_the_way, redirects) = (Some(fault), 0);
                     sleep(ON_THE_WAY).await;
                     continue;
                 }
-                Err(Refusal::Fault(fault)) => return Err(self.failed(fault)),
+                Err(Refusal::Fault(fault)) => {
+                    let late = fault.outcome == FabricOutcome::Late;
+                    return Err(self.failed(on_the_way.filter(|_| late).unwrap_or(fault)));
+                }
             };
             redirects += 1;
             if towards.is_none() || redirects > REDIRECTS_MAX {
@@ -220,9 +235,10 @@ async fn watch(fabric: Weak<Inner>, telemetry: Arc<Telemetry>) {
 impl Inner {
     async fn ping(&self) {
         let Ok(servers) = self.masters.all() else { return self.masters.look() };
+        let turn = self.turn.fetch_add(1, Relaxed);
         join_all(servers.iter().map(async |server| {
             let begun = Instant::now();
-            let answer = server.command(redis::cmd("PING"), begun + self.around.settings.timeout).await;
+            let answer = server.command(turn, redis::cmd("PING"), begun + self.around.settings.timeout).await;
             let (outcome, why) = match answer {
                 Ok(_) => (FabricOutcome::Done, String::new()),
                 Err(fault) => (fault.outcome, fault.why),

@@ -303,3 +303,6 @@ impl Keeper {
         self.0.lanes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests;

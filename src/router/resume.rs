@@ -3,7 +3,7 @@
 use super::{HallKey, Now, Opened, Output, Router, Timer, welcome::send_parts};
 use crate::{
     auth::Grant,
-    event::Event,
+    event::{Event, KeepingFact},
     ids::{ConnectionId, Offset, Seq},
     protocol::{
         Code, Refusal,
@@ -39,7 +39,9 @@ impl Router {
             return Err(Code::ResumeTokenInvalid.refuse());
         }
         seated.session.use_token(claims)?;
-        seated.session.returns(Seq(resume.seq), labels);
+        if seated.session.returns(Seq(resume.seq), labels) {
+            self.closing.push(Output::Observe(Event::Keeping(KeepingFact::SessionReturned { labels })));
+        }
 
         let before = self.take_over(seat, connection);
         let Gap { recovered, frames } = self.gap((hall, seat), connection, resume, now);

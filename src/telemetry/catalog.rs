@@ -239,7 +239,7 @@ catalog! {
         "Rooms of which something waits to be written to Redis; without one that is configured: absent.";
     FABRIC_BEHIND "signalbox_fabric_behind_seconds" Gauge Seconds Dependencies []
         "For how long the room has waited that waits longest to be written to Redis: what a router that is lost now takes with it.";
-    FABRIC_WRITE_DELAY "signalbox_fabric_write_delay_seconds" Histogram Seconds Dependencies []
+    FABRIC_WRITE_LATENCY "signalbox_fabric_write_latency_seconds" Histogram Seconds Dependencies []
         "How long changes of a room waited until they stood in Redis, from the first of those that were written together.";
     FABRIC_SERVERS "signalbox_fabric_servers" Gauge Count Dependencies []
         "Servers of Redis that this router's rooms are written to, as far as they are known; without one that is configured: absent, as all gauges of the fabric.";

@@ -17,7 +17,7 @@ use super::{
     latency::Total,
     quiet::Quiet,
 };
-use crate::event::KeepingFact;
+use crate::event::{KeepingFact, Labels};
 
 /// What is told of rooms that are kept.
 pub(super) struct KeepingHandles {
@@ -72,7 +72,9 @@ impl Telemetry {
 
     pub(super) fn keeping(&self, fact: &KeepingFact, at: Instant) {
         let (handles, lines) = (&self.metrics.fabric.keeping, &self.metrics.fabric.keeping.lines);
-        handles.rooms.at(fact.outcome() as usize).increment(1);
+        if let Some(outcome) = fact.outcome() {
+            handles.rooms.at(outcome as usize).increment(1);
+        }
         match fact {
             KeepingFact::RoomWritten { behind } => {
                 self.kept(|told| told.delays.record(*behind));
@@ -84,7 +86,13 @@ impl Telemetry {
                     warn!(target: "signalbox", room, owner, held_back, "room not kept: another router keeps it");
                 }
             }
+            KeepingFact::SessionReturned { labels } => {
+                self.session_counted(Labels::default(), -1);
+                self.session_counted(*labels, 1);
+                trace!(target: "signalbox", "somebody came back to a restored session");
+            }
             KeepingFact::RoomRestored { room, sessions, entries } => {
+                self.session_counted(Labels::default(), i64::try_from(*sessions).unwrap_or(i64::MAX));
                 if let Some(held_back) = self.admit(&lines.restored, at) {
                     let room = room.as_str();
                     info!(target: "signalbox", room, sessions, entries, held_back, "room goes on here");
@@ -164,6 +172,19 @@ mod tests {
         });
         let told = lines.iter().filter(|line| line["message"].as_str() == Some("room goes on here")).count();
         assert_eq!(told, 1);
+    }
+
+    #[test]
+    fn a_restored_session_counts_for_nobody_s_variant_until_somebody_comes_back_to_it() {
+        let telemetry = telemetry(Instant::now());
+        let names = vec!["default".into(), "canary".into()];
+        let in_force = crate::event::Varied::InForce { names, rules: Vec::new() };
+        telemetry.observe(&crate::event::Event::Variant(in_force), telemetry.started);
+        let at = telemetry.started;
+        telemetry.keeping(&KeepingFact::RoomRestored { room: "r".into(), sessions: 3, entries: 0 }, at);
+        telemetry.keeping(&KeepingFact::SessionReturned { labels: Labels { variant: 1, ..Labels::default() } }, at);
+        let counts: Vec<_> = telemetry.variant_counts().into_iter().map(|counts| counts.sessions).collect();
+        assert_eq!(counts[..2], [2, 1]);
     }
 
     #[test]

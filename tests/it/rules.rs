@@ -136,7 +136,7 @@ fn the_manifests_for_kubernetes_are_the_rules() {
 
 /// Read by rules, and not there all the time: without TLS, before the first capture of a latency, without a bound,
 /// without `--dev`, without a media node, without a fleet, without a Redis.
-const ABSENT_AT_TIMES: [&str; 16] = [
+const ABSENT_AT_TIMES: [&str; 17] = [
     "signalbox_certificate_expiry_timestamp_seconds",
     "signalbox_latency_capture_timestamp_seconds",
     "process_max_fds",
@@ -153,6 +153,7 @@ const ABSENT_AT_TIMES: [&str; 16] = [
     "signalbox_directory_watch_lag_seconds",
     "signalbox_directory_digest",
     "signalbox_fabric_silent_seconds",
+    "signalbox_fabric_behind_seconds",
 ];
 
 #[test]

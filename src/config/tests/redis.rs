@@ -71,7 +71,7 @@ fn sentinels_have_a_master_and_may_ask_who_comes() {
     assert!(problem(mode, "sentinel_master").contains("needed beside redis.mode"));
     assert!(problem("sentinel_master = \"rooms\"", "sentinel_master").contains("only"));
     assert!(problem("sentinel_password = \"x\"", "sentinel_password").contains("only"));
-    let cluster = with_file("[redis]\naddrs = \"redis://c1\"\nmode = \"cluster\"\n").unwrap();
+    let cluster = with_file(&format!("{SIGNED}[redis]\naddrs = \"redis://c1\"\nmode = \"cluster\"\n")).unwrap();
     assert_eq!(cluster.config.fabric_settings("r-7").unwrap().mode, FabricMode::Cluster);
 }
 

@@ -104,7 +104,7 @@ impl Homes {
         self.0.kept.read().unwrap_or_else(PoisonError::into_inner).contains(room)
     }
 
-    pub(super) fn keep(&self, room: RoomId, kept: bool) {
+    pub(in crate::io) fn keep(&self, room: RoomId, kept: bool) {
         let mut all = self.0.kept.write().unwrap_or_else(PoisonError::into_inner);
         if kept {
             all.insert(room);

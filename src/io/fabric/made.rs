@@ -15,8 +15,6 @@ use crate::{directory::pace::Pace, event::FabricOutcome, fabric::Fault};
 const FIRST: Duration = Duration::from_millis(50);
 /// The longest: a server that is back is found within some two seconds.
 const LONGEST: Duration = Duration::from_secs(1);
-/// From the beginning of one attempt until the next one, even if it did not fail.
-const APART: Duration = Duration::from_millis(100);
 
 /// See the module.
 pub(super) struct Made<T> {
@@ -25,6 +23,8 @@ pub(super) struct Made<T> {
     changed: watch::Sender<()>,
     /// For one attempt.
     bound: Duration,
+    /// From the beginning of one attempt until the next one, even if it did not fail.
+    apart: Duration,
 }
 
 struct State<T> {
@@ -45,8 +45,9 @@ enum Next<T> {
 }
 
 impl<T: Clone + Send + 'static> Made<T> {
-    /// Nothing was made yet.
-    pub(super) fn new(bound: Duration, seed: u64) -> Arc<Self> {
+    /// Nothing was made yet. An attempt takes no longer than the bound, and begins that long after the one before, give or take a
+    /// quarter of it, by the seed.
+    pub(super) fn new(bound: Duration, apart: Duration, seed: u64) -> Arc<Self> {
         let state = State {
             stands: None,
             being_made: false,
@@ -55,7 +56,8 @@ impl<T: Clone + Send + 'static> Made<T> {
             failed: None,
             pace: Pace::between(FIRST, LONGEST, seed),
         };
-        Arc::new(Self { state: Mutex::new(state), changed: watch::Sender::new(()), bound })
+        let apart = apart.mul_f64(0.75 + fastrand::Rng::with_seed(seed).f64() / 2.0);
+        Arc::new(Self { state: Mutex::new(state), changed: watch::Sender::new(()), bound, apart })
     }
 
     /// What stands, or what comes of making it. It goes on being made when who asked has gone.
@@ -154,7 +156,7 @@ impl<T: Clone + Send + 'static> Made<T> {
                 state.pace.failed()
             }
         };
-        let apart = state.begun.map_or(now, |begun| begun + APART);
+        let apart = state.begun.map_or(now, |begun| begun + self.apart);
         state.rests_until = Some(apart.max(now + wait));
         drop(state);
         self.changed.send_replace(());
@@ -182,13 +184,15 @@ mod tests {
 
     use super::*;
 
+    const APART: Duration = Duration::from_millis(20);
+
     fn fault(outcome: FabricOutcome) -> Fault {
         Fault { outcome, why: "no".to_owned() }
     }
 
     #[tokio::test]
     async fn all_who_ask_share_one_attempt_and_hear_at_once_of_one_that_failed() {
-        let (made, attempts) = (Made::<u32>::new(Duration::from_secs(5), 1), Arc::new(AtomicUsize::new(0)));
+        let (made, attempts) = (Made::<u32>::new(Duration::from_secs(5), APART, 1), Arc::new(AtomicUsize::new(0)));
         let attempt = || {
             let attempts = attempts.clone();
             async move {
@@ -206,10 +210,10 @@ mod tests {
 
     #[tokio::test]
     async fn what_stands_is_used_until_another_one_stands_and_is_let_go_of_by_who_means_it() {
-        let made = Made::<u32>::new(Duration::from_secs(5), 1);
+        let made = Made::<u32>::new(Duration::from_secs(5), APART, 1);
         assert_eq!(made.get(|| async { Ok(1) }).await, Ok(1));
         assert_eq!(made.get(|| async { Ok(2) }).await, Ok(1));
-        tokio::time::sleep(APART).await;
+        tokio::time::sleep(APART * 2).await;
         let (let_on, wait) = tokio::sync::oneshot::channel();
         made.renew(|| async move { wait.await.map_err(|_| fault(FabricOutcome::Failed)) });
         assert_eq!(made.get(|| async { Ok(4) }).await, Ok(1));
@@ -222,7 +226,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_attempt_goes_on_when_who_asked_has_gone_and_ends_by_itself() {
-        let made = Made::<u32>::new(Duration::from_millis(20), 1);
+        let made = Made::<u32>::new(Duration::from_millis(20), APART, 1);
         let asked = made.get(std::future::pending);
         assert!(tokio::time::timeout(Duration::from_millis(1), asked).await.is_err());
         assert_eq!(made.get(std::future::pending).await, Err(late(Duration::from_millis(20))));

@@ -26,6 +26,8 @@ use crate::{
     fabric::Fault,
 };
 
+/// From one search to the next, at least: while a master is lost, all routers search.
+const AGAIN: Duration = Duration::from_millis(500);
 /// Masters of a Cluster that are told in one line.
 const TOLD_MAX: usize = 16;
 /// Of a Cluster; past it, what it says is not believed.
@@ -54,11 +56,11 @@ impl Masters {
                 found: made(),
                 name: master.clone(),
                 user: user.clone(),
-                master: Made::new(settings.timeout, around.seed),
+                master: Made::new(settings.timeout, AGAIN, around.seed),
             })),
             FabricMode::Cluster => Self::Cluster(Arc::new(Cluster {
                 found: made(),
-                slots: Made::new(settings.timeout, around.seed),
+                slots: Made::new(settings.timeout, AGAIN, around.seed),
                 known: Mutex::default(),
             })),
         }
@@ -251,7 +253,7 @@ impl Sentinels {
             _ => Server::new(address, &self.found.around, dialing(&self.found.around, true)),
         };
         let deadline = Instant::now() + self.found.around.settings.timeout;
-        server.command(redis::cmd("PING"), deadline).await?;
+        server.command(0, redis::cmd("PING"), deadline).await?;
         Ok(server)
     }
 }

@@ -33,7 +33,7 @@ static WRITE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("writ
 static END: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("end.lua")));
 
 /// Fields of a room's state that are not its router's.
-const OWN_FIELDS: [&str; 3] = ["owner", "fence", "released"];
+const OWN_FIELDS: [&str; 4] = ["owner", "fence", "seq", "released"];
 
 /// The two keys of a room. They share a hash tag, and so a slot of a Cluster.
 #[derive(Debug)]
@@ -49,10 +49,12 @@ impl Keys {
     }
 }
 
-/// A question about a room: which, who asks, how long it is kept in milliseconds.
+/// A question about a room: which, who asks, the number of the call, how long the room is kept in milliseconds.
 pub(super) struct Asked<'a> {
     pub(super) keys: Keys,
     pub(super) me: &'a str,
+    /// Goes up: what comes late, after one with a higher number, changes nothing.
+    pub(super) seq: u64,
     pub(super) keep_ms: u128,
     pub(super) what: What,
 }
@@ -82,7 +84,7 @@ impl Asked<'_> {
             true => command.arg("EVALSHA").arg(&script.hash),
             false => command.arg("EVAL").arg(script.text),
         };
-        command.arg("2").arg(&self.keys.state).arg(&self.keys.log).arg(self.me);
+        command.arg("2").arg(&self.keys.state).arg(&self.keys.log).arg(self.me).arg(self.seq.to_string());
         match &self.what {
             What::Take { force } => command.arg(flag(*force)).arg(self.keep_ms.to_string()),
             What::Write(write) => arguments(&mut command, write, self.keep_ms),
@@ -93,15 +95,15 @@ impl Asked<'_> {
 
     /// About how many arguments, and bytes of them.
     fn size(&self) -> (usize, usize) {
-        let own = 2 * self.keys.state.len() + self.me.len() + 64;
+        let own = 2 * self.keys.state.len() + self.me.len() + 84;
         match &self.what {
-            What::Take { .. } | What::End { .. } => (4, own),
+            What::Take { .. } | What::End { .. } => (5, own),
             What::Write(write) => {
                 let set: usize = write.set.iter().map(|(name, content)| name.len() + content.len()).sum();
                 let deleted: usize = write.delete.iter().map(String::len).sum();
                 let entries: usize = write.entries.iter().map(|(_, content)| content.len() + 20).sum();
                 let count = 2 * write.set.len() + write.delete.len() + 2 * write.entries.len();
-                (count + 9, own + set + deleted + entries)
+                (count + 10, own + set + deleted + entries)
             }
         }
     }
@@ -240,15 +242,16 @@ mod tests {
             ..Write::default()
         };
         let what = What::Write(write);
-        let asked = Asked { keys: Keys::new("p:", "s", &"r".into()), me: "r1", keep_ms: 9, what };
+        let asked = Asked { keys: Keys::new("p:", "s", &"r".into()), me: "r1", seq: 8, keep_ms: 9, what };
         let sent = asked.command(true).get_packed_command();
         let sent =
             sent.split(|byte| *byte == b'\n').skip(2).step_by(2).map(|part| part.strip_suffix(b"\r").unwrap_or(part));
-        let expected: [&[u8]; 18] = [
+        let expected: [&[u8]; 19] = [
             b"2",
             b"p:{r/s/r}:state",
             b"p:{r/s/r}:log",
             b"r1",
+            b"8",
             b"3",
             b"9",
             b"0",
@@ -264,7 +267,7 @@ mod tests {
             b"e",
             b"",
         ];
-        assert_eq!(sent.skip(2).collect::<Vec<_>>(), expected[..17].to_vec());
+        assert_eq!(sent.skip(2).collect::<Vec<_>>(), expected[..18].to_vec());
         assert!(String::from_utf8_lossy(&asked.command(false).get_packed_command()).contains("XADD"));
     }
 

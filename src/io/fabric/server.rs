@@ -24,6 +24,9 @@ use crate::{
     io::listener::Observe,
 };
 
+/// From one attempt to connect to the next, at least.
+const AGAIN: Duration = Duration::from_millis(100);
+
 /// What all servers have in common.
 pub(super) struct Around {
     pub(super) settings: FabricSettings,
@@ -74,7 +77,7 @@ impl Server {
         let settings = &around.settings;
         let text = address.to_string();
         let seed = text.bytes().fold(around.seed, |seed, byte| seed.rotate_left(5) ^ u64::from(byte));
-        let link = |number: usize| Made::new(settings.timeout, seed.wrapping_add(number as u64));
+        let link = |number: usize| Made::new(settings.timeout, AGAIN, seed.wrapping_add(number as u64));
         Arc::new(Self {
             address,
             around: around.clone(),
@@ -113,8 +116,8 @@ impl Server {
     }
 
     /// Asks something that is of no room.
-    pub(super) async fn command(self: &Arc<Self>, question: Cmd, deadline: Instant) -> Result<Value, Fault> {
-        self.send(0, question, false, deadline).await.map_err(|unanswered| match unanswered {
+    pub(super) async fn command(self: &Arc<Self>, lane: u64, question: Cmd, deadline: Instant) -> Result<Value, Fault> {
+        self.send(lane, question, false, deadline).await.map_err(|unanswered| match unanswered {
             Unanswered::Error(error) => refusal::fault(&error),
             Unanswered::Fault(fault) => fault,
         })
@@ -133,7 +136,7 @@ impl Server {
             Ok(link) => link.map_err(Unanswered::Fault)?,
             Err(_) => return Err(Unanswered::Fault(late(timeout))),
         };
-        let before = link.heard();
+        let (before, sent) = (link.heard(), Instant::now());
         let asking = async { if ahead { link.ask_anyway(question).await } else { link.ask(&question).await } };
         let error = match timeout_at(deadline.into(), asking).await {
             Ok(Ok(answer)) => {
@@ -142,8 +145,8 @@ impl Server {
             }
             Ok(Err(error)) => error,
             Err(_) => {
-                // a long answer to somebody else is no reason
-                if link.heard() == before {
+                // a long answer to somebody else is no reason, nor is a call that had little time left
+                if link.heard() == before && sent.elapsed() * 2 >= timeout {
                     let why = format!("it answered nothing for {} ms", timeout.as_millis());
                     self.let_go(place, link.number, FabricLoss::Silent, why);
                 }

@@ -1,8 +1,9 @@
--- A room is taken. KEYS: state, log. ARGV: who takes it, whether from anybody (1) or not (0), how long it is kept (ms).
-local state, log, me, force, keep = KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[3]
+-- A room is taken. KEYS: state, log. ARGV: who takes it, the number of the call, whether from anybody (1) or not (0), how long it
+-- is kept (ms).
+local state, log, me, seq, force, keep = KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local owner = redis.call('HGET', state, 'owner')
 if not owner then
-  redis.call('HSET', state, 'owner', me, 'fence', '1')
+  redis.call('HSET', state, 'owner', me, 'fence', '1', 'seq', seq)
   -- the rest of a room whose state was lost
   redis.call('DEL', log)
   redis.call('PEXPIRE', state, keep)
@@ -15,6 +16,7 @@ if owner ~= me then
   redis.call('HSET', state, 'owner', me)
   redis.call('HINCRBY', state, 'fence', 1)
 end
+redis.call('HSET', state, 'seq', seq)
 redis.call('HDEL', state, 'released')
 redis.call('PEXPIRE', state, keep)
 redis.call('PEXPIRE', log, keep)

@@ -1,25 +1,26 @@
--- Changes of a room. KEYS: state, log. ARGV: who writes, its fence, how long the room is kept (ms), whether all goes first,
--- whether it is released, the offset below which entries go; then how many fields are set, and each name and content; how
--- many are deleted, and each name; how many entries come, and each offset and content.
+-- Changes of a room. KEYS: state, log. ARGV: who writes, the number of the call, its fence, how long the room is kept (ms),
+-- whether all goes first, whether it is released, the offset below which entries go; then how many fields are set, and each
+-- name and content; how many are deleted, and each name; how many entries come, and each offset and content.
 -- Redis refuses a script for want of memory or of a master at its first change, and never after it: that one is of a kind
 -- that it refuses.
-local state, log, me, fence, keep = KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[3]
-local reset, released, below = ARGV[4] == '1', ARGV[5] == '1', ARGV[6]
-local held = redis.call('HMGET', state, 'owner', 'fence')
+local state, log, me, seq, fence, keep = KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local reset, released, below = ARGV[5] == '1', ARGV[6] == '1', ARGV[7]
+local held = redis.call('HMGET', state, 'owner', 'fence', 'seq')
 local missing = not held[1]
-if not missing and (held[1] ~= me or held[2] ~= fence) then
+-- the last: one that was under way for so long that a later one came before it
+if not missing and (held[1] ~= me or held[2] ~= fence or tonumber(held[3] or '0') >= tonumber(seq)) then
   return {'fenced', held[1]}
 end
 if missing or reset then
-  redis.call('HSET', state, 'owner', me, 'fence', fence)
+  redis.call('HSET', state, 'seq', seq)
   redis.call('DEL', state, log)
-  redis.call('HSET', state, 'owner', me, 'fence', fence)
 end
+redis.call('HSET', state, 'owner', me, 'fence', fence, 'seq', seq)
 if missing and not reset then
   redis.call('PEXPIRE', state, keep)
   return {'missing'}
 end
-local at = 7
+local at = 8
 for _ = 1, tonumber(ARGV[at]) do
   redis.call('HSET', state, ARGV[at + 1], ARGV[at + 2])
   at = at + 2

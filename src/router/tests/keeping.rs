@@ -179,7 +179,7 @@ fn a_router_that_is_lost_costs_each_session_one_resume_and_nothing_that_was_writ
 /// What was said of it.
 fn said(world: &mut World, to: u64) -> Vec<String> {
     let pushes = world.pushes(to).into_iter();
-    pushes.filter_map(|body| if let Body::Data(push) = body { push.data.clone() } else { None }).collect()
+    pushes.filter_map(|body| if let Body::Data(push) = body { push.data } else { None }).collect()
 }
 
 #[test]
@@ -306,7 +306,7 @@ fn a_token_that_was_used_where_nobody_wrote_it_down_is_good_once() {
     // lost before it was written
     let mut b = Keeps::new("b", 2);
     b.take(&mut memory);
-    let newest = v1::Resume { resume_token: resumed.resume_token.clone(), ..resume_of(&ann) };
+    let newest = v1::Resume { resume_token: resumed.resume_token, ..resume_of(&ann) };
     b.world.back(7, "ann", newest);
     let frames = b.world.resume(8, grant("ann"), resume_of(&ann));
     assert_eq!(code_of(frames[0].body.as_ref().unwrap()), Code::ResumeTokenSpent);
@@ -444,4 +444,35 @@ fn what_a_newer_version_wrote_beside_is_kept_and_a_newer_format_is_left_alone() 
     let facts = c.facts();
     let [KeepingFact::RoomNotRestored { why, .. }] = &*facts else { panic!("left alone: {facts:?}") };
     assert!(why.contains("its format is 2; this router knows up to 1"), "{why}");
+}
+
+#[test]
+fn a_room_stays_on_its_media_node_where_that_is_known_and_moves_where_it_is_not() {
+    let (mut a, mut memory) = (Keeps::new("a", 1), Memory::default());
+    a.world.add_node("m1", "sh");
+    let ann = a.world.join(1, "ann");
+    assert_eq!(ann.media.as_ref().unwrap().node, "m1");
+    a.pass(Duration::from_secs(1), &mut memory);
+    a.world.calls.clear();
+    a.world.handle(Input::Elsewhere { room: "r".into(), refusal: elsewhere() });
+    assert!(a.world.calls.is_empty(), "its node is told nothing: {:?}", a.world.calls);
+    a.carry_out(&mut memory);
+
+    let mut b = Keeps::new("b", 2);
+    for node in ["m1", "m2", "m3"] {
+        b.world.add_node(node, "sh");
+    }
+    b.take(&mut memory);
+    let told: Vec<_> = b.world.calls.iter().map(|(node, call, _)| (node.as_str(), call.room())).collect();
+    assert_eq!(told, [("m1", "r")], "who is there");
+    let resumed = b.world.back(7, "ann", resume_of(&ann));
+    assert!(resumed.recovered);
+    assert_eq!(words(&b.world.kinds(7)), ["continued after 1"], "and it did not move");
+    b.pass(Duration::from_secs(1), &mut memory);
+
+    let mut c = Keeps::new("c", 3);
+    c.world.add_node("m9", "sh");
+    c.take(&mut memory);
+    assert!(c.world.back(8, "ann", resume_of(&ann)).recovered);
+    assert_eq!(words(&c.world.kinds(8)), ["continued after 1", "continued after 3", "moved m9 node_failed"]);
 }

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use crate::event::{Event, KeepingFact, KeepingOutcome};
+use crate::event::{Event, KeepingFact, KeepingOutcome, Labels};
 
 /// All of them.
 pub(in crate::telemetry) fn events() -> Vec<(Event, Vec<(&'static str, f64)>)> {
@@ -15,7 +15,7 @@ pub(in crate::telemetry) fn events() -> Vec<(Event, Vec<(&'static str, f64)>)> {
         (KeepingFact::RoomHandedOver { room: room(), sessions: 2 }, "handed_over"),
         (KeepingFact::RoomNotHandedOver { room: room() }, "not_handed_over"),
     ];
-    let outcomes: BTreeSet<usize> = facts.iter().map(|(fact, _)| fact.outcome() as usize).collect();
+    let outcomes: BTreeSet<usize> = facts.iter().map(|(fact, _)| fact.outcome().unwrap() as usize).collect();
     assert_eq!(outcomes, (0..KeepingOutcome::ALL.len()).collect());
     let series = |outcome| match outcome {
         "written" => "signalbox_fabric_rooms_total{outcome=\"written\"}",
@@ -25,5 +25,11 @@ pub(in crate::telemetry) fn events() -> Vec<(Event, Vec<(&'static str, f64)>)> {
         "handed_over" => "signalbox_fabric_rooms_total{outcome=\"handed_over\"}",
         _ => "signalbox_fabric_rooms_total{outcome=\"not_handed_over\"}",
     };
-    facts.into_iter().map(|(fact, outcome)| (Event::Keeping(fact), vec![(series(outcome), 1.0)])).collect()
+    let returned = Event::Keeping(KeepingFact::SessionReturned { labels: Labels::default() });
+    let moved = |outcome| match outcome {
+        "restored" => vec![(series(outcome), 1.0), ("signalbox_variant_sessions{variant=\"default\"}", 2.0)],
+        outcome => vec![(series(outcome), 1.0)],
+    };
+    let facts = facts.into_iter().map(|(fact, outcome)| (Event::Keeping(fact), moved(outcome)));
+    facts.chain([(returned, Vec::new())]).collect()
 }

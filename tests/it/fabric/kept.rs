@@ -55,6 +55,26 @@ async fn a_router_that_was_overtaken_changes_nothing_and_hears_by_whom() {
 }
 
 #[tokio::test]
+async fn what_was_under_way_when_the_room_was_taken_again_changes_nothing_once_it_arrives() {
+    let redis = Redis::start().await;
+    // what the first sends from now on is what it sent before the second was there, and Redis did not read until now
+    let (before, after) = (Side::at("r1", &[&redis]), Side::at("r1", &[&redis]));
+    before.take("r").await.unwrap();
+    before.wrote("r", Write { fence: 1, set: vec![field("f", "before")], ..Write::default() }).await;
+    after.take("r").await.unwrap();
+    after
+        .wrote("r", Write { fence: 1, set: vec![field("f", "after")], entries: entries([1]), ..Write::default() })
+        .await;
+    let late = Write { fence: 1, set: vec![field("f", "late")], entries: entries([2]), ..Write::default() };
+    let fenced = Ok(Written::Fenced { owner: "r1".to_owned() });
+    assert_eq!(before.write("r", Write { reset: true, ..late.clone() }).await, fenced);
+    assert_eq!(before.write("r", late).await, fenced);
+    assert_eq!(before.fabric.end(&"r".into(), 1).await, fenced);
+    let stands = Kept { fence: 1, fields: vec![field("f", "after")], entries: entries([1]) };
+    assert_eq!(kept(after.take("r").await.unwrap()), stands);
+}
+
+#[tokio::test]
 async fn a_write_that_comes_twice_or_late_adds_nothing_and_old_entries_go() {
     let redis = Redis::start().await;
     let one = Side::at("r1", &[&redis]);
