@@ -80,13 +80,17 @@ impl Load {
         self.ledger.lock().unwrap()
     }
 
+    /// What became of it so far, and how many are away.
+    fn seen(&self, from: &Mark, to: &Mark) -> (Counts, u64) {
+        let ledger = self.ledger();
+        (ledger.counts(from, to), ledger.away())
+    }
+
     /// What became of all that was said between two marks, once all has come, and everybody is there, or nothing more will.
     pub(crate) async fn settled(&self, from: &Mark, to: &Mark) -> Counts {
         let since = Instant::now();
         loop {
-            let ledger = self.ledger();
-            let (counts, away) = (ledger.counts(from, to), ledger.away());
-            drop(ledger);
+            let (counts, away) = self.seen(from, to);
             if (counts.lost == 0 && counts.unanswered == 0 && away == 0) || since.elapsed() > LATE_MAX {
                 return counts;
             }
