@@ -19,7 +19,7 @@ demo: ## a router and calls against it, with a live table (SECONDS=20 ends by it
 	@.ci/setup build
 	$(CARGO) run --release --locked -- demo $(if $(filter-out 0,$(SECONDS)),--seconds $(SECONDS))
 
-fleet: ## three routers on an etcd, two media nodes, and calls across all of them (SECONDS=60 ends by itself)
+fleet: ## three routers on an etcd and a Redis, two media nodes, calls across all of them, a drain (SECONDS=60 ends by itself)
 	@.ci/setup fleet
 	$(CARGO) build --release --locked
 	@deploy/fleet/run $(or $(CARGO_TARGET_DIR),target)/release/signalbox $(or $(SECONDS),0)
@@ -28,7 +28,7 @@ watch: ## faults on purpose, and whom the shipped rules tell of them: a real Pro
 	@.ci/setup test
 	$(CARGO) test --locked --test watch each_fault -- --nocapture
 
-faults: ## what each fault of etcd and of the network costs three routers under load: a table, a quarter of an hour (RUNS=5, FAULT=kill)
+faults: ## what faults of etcd, Redis, the network and a router cost three routers under load: a table (RUNS=5, FAULT=redis-kill)
 	@.ci/setup test
 	@mkdir -p target
 	FAULTS_RUNS=$(or $(RUNS),5) FAULTS_ONLY=$(FAULT) FAULTS_JSON=$(CURDIR)/target/faults.json \

@@ -98,6 +98,7 @@ fn token(criterion: &mut Criterion) {
 
 fn settings() -> router::Settings {
     router::Settings {
+        keeping: None,
         limits: Limits::default(),
         auto_create: true,
         empty_timeout: Duration::from_secs(30),

@@ -35,6 +35,9 @@ pub(crate) struct Returned {
     pub(crate) track: Option<Box<v1::Track>>,
 }
 
+/// Members by their seats, and entries of the log by their offsets.
+type Contents = (Vec<(Seat, MemberKept)>, Vec<(u64, EntryKept)>);
+
 impl Room {
     /// From now on it is noted who changes.
     pub(crate) fn note_changes(&mut self) {
@@ -149,7 +152,7 @@ impl Room {
     pub(crate) fn restore(
         (founding, kept): (Founding, &RoomKept),
         tip: Offset,
-        (members, entries): (Vec<(Seat, MemberKept)>, Vec<(u64, EntryKept)>),
+        (members, entries): Contents,
         (bounds, (at, unix_ms)): (Arc<Bounds>, (Instant, u64)),
     ) -> Result<Self, Unreadable> {
         let seats: AHashMap<String, Seat> =

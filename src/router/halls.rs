@@ -65,7 +65,7 @@ impl Router {
     /// Makes a room that does not exist; who calls has asked `admits_room`.
     pub(super) fn found_room(&mut self, id: RoomId, plan: Plan, unix_ms: u64) -> HallKey {
         let founding = Founding {
-            id: id.clone(),
+            id,
             epoch: Epoch(self.rng.u64(1..)),
             metadata: plan.metadata.into(),
             created_at_ms: unix_ms,

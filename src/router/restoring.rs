@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 
-use super::{HallKey, Now, Output, Router, Seated, Timer};
+use super::{HallKey, Now, Output, Rest, Router, Seated, Timer};
 use crate::{
     event::{Event, KeepingFact},
     fabric::{EntryKept, Kept, MEMBER_PREFIX, MemberKept, ROOM_FIELD, RoomKept, TIP_FIELD, Unreadable},
@@ -22,6 +22,9 @@ struct Read {
     members: Vec<MemberKept>,
     entries: Vec<(u64, EntryKept)>,
 }
+
+/// What the record of a member, and that of its session, hold that is not known here.
+type Unknown = Option<Box<(Rest, Rest)>>;
 
 impl Router {
     /// Goes on with a room that was kept, unless it is here.
@@ -113,7 +116,7 @@ impl Router {
     fn seat_again(
         &mut self,
         seat: Seat,
-        (hall, session, expires_at_ms, rest): (HallKey, Session, Option<u64>, Option<Box<(super::Rest, super::Rest)>>),
+        (hall, session, expires_at_ms, rest): (HallKey, Session, Option<u64>, Unknown),
         now: Now,
     ) {
         self.session_ids.insert(session.id.clone(), seat);
@@ -146,7 +149,7 @@ fn read(kept: Kept) -> Result<Read, Unreadable> {
     let find = |name: &str| kept.fields.iter().find(|(field, _)| field == name).map(|(_, value)| value);
     let missing = |what| Unreadable::new(what, "it is missing");
     let room = RoomKept::read(find(ROOM_FIELD).ok_or_else(|| missing("the room's record"))?)?;
-    let tip = find(TIP_FIELD).and_then(|tip| number(tip)).ok_or_else(|| missing("the offset of the latest event"))?;
+    let tip = find(TIP_FIELD).and_then(number).ok_or_else(|| missing("the offset of the latest event"))?;
     let members = kept.fields.iter().filter(|(field, _)| field.starts_with(MEMBER_PREFIX));
     let mut members = members.map(|(_, value)| MemberKept::read(value)).collect::<Result<Vec<_>, _>>()?;
     members.sort_by_key(|member| member.since);

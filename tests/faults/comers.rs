@@ -7,7 +7,7 @@ use std::{
 };
 
 use signalbox::{
-    load::client::{Client, ClientError, Target, TargetSettings},
+    load::client::{Client, ClientError, Position, Target, TargetSettings},
     protocol::{
         Code,
         v1::{self, client_frame::Op},
@@ -65,6 +65,29 @@ pub(crate) async fn join(url: &str, room: &str, who: &Identity) -> Result<(Clien
         }
     }
     join_at(&url, room, who).await
+}
+
+/// Comes back to the router at that URL, or to the one that it is sent to, as the session of that position; its requests are counted on
+/// from the last one.
+pub(crate) async fn resume(
+    url: &str,
+    who: &Identity,
+    (position, last_id): (&Position, u64),
+) -> Result<Client, ClientError> {
+    let mut url = url.to_owned();
+    for _ in 0..SENT_ON_MAX {
+        let target = Target::resolve(&TargetSettings::websocket(&url)).await?;
+        let mut client = target.connect(&who.token, None).await?;
+        client.continue_ids_after(last_id);
+        match client.resume(position.clone()).await {
+            Ok(_) => return Ok(client),
+            Err(ClientError::Error(error)) if error.code == Code::RoomElsewhere.name() && !error.url.is_empty() => {
+                url = error.url;
+            }
+            Err(refusal) => return Err(refusal),
+        }
+    }
+    Err(ClientError::Lost("sent on and on".to_owned()))
 }
 
 /// Goes, so that nothing of it lingers; whether it was still there.

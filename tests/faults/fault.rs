@@ -20,11 +20,36 @@ pub(crate) enum Fault {
     Partition,
     Expired,
     TwoOfOneName,
+    RedisKilled,
+    RedisFrozen,
+    RedisEmptied,
+    RedisSlow,
+    RedisNarrow,
+    RedisReset,
+    RedisMute,
+    RedisUpwards,
+    RedisDownwards,
+    RouterKilled,
+}
+
+/// What a fault happens to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ground {
+    /// Routers and an etcd.
+    Etcd,
+    /// The same over TLS.
+    Tls,
+    /// Routers, an etcd, and a Redis that they keep their rooms in.
+    Redis,
+}
+
+impl Ground {
+    pub(crate) const ALL: [Self; 3] = [Self::Etcd, Self::Tls, Self::Redis];
 }
 
 impl Fault {
     /// In the order of the table.
-    pub(crate) const ALL: [Self; 13] = [
+    pub(crate) const ALL: [Self; 23] = [
         Self::Killed,
         Self::Frozen,
         Self::Compacted,
@@ -38,10 +63,20 @@ impl Fault {
         Self::Partition,
         Self::Expired,
         Self::TwoOfOneName,
+        Self::RedisKilled,
+        Self::RedisFrozen,
+        Self::RedisEmptied,
+        Self::RedisSlow,
+        Self::RedisNarrow,
+        Self::RedisReset,
+        Self::RedisMute,
+        Self::RedisUpwards,
+        Self::RedisDownwards,
+        Self::RouterKilled,
     ];
 
     /// Those that every run of the tests takes.
-    pub(crate) const SHORT: [Self; 3] = [Self::Killed, Self::Downwards, Self::TwoOfOneName];
+    pub(crate) const SHORT: [Self; 3] = [Self::TwoOfOneName, Self::RedisKilled, Self::RouterKilled];
 
     /// By which `FAULT=` picks it.
     pub(crate) const fn name(self) -> &'static str {
@@ -59,6 +94,16 @@ impl Fault {
             Self::Partition => "partition",
             Self::Expired => "certificate",
             Self::TwoOfOneName => "two-of-a-name",
+            Self::RedisKilled => "redis-kill",
+            Self::RedisFrozen => "redis-freeze",
+            Self::RedisEmptied => "redis-empty",
+            Self::RedisSlow => "redis-latency",
+            Self::RedisNarrow => "redis-bandwidth",
+            Self::RedisReset => "redis-reset",
+            Self::RedisMute => "redis-timeout",
+            Self::RedisUpwards => "redis-cut-up",
+            Self::RedisDownwards => "redis-cut-down",
+            Self::RouterKilled => "router-kill",
         }
     }
 
@@ -78,12 +123,42 @@ impl Fault {
             Self::Partition => "r1 alone is cut off",
             Self::Expired => "etcd's certificate has expired",
             Self::TwoOfOneName => "r1 is cut off, rooms of one name",
+            Self::RedisKilled => "Redis killed with -9, started again",
+            Self::RedisFrozen => "Redis frozen (SIGSTOP), thawed",
+            Self::RedisEmptied => "all that Redis has is gone (FLUSHALL)",
+            Self::RedisSlow => "Redis: latency of 3000 ms, jitter of 500 ms",
+            Self::RedisNarrow => "Redis: 1 KiB/s",
+            Self::RedisReset => "Redis: connections reset",
+            Self::RedisMute => "Redis: connections taken, never answered",
+            Self::RedisUpwards => "nothing gets to Redis",
+            Self::RedisDownwards => "nothing gets back from Redis",
+            Self::RouterKilled => "r1 killed with -9, started again",
         }
     }
 
-    /// Whether etcd speaks TLS.
-    pub(crate) const fn needs_tls(self) -> bool {
-        matches!(self, Self::Expired)
+    pub(crate) const fn ground(self) -> Ground {
+        match self {
+            Self::Expired => Ground::Tls,
+            Self::RouterKilled => Ground::Redis,
+            _ if self.is_of_redis() => Ground::Redis,
+            _ => Ground::Etcd,
+        }
+    }
+
+    /// Whether it is Redis, or the way to it, that fails.
+    pub(crate) const fn is_of_redis(self) -> bool {
+        matches!(
+            self,
+            Self::RedisKilled
+                | Self::RedisFrozen
+                | Self::RedisEmptied
+                | Self::RedisSlow
+                | Self::RedisNarrow
+                | Self::RedisReset
+                | Self::RedisMute
+                | Self::RedisUpwards
+                | Self::RedisDownwards
+        )
     }
 
     pub(crate) async fn begin(self, fleet: &mut Fleet) {
@@ -105,6 +180,11 @@ impl Fault {
                 fleet.etcd.again().await;
             }
             Self::Partition | Self::TwoOfOneName => fleet.proxies[0].set(self.weather()),
+            Self::RedisKilled => fleet.redis().kill(),
+            Self::RedisFrozen => fleet.redis().freeze(),
+            Self::RedisEmptied => drop(fleet.redis().run(&["FLUSHALL"]).await),
+            Self::RouterKilled => fleet.routers[0].send_signal("KILL"),
+            _ if self.is_of_redis() => fleet.weather_to_redis(self.weather()),
             _ => fleet.weather(self.weather()),
         }
     }
@@ -115,6 +195,11 @@ impl Fault {
             Self::Killed | Self::Emptied => fleet.etcd.again().await,
             Self::Frozen => fleet.etcd.thaw(),
             Self::Expired => fleet.certificate(false),
+            Self::RedisKilled => fleet.redis().again().await,
+            Self::RedisFrozen => fleet.redis().thaw(),
+            Self::RedisEmptied => {}
+            Self::RouterKilled => fleet.start_again(0),
+            _ if self.is_of_redis() => fleet.weather_to_redis(Weather::default()),
             _ => fleet.weather(Weather::default()),
         }
     }
@@ -122,21 +207,24 @@ impl Fault {
     fn weather(self) -> Weather {
         let fine = Weather::default();
         match self {
-            Self::Slow => Weather { latency: Some((Duration::from_millis(3_000), Duration::from_millis(500))), ..fine },
-            Self::Narrow => Weather { bytes_a_second: Some(1_024), ..fine },
-            Self::Reset => Weather { reset: true, ..fine },
-            Self::Mute => Weather { mute: true, ..fine },
-            Self::Upwards => Weather { cut_up: true, ..fine },
-            Self::Downwards => Weather { cut_down: true, ..fine },
+            Self::Slow | Self::RedisSlow => {
+                Weather { latency: Some((Duration::from_millis(3_000), Duration::from_millis(500))), ..fine }
+            }
+            Self::Narrow | Self::RedisNarrow => Weather { bytes_a_second: Some(1_024), ..fine },
+            Self::Reset | Self::RedisReset => Weather { reset: true, ..fine },
+            Self::Mute | Self::RedisMute => Weather { mute: true, ..fine },
+            Self::Upwards | Self::RedisUpwards => Weather { cut_up: true, ..fine },
+            Self::Downwards | Self::RedisDownwards => Weather { cut_down: true, ..fine },
             Self::Partition | Self::TwoOfOneName => Weather { cut_up: true, cut_down: true, ..fine },
-            Self::Killed | Self::Frozen | Self::Compacted | Self::Emptied | Self::Expired => fine,
+            _ => fine,
         }
     }
 
-    /// Which routers must have had trouble with etcd meanwhile: a fault that nobody notices proves nothing.
+    /// Which routers must have had trouble with etcd, or with Redis, meanwhile: a fault that nobody notices proves nothing.
     pub(crate) const fn struck(self) -> &'static [usize] {
         match self {
             Self::Partition | Self::TwoOfOneName => &[0],
+            Self::RouterKilled => &[],
             _ => &[0, 1, 2],
         }
     }

@@ -1,14 +1,17 @@
-//! Three routers of a fleet and a real etcd, each of them with a proxy of its own on the way to it.
+//! Three routers of a fleet, a real etcd and, where rooms are kept, a real Redis, each router with a proxy of its own on the way to either.
 
 use std::{
     collections::BTreeSet,
     fs,
+    net::SocketAddr,
     time::{Duration, Instant},
 };
 
 use crate::{
     etcd::{Etcd, compact},
+    fault::Ground,
     harness::{Authority, Router, free, get, remember},
+    kept::Redis,
     load,
     proxy::{Proxy, Weather},
 };
@@ -23,6 +26,8 @@ const RESUME_SECRET: &str = "resume-secret-of-the-fleet-resume-secret";
 const STAYS: Duration = Duration::from_millis(1_200);
 /// Nobody waits longer for a fleet to be well.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// For how long a change may wait to be written, in seconds: some always does.
+const BEHIND_MAX: f64 = 0.5;
 
 /// See the module.
 pub(crate) struct Fleet {
@@ -31,11 +36,15 @@ pub(crate) struct Fleet {
     pub(crate) routers: Vec<Router>,
     /// Who signed etcd's certificate, where it has one.
     authority: Option<Authority>,
+    /// Where rooms are kept, and the ways there.
+    kept: Option<(Redis, Vec<Proxy>)>,
+    /// What each router was started with.
+    settings: Vec<Vec<(&'static str, String)>>,
 }
 
 impl Fleet {
-    pub(crate) async fn start(tls: bool) -> Self {
-        let authority = tls.then(Authority::new);
+    pub(crate) async fn start(ground: Ground) -> Self {
+        let authority = (ground == Ground::Tls).then(Authority::new);
         let etcd = match &authority {
             None => Etcd::start().await,
             Some(authority) => Etcd::with_certificate_of(authority).await,
@@ -43,30 +52,50 @@ impl Fleet {
         let (scheme, address) = etcd.url().split_once("://").map(|(a, b)| (a.to_owned(), b.parse().unwrap())).unwrap();
         let authorities = etcd.file("ca.pem", &authority.as_ref().map(Authority::pem).unwrap_or_default());
         remember(RESUME_SECRET);
-        let (mut proxies, mut routers) = (Vec::new(), Vec::new());
+        let mut kept = if ground == Ground::Redis { Some((Redis::start().await, Vec::new())) } else { None };
+        let (mut proxies, mut routers, mut all_settings) = (Vec::new(), Vec::new(), Vec::new());
         for number in 1..=ROUTERS {
             let (proxy, client) = (Proxy::start(address).await, free());
-            let (id, endpoint) = (format!("r{number}"), format!("{scheme}://{}", proxy.at));
-            let own = format!("ws://{client}/v1/signal");
             let mut settings = vec![
-                ("etcd.endpoints", endpoint.as_str()),
-                ("etcd.lease_seconds", LEASE_SECONDS),
-                ("etcd.timeout_ms", "500"),
-                ("server.id", &id),
-                ("server.url", &own),
-                ("resume.secret", RESUME_SECRET),
+                ("etcd.endpoints", format!("{scheme}://{}", proxy.at)),
+                ("etcd.lease_seconds", LEASE_SECONDS.to_owned()),
+                ("etcd.timeout_ms", "500".to_owned()),
+                ("server.id", format!("r{number}")),
+                ("server.url", format!("ws://{client}/v1/signal")),
+                ("resume.secret", RESUME_SECRET.to_owned()),
                 // a log of all that it can takes time that is measured here
-                ("log.level", "info"),
+                ("log.level", "info".to_owned()),
             ];
-            if tls {
-                settings.push(("etcd.ca_file", authorities.to_str().unwrap()));
+            if authority.is_some() {
+                settings.push(("etcd.ca_file", authorities.display().to_string()));
             }
-            routers.push(Router::dev_at(client, &settings));
+            if let Some((redis, ways)) = &mut kept {
+                let way = Proxy::start(redis.address).await;
+                settings.push(("redis.addrs", format!("redis://{}", way.at)));
+                ways.push(way);
+            }
+            routers.push(router(client, &settings));
             proxies.push(proxy);
+            all_settings.push(settings);
         }
-        let fleet = Self { etcd, proxies, routers, authority };
+        let fleet = Self { etcd, proxies, routers, authority, kept, settings: all_settings };
         fleet.converged(Instant::now(), false).await.unwrap_or_else(|why| panic!("no fleet: {why}"));
         fleet
+    }
+
+    /// Where rooms are kept.
+    pub(crate) fn redis(&mut self) -> &mut Redis {
+        &mut self.kept.as_mut().expect("rooms are kept on this ground").0
+    }
+
+    /// The network of all routers to Redis is so.
+    pub(crate) fn weather_to_redis(&self, weather: Weather) {
+        self.kept.iter().flat_map(|(_, ways)| ways).for_each(|way| way.set(weather));
+    }
+
+    /// A router that was killed is there once more, where it was.
+    pub(crate) fn start_again(&mut self, number: usize) {
+        self.routers[number] = router(self.routers[number].client, &self.settings[number]);
     }
 
     /// The network of all routers is so.
@@ -141,17 +170,39 @@ impl Fleet {
                 return Err(format!("etcd has {rooms} rooms of the load"));
             }
         }
+        match &self.kept {
+            Some((redis, _)) => self.is_kept(redis, loaded).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Whether Redis has all rooms of the load, and no change waits for long.
+    async fn is_kept(&self, redis: &Redis, loaded: bool) -> Result<(), String> {
+        for (number, router) in self.routers.iter().enumerate() {
+            let behind = metric(router, "signalbox_fabric_behind_seconds").await;
+            if behind > BEHIND_MAX {
+                return Err(format!("r{}: {behind} s behind", number + 1));
+            }
+        }
+        let rooms = match redis.ask(&["KEYS", "signalbox:*load-*:state"]).await {
+            Ok(redis::Value::Array(rooms)) => rooms.len(),
+            other => return Err(format!("Redis: {other:?}")),
+        };
+        if loaded && rooms != ROUTERS * load::ROOMS {
+            return Err(format!("Redis has {rooms} rooms of the load"));
+        }
         Ok(())
     }
 
-    /// What each router has had to do with etcd that did not go well so far.
-    pub(crate) async fn troubles(&self) -> Vec<f64> {
+    /// What each router has had to do with etcd, or with Redis, that did not go well so far.
+    pub(crate) async fn troubles(&self, of_redis: bool) -> Vec<f64> {
+        let calls = if of_redis { "signalbox_fabric_calls_total{" } else { "signalbox_directory_calls_total{" };
         let mut troubles = Vec::new();
         for router in &self.routers {
             let metrics = get(router.ops, "/metrics").await.body;
             let counts = metrics.lines().filter(|line| {
-                let failed = line.starts_with("signalbox_directory_calls_total{") && !line.contains("outcome=\"ok\"");
-                failed || line.starts_with("signalbox_directory_watches_lost_total ")
+                let failed = line.starts_with(calls) && !line.contains("outcome=\"ok\"");
+                failed || (!of_redis && line.starts_with("signalbox_directory_watches_lost_total "))
             });
             troubles.push(counts.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum());
         }
@@ -189,6 +240,11 @@ impl Fleet {
         }
         total
     }
+}
+
+fn router(client: SocketAddr, settings: &[(&'static str, String)]) -> Router {
+    let settings: Vec<_> = settings.iter().map(|(key, value)| (*key, value.as_str())).collect();
+    Router::dev_at(client, &settings)
 }
 
 async fn metric(router: &Router, series: &str) -> f64 {

@@ -69,6 +69,9 @@ pub(crate) struct Ledger {
     pub(crate) disordered: u64,
     /// Sessions that ended: at which router, and why.
     pub(crate) closed: Vec<String>,
+    /// How many of them came back by a resume, and how many found their session gone.
+    pub(crate) resumed: u64,
+    pub(crate) gone: u64,
 }
 
 impl Ledger {
@@ -121,6 +124,21 @@ impl Ledger {
             }
         }
         counts
+    }
+
+    /// When the lost ones of them were due.
+    pub(crate) fn lost(&self, from: &Mark, to: &Mark) -> Vec<Instant> {
+        let spoken =
+            to.iter().map(|(line, end)| (line, &self.lines[line].said[from.get(line).copied().unwrap_or(0)..*end]));
+        let is_lost = |line: &Line, said: &Said| {
+            said.answer == Answer::Ok && (0..SIZE).any(|member| line.hears(member) && said.heard[member] == 0)
+        };
+        spoken.flat_map(|(line, said)| said.iter().filter(|said| is_lost(line, said)).map(|said| said.due)).collect()
+    }
+
+    /// How many of those whose session ended are not back yet.
+    pub(crate) fn away(&self) -> u64 {
+        self.closed.len() as u64 - self.resumed - self.gone
     }
 
     /// How many were heard since these were forgotten.
@@ -181,6 +199,7 @@ mod tests {
         assert_eq!(counts(&ledger).unanswered, 1);
         ledger.answer(ALL, number, true);
         assert_eq!(counts(&ledger).lost, 1);
+        assert_eq!(ledger.lost(&Mark::new(), &ledger.mark()), [now]);
         assert_eq!(ledger.counts(&Mark::new(), &before).lost, 0);
         ledger.answer(ALL, number, false);
         assert_eq!(counts(&ledger), Counts { acknowledged: 3, refused: 1, ..Counts::default() });

@@ -9,7 +9,10 @@ use std::{
 
 use signalbox::{
     load::client::{Client, ClientError},
-    protocol::v1::{self, ServerFrame, client_frame::Op, server_frame::Body},
+    protocol::{
+        Code,
+        v1::{self, ClientFrame, ServerFrame, client_frame::Op, server_frame::Body},
+    },
 };
 use tokio::{
     task::JoinHandle,
@@ -28,6 +31,8 @@ pub(crate) const ROOMS: usize = 2;
 const SPEAKS_EVERY: Duration = Duration::from_millis(50);
 /// Directed pushes are acknowledged so often, by messages.
 const ACKNOWLEDGES_EVERY: u64 = 40;
+/// Who lost its connection tries so often to come back, in milliseconds.
+const TRIES_EVERY_MS: std::ops::RangeInclusive<u64> = 50..=500;
 /// After which answers and pushes that are still missing do not come any more.
 const LATE_MAX: Duration = Duration::from_secs(5);
 
@@ -46,16 +51,17 @@ impl Load {
     /// Everybody is in, and each has been heard.
     pub(crate) async fn start(routers: &[Router]) -> Self {
         let ledger = Arc::new(Mutex::new(Ledger::default()));
+        let urls: Vec<_> = routers.iter().map(comers::url).collect();
         let mut joined = Vec::new();
         for (at, router) in routers.iter().enumerate() {
             for number in 0..ROOMS {
                 for member in 0..SIZE {
-                    let (name, url) = (room(at, number), comers::url(router));
+                    let (name, url, urls) = (room(at, number), comers::url(router), urls.clone());
                     let identity = Identity::new(&format!("m{member}"));
                     let (client, _) = comers::join(&url, &name, &identity).await.unwrap();
                     let ledger = ledger.clone();
                     let place = at * ROOMS + number;
-                    joined.push(Member { room: place, member, name, url, identity, client, ledger, turn: 0, seq: 0 });
+                    joined.push(Member { room: place, member, name, urls, identity, client, ledger, turn: 0, seq: 0 });
                 }
             }
         }
@@ -74,12 +80,18 @@ impl Load {
         self.ledger.lock().unwrap()
     }
 
-    /// What became of all that was said between two marks, once all has come or nothing more will.
+    /// What became of it so far, and how many are away.
+    fn seen(&self, from: &Mark, to: &Mark) -> (Counts, u64) {
+        let ledger = self.ledger();
+        (ledger.counts(from, to), ledger.away())
+    }
+
+    /// What became of all that was said between two marks, once all has come, and everybody is there, or nothing more will.
     pub(crate) async fn settled(&self, from: &Mark, to: &Mark) -> Counts {
         let since = Instant::now();
         loop {
-            let counts = self.ledger().counts(from, to);
-            if (counts.lost == 0 && counts.unanswered == 0) || since.elapsed() > LATE_MAX {
+            let (counts, away) = self.seen(from, to);
+            if (counts.lost == 0 && counts.unanswered == 0 && away == 0) || since.elapsed() > LATE_MAX {
                 return counts;
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -93,12 +105,16 @@ impl Drop for Load {
     }
 }
 
+/// What was said and is not answered yet, by the request's number.
+type Waiting = HashMap<u64, (Line, usize)>;
+
 /// One of them.
 struct Member {
     room: usize,
     member: usize,
     name: String,
-    url: String,
+    /// Of all routers.
+    urls: Vec<String>,
     identity: Identity,
     client: Client,
     ledger: Arc<Mutex<Ledger>>,
@@ -110,7 +126,7 @@ struct Member {
 impl Member {
     async fn run(mut self, begin: Instant) {
         let mut ticks = interval_at(begin, SPEAKS_EVERY);
-        let mut waiting = HashMap::new();
+        let mut waiting = Waiting::new();
         loop {
             let done = tokio::select! {
                 due = ticks.tick() => self.speak(due, &mut waiting).await,
@@ -118,45 +134,63 @@ impl Member {
             };
             if let Err(ended) = done {
                 self.ledger.lock().unwrap().closed.push(format!("{} {}", self.name, ended.reason()));
-                waiting.clear();
-                self.come_again().await;
+                self.come_back(&mut waiting).await;
+                // who is away does not speak
+                ticks.reset();
             }
         }
     }
 
-    /// So that what is told of the next fault is about that one.
-    async fn come_again(&mut self) {
-        loop {
-            if let Ok((client, _)) = comers::join(&self.url, &self.name, &self.identity).await {
-                self.client = client;
-                return;
+    /// By resume, at any router; what was not answered is said again under the number that it had. A session that is gone begins
+    /// anew, so that what is told of the next fault is about that one.
+    async fn come_back(&mut self, waiting: &mut Waiting) {
+        let (position, last_id) = (self.client.position().clone(), self.client.last_id());
+        for url in self.urls.clone().iter().cycle() {
+            tokio::time::sleep(Duration::from_millis(fastrand::u64(TRIES_EVERY_MS))).await;
+            match comers::resume(url, &self.identity, (&position, last_id)).await {
+                Ok(client) => {
+                    self.client = client;
+                    self.ledger.lock().unwrap().resumed += 1;
+                    break;
+                }
+                Err(ClientError::Error(error)) if error.code == Code::SessionGone.name() => {
+                    if let Ok((client, _)) = comers::join(url, &self.name, &self.identity).await {
+                        self.client = client;
+                        self.ledger.lock().unwrap().gone += 1;
+                        return waiting.clear();
+                    }
+                }
+                Err(_) => {}
             }
-            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        while let Some(frame) = self.client.kept() {
+            self.hear(frame, waiting);
+        }
+        let mut again: Vec<_> = waiting.iter().map(|(id, said)| (*id, *said)).collect();
+        again.sort_unstable_by_key(|(id, _)| *id);
+        for (id, (line, number)) in again {
+            // should it be lost once more, whoever reads next hears of it
+            self.client.send(frame(id, line, number)).await.ok();
         }
     }
 
-    async fn speak(&mut self, due: Instant, waiting: &mut HashMap<u64, (Line, usize)>) -> Result<(), ClientError> {
+    async fn speak(&mut self, due: Instant, waiting: &mut Waiting) -> Result<(), ClientError> {
         self.turn += 1;
         let other = 1 + (self.turn as usize / 2) % (SIZE - 1);
         let to = (self.turn % 2 == 1).then_some((self.member + other) % SIZE);
         let line = Line { room: self.room, from: self.member, to };
         let number = self.ledger.lock().unwrap().say(line, due.into_std());
-        let op = match to {
-            None => Op::Send(v1::Send { data: Some(number.to_string()), ..v1::Send::default() }),
-            Some(to) => Op::Signal(v1::Signal {
-                to: format!("m{to}"),
-                end_of_candidates: Some(v1::EndOfCandidates { sdp_mid: Some(number.to_string()) }),
-                ..v1::Signal::default()
-            }),
-        };
-        waiting.insert(self.client.ask(op).await?, (line, number));
+        let id = self.client.last_id() + 1;
+        self.client.continue_ids_after(id);
+        waiting.insert(id, (line, number));
+        self.client.send(frame(id, line, number)).await?;
         if self.turn.is_multiple_of(ACKNOWLEDGES_EVERY) {
             self.client.ask(Op::Ping(v1::Ping { seq: self.seq, timestamp_ms: 0 })).await?;
         }
         Ok(())
     }
 
-    fn hear(&mut self, frame: ServerFrame, waiting: &mut HashMap<u64, (Line, usize)>) {
+    fn hear(&mut self, frame: ServerFrame, waiting: &mut Waiting) {
         let now = std::time::Instant::now();
         let mut ledger = self.ledger.lock().unwrap();
         if let Some(asked) = frame.id {
@@ -177,4 +211,17 @@ impl Member {
         let number = number.and_then(|number| number.parse().ok()).unwrap();
         ledger.hear(Line { room: self.room, from, to }, number, self.member, now);
     }
+}
+
+/// A message as it is sent.
+fn frame(id: u64, line: Line, number: usize) -> ClientFrame {
+    let op = match line.to {
+        None => Op::Send(v1::Send { data: Some(number.to_string()), ..v1::Send::default() }),
+        Some(to) => Op::Signal(v1::Signal {
+            to: format!("m{to}"),
+            end_of_candidates: Some(v1::EndOfCandidates { sdp_mid: Some(number.to_string()) }),
+            ..v1::Signal::default()
+        }),
+    };
+    ClientFrame { id: Some(id), traceparent: String::new(), op: Some(op) }
 }

@@ -1,5 +1,6 @@
-//! The table of faults: three routers of a fleet on a real etcd under a steady load within rooms, and what each fault of etcd
-//! and of the network to it costs who is there. `make faults` takes all of them; the tests take three, once.
+//! The table of faults: three routers of a fleet on a real etcd, and on a real Redis that they keep their rooms in, under a steady load
+//! within rooms, and what each fault of these, of the network to them and of a router costs who is there. `make faults` takes all of
+//! them; the tests take three, once.
 //!
 //! A program of its own, so that nothing else runs meanwhile: latencies are compared.
 
@@ -19,6 +20,9 @@ mod fleet;
 mod it {
     pub(crate) mod harness;
 }
+#[path = "../it/fabric/redis.rs"]
+#[allow(dead_code)] // the black-box tests use all of it
+mod kept;
 mod ledger;
 mod load;
 mod proxy;
@@ -29,7 +33,7 @@ use std::time::{Duration, Instant};
 use self::{
     apart::Pairs,
     comers::Visits,
-    fault::Fault,
+    fault::{Fault, Ground},
     fleet::Fleet,
     it::harness,
     load::Load,
@@ -63,13 +67,18 @@ impl Plan {
         };
         let mut faults = Fault::ALL.to_vec();
         if let Some(only) = variable("FAULTS_ONLY") {
-            faults.retain(|fault| fault.name() == only);
-            assert!(!faults.is_empty(), "FAULT is one of {}", Fault::ALL.map(Fault::name).join(", "));
+            let of_it = |name: &str| name == only || name.strip_prefix(&only).is_some_and(|rest| rest.starts_with('-'));
+            faults.retain(|fault| of_it(fault.name()));
+            let names = Fault::ALL.map(Fault::name).join(", ");
+            assert!(!faults.is_empty(), "FAULT is one of {names}, or how several of them begin");
         }
         let runs = runs.parse().ok().filter(|runs| (1..=50).contains(runs)).expect("RUNS is 1 to 50");
         Self { faults, runs, before: Duration::from_secs(3), during: Duration::from_secs(5), p99_more: None }
     }
 }
+
+/// What was said so long before stands where rooms are kept: gathered for 20 ms, and written.
+const WRITTEN_WITHIN: Duration = Duration::from_millis(250);
 
 /// A fleet with people on it.
 struct Stage {
@@ -80,8 +89,8 @@ struct Stage {
 }
 
 impl Stage {
-    async fn start(tls: bool) -> Self {
-        let fleet = Fleet::start(tls).await;
+    async fn start(ground: Ground) -> Self {
+        let fleet = Fleet::start(ground).await;
         let load = Load::start(&fleet.routers).await;
         let visits = Visits::start(&fleet.routers);
         fleet.converged(Instant::now(), true).await.unwrap_or_else(|why| panic!("no fleet: {why}"));
@@ -94,23 +103,30 @@ impl Stage {
             Fault::TwoOfOneName => Some(Pairs::before(&self.fleet, number).await),
             _ => None,
         };
-        let (troubles, compactions) = (self.fleet.troubles().await, self.fleet.compactions().await);
+        let of_redis = fault.is_of_redis();
+        let (troubles, compactions) = (self.fleet.troubles(of_redis).await, self.fleet.compactions().await);
         let given_up = self.fleet.given_up().await;
         self.visits.take();
-        let (from, doubled, disordered, closed) = {
+        let (from, doubled, disordered, closed, resumed, gone) = {
             let mut ledger = self.load.ledger();
             ledger.forget();
-            (ledger.mark(), ledger.doubled, ledger.disordered, ledger.closed.len())
+            let (resumed, gone) = (ledger.resumed, ledger.gone);
+            (ledger.mark(), ledger.doubled, ledger.disordered, ledger.closed.len(), resumed, gone)
         };
         let quiet = Instant::now();
         tokio::time::sleep(plan.before).await;
         let begun = Instant::now();
         fault.begin(&mut self.fleet).await;
+        let struck = Instant::now();
         if let Some(pairs) = &mut pairs {
             pairs.meanwhile(&self.fleet).await;
         }
         tokio::time::sleep(plan.during.saturating_sub(begun.elapsed())).await;
-        let (seen_troubles, whys) = (self.fleet.troubles().await, self.fleet.whys().await);
+        // a router that is not there has nothing to say
+        let (seen_troubles, whys) = match fault.struck() {
+            [] => (troubles.clone(), Vec::new()),
+            _ => (self.fleet.troubles(of_redis).await, self.fleet.whys().await),
+        };
         let ending = Instant::now();
         fault.end(&mut self.fleet).await;
         let ended = Instant::now();
@@ -124,12 +140,20 @@ impl Stage {
         let less = |now: Vec<f64>, then: &[f64]| now.iter().zip(then).map(|(now, then)| now - then).collect();
         let given_up = less(self.fleet.given_up().await, &given_up);
         let compactions = self.fleet.compactions().await - compactions;
+        let written = begun.checked_sub(WRITTEN_WITHIN).unwrap_or(begun);
         let ledger = self.load.ledger();
         Seen {
             counts,
             doubled: ledger.doubled - doubled,
             disordered: ledger.disordered - disordered,
             closed: ledger.closed[closed..].to_vec(),
+            resumed: ledger.resumed - resumed,
+            gone: ledger.gone - gone,
+            lost_although_written: ledger
+                .lost(&from, &to)
+                .iter()
+                .filter(|due| !(written..struck).contains(*due))
+                .count() as u64,
             before: ledger.p99(quiet, begun).unwrap(),
             during: ledger.p99(begun, ending).unwrap(),
             tally: self.visits.take(),
@@ -147,19 +171,24 @@ impl Stage {
 async fn each_fault_costs_no_session_and_nothing_that_was_acknowledged() {
     let (plan, begun) = (Plan::of_environment(), Instant::now());
     let say = |text: &str| println!("{:6.1} s  {text}", begun.elapsed().as_secs_f64());
-    say("three routers, an etcd, a load within rooms and a trickle of joins");
+    say("three routers, an etcd, a Redis, a load within rooms and a trickle of joins");
     let mut rows: Vec<_> = plan.faults.iter().map(|fault| Row { fault: *fault, seen: Vec::new() }).collect();
-    for tls in [false, true] {
-        if !plan.faults.iter().any(|fault| fault.needs_tls() == tls) {
-            continue;
-        }
-        let mut stage = Stage::start(tls).await;
+    for ground in Ground::ALL {
+        let mut stage = None;
         for run in 1..=plan.runs {
-            for row in rows.iter_mut().filter(|row| row.fault.needs_tls() == tls) {
+            for row in rows.iter_mut().filter(|row| row.fault.ground() == ground) {
                 say(&format!("run {run} of {}: {}", plan.runs, row.fault.what()));
-                let seen = stage.run(row.fault, run, &plan).await;
+                let on = match &mut stage {
+                    Some(stage) => stage,
+                    none => none.insert(Stage::start(ground).await),
+                };
+                let seen = on.run(row.fault, run, &plan).await;
                 say(&format!("  {}", seen.line()));
                 row.seen.push(seen);
+                if row.fault == Fault::RouterKilled {
+                    // its rooms are elsewhere now
+                    stage = None;
+                }
             }
         }
     }

@@ -1,4 +1,4 @@
-//! `make fleet`: the script brings a fleet up, calls go across it, and nothing of it is left.
+//! `make fleet`: the script brings a fleet up, calls go across it, also while one of its routers drains, and nothing of it is left.
 
 use std::{
     net::{TcpListener, TcpStream},
@@ -30,14 +30,22 @@ fn is_gone(port: u16) -> bool {
 }
 
 #[tokio::test]
-async fn calls_go_across_three_routers_and_nothing_is_left_of_them_also_when_they_are_interrupted() {
+async fn calls_go_across_three_routers_one_of_which_drains_and_nothing_is_left_of_them_also_when_they_are_interrupted()
+{
     let port = free_ports();
-    let ended = fleet("3", port).output().unwrap();
+    let ended = fleet("9", port).env("FLEET_DRAIN", "3").output().unwrap();
     let (told, errors) = (String::from_utf8_lossy(&ended.stdout), String::from_utf8_lossy(&ended.stderr));
     assert!(ended.status.success(), "{told}\n{errors}");
-    for part in
-        ["r1 (this one)", "2 media nodes, watching", "lost         0", "doubled      0", "sent on", "r2 (this one)"]
-    {
+    for part in [
+        "r1 (this one)",
+        "2 media nodes, watching",
+        "r3 is there again",
+        "lost         0",
+        "doubled      0",
+        "sent on",
+        "moved on",
+        "r2 (this one)",
+    ] {
         assert!(told.contains(part), "no `{part}` in:\n{told}\n{errors}");
     }
     assert!(is_gone(port));

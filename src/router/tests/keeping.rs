@@ -179,7 +179,7 @@ fn a_router_that_is_lost_costs_each_session_one_resume_and_nothing_that_was_writ
 /// What was said of it.
 fn said(world: &mut World, to: u64) -> Vec<String> {
     let pushes = world.pushes(to).into_iter();
-    pushes.filter_map(|body| if let Body::Data(push) = body { push.data.clone() } else { None }).collect()
+    pushes.filter_map(|body| if let Body::Data(push) = body { push.data } else { None }).collect()
 }
 
 #[test]
@@ -306,7 +306,7 @@ fn a_token_that_was_used_where_nobody_wrote_it_down_is_good_once() {
     // lost before it was written
     let mut b = Keeps::new("b", 2);
     b.take(&mut memory);
-    let newest = v1::Resume { resume_token: resumed.resume_token.clone(), ..resume_of(&ann) };
+    let newest = v1::Resume { resume_token: resumed.resume_token, ..resume_of(&ann) };
     b.world.back(7, "ann", newest);
     let frames = b.world.resume(8, grant("ann"), resume_of(&ann));
     assert_eq!(code_of(frames[0].body.as_ref().unwrap()), Code::ResumeTokenSpent);

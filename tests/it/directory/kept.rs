@@ -10,7 +10,14 @@ fn keeping(etcd: &Etcd, redis: &Redis, id: &str) -> Router {
 
 fn keeping_with(etcd: &Etcd, redis: &Redis, id: &str, handover_ms: &str) -> Router {
     let redis = redis.url();
-    with(etcd, id, &[("redis.addrs", &redis), ("redis.timeout_ms", "300"), ("redis.handover_ms", handover_ms)])
+    let settings = [
+        ("redis.addrs", redis.as_str()),
+        ("redis.timeout_ms", "300"),
+        ("redis.handover_ms", handover_ms),
+        // no two make a room of one name because this machine is busy
+        ("etcd.room_wait_ms", "2000"),
+    ];
+    with(etcd, id, &settings)
 }
 
 async fn three(etcd: &Etcd, redis: &Redis) -> [Router; 3] {

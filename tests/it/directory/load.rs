@@ -17,14 +17,16 @@ fn begin(routers: &[&Router], line: &[&str]) -> tokio::task::JoinHandle<(i32, Va
     running
 }
 
-/// Waits until there are rooms, and answers how many each router has then.
-async fn rooms(routers: &[&Router]) -> Vec<f64> {
-    answered("rooms", async || {
-        let mut rooms = Vec::new();
-        for router in routers {
-            rooms.push(metric(router, "signalbox_rooms").await?);
+/// Waits until one of them has rooms that have been written for a while, and answers its place.
+async fn busy(routers: &[&Router]) -> usize {
+    answered("a router with rooms that are kept", async || {
+        for (place, router) in routers.iter().enumerate() {
+            let has = metric(router, "signalbox_rooms").await? > 0.0;
+            if has && metric(router, &kept::outcome("written")).await? > 20.0 {
+                return Some(place);
+            }
         }
-        rooms.iter().any(|rooms| *rooms > 0.0).then_some(rooms)
+        None
     })
     .await
 }
@@ -48,7 +50,7 @@ async fn calls_go_on_when_a_router_of_theirs_is_killed_and_another_one_drains() 
     let mut routers = kept::three_with(&etcd, &redis, "1000").await;
     let line = ["call", "--rooms", "6", "--size", "4", "--rate", "2", "--stay", "3", "--seconds", "9"];
     let running = begin(&routers.each_ref(), &line);
-    rooms(&[&routers[0]]).await;
+    busy(&[&routers[0]]).await;
     routers[0].send_signal("KILL");
     // the fleet is one of two before it is one of one
     agree(&[&routers[1], &routers[2]], &["r2", "r3"]).await;
@@ -64,8 +66,7 @@ async fn who_talks_is_heard_by_all_when_its_router_drains() {
     let mut routers = kept::three_with(&etcd, &redis, "2000").await;
     let line = ["resume", "--rooms", "6", "--size", "4", "--rate", "10", "--stay", "1.5", "--seconds", "7"];
     let running = begin(&routers.each_ref(), &line);
-    let rooms = rooms(&routers.each_ref()).await;
-    let busy = rooms.iter().position(|rooms| *rooms > 0.0).unwrap();
+    let busy = busy(&routers.each_ref()).await;
     routers[busy].terminate();
     assert!(routers[busy].ended().await.success());
     assert_nothing_missed(&within("the end of the talk", running).await.unwrap());
@@ -79,7 +80,8 @@ async fn whose_session_is_gone_with_its_router_joins_anew() {
     let one = Router::dev_at(client, &settings);
     let line = ["resume", "--rooms", "2", "--size", "2", "--rate", "5", "--stay", "60", "--seconds", "4"];
     let running = begin(&[&one], &line);
-    rooms(&[&one]).await;
+    answered("all are there", async || metric(&one, "signalbox_sessions").await.filter(|sessions| *sessions == 4.0))
+        .await;
     // its rooms end with it
     one.send_signal("KILL");
     drop(one);
