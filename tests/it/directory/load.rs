@@ -10,11 +10,10 @@ fn begin(routers: &[&Router], line: &[&str]) -> tokio::task::JoinHandle<(i32, Va
     for router in routers {
         arguments.extend(["--url".to_owned(), format!("ws://{}/v1/signal", router.client)]);
     }
-    let running = tokio::task::spawn_blocking(move || {
+    tokio::task::spawn_blocking(move || {
         let (code, report, said) = run_to_end(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
         (code, serde_json::from_str(&report).unwrap_or_else(|e| panic!("no report ({e}): {report}{said}")))
-    });
-    running
+    })
 }
 
 /// Waits until one of them has rooms that have been written for a while, and answers its place.
