@@ -227,6 +227,7 @@ async fn negotiate(
 ) -> Result<(), ClientError> {
     let (Description::Offer(to) | Description::Answer(to)) = description;
     let identity = call.passes[to].identity.as_str();
+    participant.speaks_to(identity, to);
     let mut signal = v1::Signal { to: identity.to_owned(), ..v1::Signal::default() };
     let described = Some(v1::SessionDescription { sdp: sdp(stamp(participant, to, due)), ice_restart: false });
     match description {

@@ -14,6 +14,9 @@ pub(super) struct Group {
     size: usize,
     to_room: Vec<AtomicU64>,
     directed: Vec<AtomicU64>,
+    /// Of these, what the router refused: nobody has to see it.
+    refused_to_room: Vec<AtomicU64>,
+    refused_directed: Vec<AtomicU64>,
     /// What a sender said before this may have been said again after a reconnect; nanoseconds of the run.
     away_until_ns: Vec<AtomicU64>,
     ready: AtomicUsize,
@@ -30,6 +33,8 @@ impl Group {
             size,
             to_room: counters(size),
             directed: counters(size * size),
+            refused_to_room: counters(size),
+            refused_directed: counters(size * size),
             away_until_ns: counters(size),
             ready: AtomicUsize::new(0),
             done: AtomicUsize::new(0),
@@ -70,9 +75,28 @@ impl Group {
         }
     }
 
+    /// The router refused a message of that sender's: to the room, or to that receiver.
+    pub(super) fn note_refused(&self, sender: usize, receiver: Option<usize>) {
+        let counter = match receiver {
+            None => &self.refused_to_room[sender],
+            Some(receiver) => &self.refused_directed[sender * self.size + receiver],
+        };
+        counter.fetch_add(1, AcqRel);
+    }
+
+    /// What that receiver would have seen, and the router refused.
+    pub(super) fn refused(&self, receiver: usize) -> u64 {
+        let of = |sender: usize| {
+            let directed = self.refused_directed[sender * self.size + receiver].load(Acquire);
+            directed + if sender == receiver { 0 } else { self.refused_to_room[sender].load(Acquire) }
+        };
+        (0..self.size).map(of).sum()
+    }
+
     /// How much that receiver has to see in all.
     pub(super) fn expected(&self, receiver: usize) -> u64 {
-        (0..self.flows()).map(|flow| self.sent(receiver, flow)).sum()
+        let sent: u64 = (0..self.flows()).map(|flow| self.sent(receiver, flow)).sum();
+        sent.saturating_sub(self.refused(receiver))
     }
 
     /// The sender was away until then.
@@ -151,6 +175,19 @@ mod tests {
         group.stamp_to(0, 1, 3);
         assert_eq!([0, 1, 2].map(|receiver| group.expected(receiver)), [0, 3, 2]);
         assert_eq!(group.stamp_to(0, 1, 9), Stamp { flow: 1, number: 2, due_ns: 9 });
+    }
+
+    #[test]
+    fn what_was_refused_nobody_has_to_see() {
+        let group = Group::new(3);
+        for due_ns in 1..=3 {
+            group.stamp_to_room(0, due_ns);
+        }
+        group.stamp_to(0, 1, 4);
+        group.note_refused(0, None);
+        group.note_refused(0, Some(1));
+        assert_eq!([0, 1, 2].map(|receiver| group.expected(receiver)), [0, 2, 2]);
+        assert_eq!([0, 1, 2].map(|receiver| group.refused(receiver)), [0, 2, 1]);
     }
 
     #[test]

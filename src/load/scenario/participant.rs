@@ -63,6 +63,8 @@ pub(super) struct Participant {
     pub(super) pending: BTreeMap<u64, Pending>,
     ledger: Ledger,
     offers: VecDeque<String>,
+    /// Places in the room of those it spoke to alone.
+    targets: BTreeMap<String, usize>,
     pub(super) tracks: Vec<String>,
     pub(super) acknowledged: u64,
     pub(super) told: Told,
@@ -128,6 +130,7 @@ impl Participant {
             pending: BTreeMap::new(),
             ledger: Ledger::new(group.flows()),
             offers: VecDeque::new(),
+            targets: BTreeMap::new(),
             tracks: Vec::new(),
             acknowledged: 0,
             told,
@@ -169,7 +172,15 @@ impl Participant {
     /// Sends a message to one of the room.
     pub(super) async fn whisper(&mut self, due: Instant, (to, identity): (usize, String)) -> Result<(), ClientError> {
         let stamp = self.group.stamp_to(self.me, to, self.run.nanos(due));
+        self.speaks_to(&identity, to);
         self.send(stamp, due, vec![identity]).await
+    }
+
+    /// Somebody of that identity is at that place.
+    pub(super) fn speaks_to(&mut self, identity: &str, to: usize) {
+        if !self.targets.contains_key(identity) {
+            self.targets.insert(identity.to_owned(), to);
+        }
     }
 
     async fn send(&mut self, stamp: Stamp, due: Instant, to: Vec<String>) -> Result<(), ClientError> {
@@ -244,13 +255,34 @@ impl Participant {
             return;
         };
         match body {
-            Some(Body::Error(error)) => self.run.refused(&ClientError::Error(error)),
+            Some(Body::Error(error)) => {
+                self.run.refused(&ClientError::Error(error));
+                self.withdraw(&pending.op);
+            }
             body => {
                 if pending.due_ns >= self.group.away_until_ns(self.me) {
                     self.run.record(self.number, pending.measure, pending.due_ns, Instant::now());
                 }
                 if let Some(Body::Ok(ok)) = body {
                     self.tracks.extend(ok.track.map(|track| track.id));
+                }
+            }
+        }
+    }
+
+    /// The router refused it: nobody waits for what it carried.
+    fn withdraw(&self, op: &Op) {
+        let to = match op {
+            Op::Send(send) => send.to.first(),
+            // an end of candidates carries nothing that is waited for
+            Op::Signal(signal) if signal.end_of_candidates.is_none() => Some(&signal.to),
+            _ => return,
+        };
+        match to {
+            None => self.group.note_refused(self.me, None),
+            Some(identity) => {
+                if let Some(receiver) = self.targets.get(identity) {
+                    self.group.note_refused(self.me, Some(*receiver));
                 }
             }
         }
@@ -311,7 +343,8 @@ impl Participant {
     }
 
     fn missing(&self) -> u64 {
-        self.ledger.missing(|flow| self.group.sent(self.me, flow))
+        let missing = self.ledger.missing(|flow| self.group.sent(self.me, flow));
+        missing.saturating_sub(self.group.refused(self.me))
     }
 
     /// Counts what it had to see and what it never saw. Called once, last.
