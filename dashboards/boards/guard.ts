@@ -9,7 +9,7 @@ import { FAILED, SHED, fleet, maxBy, rate, routers, sum, sumBy } from "./queries
 import { list } from "./tables";
 import { CODES, COLOR } from "./theme";
 
-const OUR_CODES = "internal|deadline_exceeded|no_media_node|not_ready|auth_unavailable|media_unavailable|media_overloaded";
+const OUR_CODES = "internal|deadline_exceeded|no_media_node|not_ready|auth_unavailable|media_unavailable|media_overloaded|room_unavailable";
 const ROOM_CODES = "overloaded|router_full";
 const LIMIT_CODES =
   "limit_exceeded|hold_full|room_full|too_many_connections|slow_reader|router_full|overloaded|rate_limited|too_many_at_once";

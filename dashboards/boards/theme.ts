@@ -79,7 +79,7 @@ export const CODES: Styles = {
   "/.*/": { color: COLOR.plain },
   "/^(draining|overloaded|router_full)$/": { color: COLOR.warn },
   "/^(internal|deadline_exceeded|no_media_node|not_ready)$/": { color: COLOR.bad },
-  "/^(auth_unavailable|media_unavailable|media_overloaded)$/": { color: COLOR.violet },
+  "/^(auth_unavailable|media_unavailable|media_overloaded|room_unavailable)$/": { color: COLOR.violet },
 };
 
 export const BOUND: Style = { color: COLOR.bound, dash: "dash" };

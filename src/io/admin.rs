@@ -52,9 +52,11 @@ impl Rooms for RoomsHere {
         Box::pin(async move {
             if let Some(room) = call.room() {
                 let room = RoomId::from(room);
-                let founds = self.finder.founds(matches!(call, AdminCall::CreateRoom(_)), true);
+                let founds_new = matches!(call, AdminCall::CreateRoom(_));
+                let founds = self.finder.founds(founds_new, true);
                 self.finder.is_here(&room, founds).await?;
-                self.finder.bring_back(&room).await;
+                // who asks for a room that must be there hears that this cannot be said
+                self.finder.bring_back(&room, !founds_new).await?;
             }
             self.shards.admin(by, call).await
         })

@@ -4,8 +4,11 @@ use super::{directory::Homes, keeping::Keeper};
 use crate::{
     fabric::Ask,
     ids::{Epoch, RoomId},
-    protocol::Refusal,
+    protocol::{Code, Refusal},
 };
+
+/// How soon a resume that found no answer is worth another try: a Redis that was lost is tried again about as often.
+const RETRY_MS: u64 = 500;
 
 /// See the module. The default is of a router that is alone, and whose rooms end with it.
 #[derive(Clone, Debug, Default)]
@@ -39,11 +42,18 @@ impl RoomFinder {
         }
     }
 
-    /// A room that is kept, and not here, is here when this is done, if that can be.
-    pub(crate) async fn bring_back(&self, room: &RoomId) {
-        if let Some(keeper) = &self.keeper {
-            keeper.bring_back(room).await;
+    /// A room that is kept, and not here, is here when this is done, if that can be. Who comes to a session of it waits until it can
+    /// be; who joins makes the room anew.
+    ///
+    /// # Errors
+    /// `room_unavailable` to who `returns`: whether it is kept is not known.
+    pub(crate) async fn bring_back(&self, room: &RoomId, returns: bool) -> Result<(), Refusal> {
+        let Some(keeper) = &self.keeper else { return Ok(()) };
+        if keeper.bring_back(room).await || !returns {
+            return Ok(());
         }
+        let why = "what is kept of the room cannot be reached now; resume again in a moment";
+        Err(Code::RoomUnavailable.because(why).retry_after_ms(RETRY_MS))
     }
 
     /// A room came to be here, or ended here.

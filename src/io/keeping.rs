@@ -87,7 +87,7 @@ struct Inner {
     shards: OnceLock<Shards>,
     /// Rooms that are here.
     here: RwLock<AHashSet<RoomId>>,
-    fetching: Mutex<AHashMap<RoomId, Shared<BoxFuture<'static, ()>>>>,
+    fetching: Mutex<AHashMap<RoomId, Shared<BoxFuture<'static, bool>>>>,
     /// Rooms that something is done about, and what comes next: at most a write and an end each.
     lanes: Mutex<AHashMap<RoomId, VecDeque<(Epoch, Ask)>>>,
     idle: Notify,
@@ -126,16 +126,16 @@ impl Keeper {
         self.0.here.read().unwrap_or_else(PoisonError::into_inner).contains(room)
     }
 
-    /// A room that is kept and not here is here when this is done, if that can be.
-    pub(crate) async fn bring_back(&self, room: &RoomId) {
+    /// A room that is kept and not here is here when this is done, if that can be. Answers whether it is known that there is no other.
+    pub(crate) async fn bring_back(&self, room: &RoomId) -> bool {
         if self.is_here(room) {
-            return;
+            return true;
         }
         let fetched = {
             let mut fetching = self.fetching();
             match fetching.get(room) {
                 Some(fetched) => fetched.clone(),
-                None if fetching.len() >= FETCHING_MAX => return,
+                None if fetching.len() >= FETCHING_MAX => return false,
                 None => {
                     let fetched = self.clone().fetch(room.clone()).boxed().shared();
                     fetching.insert(room.clone(), fetched.clone());
@@ -145,33 +145,32 @@ impl Keeper {
                 }
             }
         };
-        fetched.await;
+        fetched.await
     }
 
-    async fn fetch(self, room: RoomId) {
+    async fn fetch(self, room: RoomId) -> bool {
         // one that ends here at this moment must not come back
-        if self.is_settled(&room).await
-            && let Some(kept) = self.take(&room).await
-            && let Some(shards) = self.0.shards.get()
-        {
-            shards.restore(room.clone(), kept).await;
+        let taken = if self.is_settled(&room).await { self.take(&room).await } else { Err(Unanswered) };
+        if let (Ok(Some(kept)), Some(shards)) = (&taken, self.0.shards.get()) {
+            shards.restore(room.clone(), kept.clone()).await;
         }
         self.fetching().remove(&room);
+        taken.is_ok()
     }
 
-    /// Takes a room that is kept; of another router that has it, once that has let go of it or had the time to.
-    async fn take(&self, room: &RoomId) -> Option<Kept> {
+    /// Takes a room that is kept; of another router that has it, once that has let go of it or had the time to. None: nothing is kept.
+    async fn take(&self, room: &RoomId) -> Result<Option<Kept>, Unanswered> {
         let until = Instant::now() + self.0.handover;
         let mut force = false;
         loop {
-            match self.0.store.take(room, force).await {
-                Ok(Taken::Nothing { .. }) | Err(_) => return None,
-                Ok(Taken::Kept(kept)) => return (!kept.fields.is_empty()).then_some(kept),
-                Ok(Taken::Held { owner: _ }) if Instant::now() < until => sleep(LOOK_AGAIN).await,
-                Ok(Taken::Held { owner: _ }) if self.may_force(room) && !force => force = true,
-                Ok(Taken::Held { owner }) => {
+            match self.0.store.take(room, force).await? {
+                Taken::Nothing { .. } => return Ok(None),
+                Taken::Kept(kept) => return Ok((!kept.fields.is_empty()).then_some(kept)),
+                Taken::Held { owner: _ } if Instant::now() < until => sleep(LOOK_AGAIN).await,
+                Taken::Held { owner: _ } if self.may_force(room) && !force => force = true,
+                Taken::Held { owner } => {
                     self.tell(KeepingFact::RoomHeld { room: room.clone(), owner });
-                    return None;
+                    return Err(Unanswered);
                 }
             }
         }
@@ -295,7 +294,7 @@ impl Keeper {
         (self.0.observe)(Event::Keeping(fact));
     }
 
-    fn fetching(&self) -> MutexGuard<'_, AHashMap<RoomId, Shared<BoxFuture<'static, ()>>>> {
+    fn fetching(&self) -> MutexGuard<'_, AHashMap<RoomId, Shared<BoxFuture<'static, bool>>>> {
         self.0.fetching.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -103,6 +103,8 @@ codes! {
     MediaUnavailable "media_unavailable" 4020 Dependency Unavailable 503 "the room's media node cannot be reached";
     /// A bound of the room's media node is reached.
     MediaOverloaded "media_overloaded" 4021 Dependency ResourceExhausted 503 "the room's media node is overloaded";
+    /// Whoever keeps rooms did not answer whether it has the one that a session is to be resumed in.
+    RoomUnavailable "room_unavailable" 4022 Dependency Unavailable 503 "what is kept of the room cannot be reached";
 
     /// Not a frame of this protocol.
     BadRequest "bad_request" 4500 Client InvalidArgument 400 "bad request";

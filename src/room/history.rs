@@ -9,7 +9,7 @@ use bytes::Bytes;
 use super::{Audience, Bounds, Message, Request};
 use crate::{
     ids::{Identity, Offset},
-    protocol::v1::event::Kind,
+    protocol::v1::{DataPush, event::Kind},
 };
 
 /// What an entry weighs beside its content, roughly.
@@ -19,7 +19,35 @@ const ENTRY_BYTES: usize = 128;
 #[derive(Clone, Debug)]
 pub(super) enum Kept {
     Event(Box<Kind>),
-    Message { from: Identity, data: Option<Box<str>>, bytes: Option<Bytes>, topic: Box<str> },
+    Message(Said),
+}
+
+/// A message, without its place.
+#[derive(Clone, Debug)]
+pub(super) struct Said {
+    pub(super) from: Identity,
+    pub(super) data: Option<Box<str>>,
+    pub(super) bytes: Option<Bytes>,
+    pub(super) topic: Box<str>,
+}
+
+impl Said {
+    fn size(&self) -> usize {
+        let bytes = self.bytes.as_ref().map_or(0, Bytes::len);
+        self.data.as_ref().map_or(0, |data| data.len()) + bytes + self.topic.len()
+    }
+
+    /// As it travels.
+    pub(super) fn to_push(&self, offset: Offset) -> DataPush {
+        DataPush {
+            from: self.from.as_str().to_owned(),
+            data: self.data.as_deref().map(str::to_owned),
+            bytes: self.bytes.clone(),
+            topic: self.topic.to_string(),
+            offset: Some(offset.0),
+            seq: None,
+        }
+    }
 }
 
 /// One offset's worth.
@@ -39,9 +67,7 @@ impl Entry {
         let bytes = ENTRY_BYTES
             + match &kept {
                 Kept::Event(kind) => kind.encoded_len(),
-                Kept::Message { data, bytes, topic, .. } => {
-                    data.as_ref().map_or(0, |data| data.len()) + bytes.as_ref().map_or(0, Bytes::len) + topic.len()
-                }
+                Kept::Message(said) => said.size(),
             };
         Self { at, audience, bytes, kept, by }
     }
@@ -97,13 +123,13 @@ impl History {
         message: &Message,
         bounds: &Bounds,
     ) -> Offset {
-        let kept = Kept::Message {
+        let kept = Kept::Message(Said {
             from: message.from.clone(),
             data: message.data.as_deref().map(Into::into),
             // a copy, since the original may keep a whole read buffer alive
             bytes: message.bytes.as_deref().map(Bytes::copy_from_slice),
             topic: message.topic.as_str().into(),
-        };
+        });
         self.append(Entry { at, audience, bytes: ENTRY_BYTES + message.size(), kept, by: self.request }, bounds)
     }
 

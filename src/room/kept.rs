@@ -13,7 +13,7 @@ use bytes::Bytes;
 
 use super::{
     Audience, Bounds, Edge, Founding, Member, Request, Room, Seat, Turn,
-    history::{Entry, History, Kept},
+    history::{Entry, History, Kept, Said},
 };
 use crate::{
     fabric::{EdgeKept, EntryKept, FORMAT, MemberKept, RoomKept, SaidKept, To, Unreadable},
@@ -132,14 +132,7 @@ impl Room {
                 offset: offset.0,
                 kind: Some((**kind).clone()),
             }),
-            Kept::Message { from, data, bytes, topic } => SaidKept::Data(v1::DataPush {
-                from: from.as_str().to_owned(),
-                data: data.as_deref().map(str::to_owned),
-                bytes: bytes.clone(),
-                topic: topic.to_string(),
-                offset: Some(offset.0),
-                seq: None,
-            }),
+            Kept::Message(said) => SaidKept::Data(said.to_push(offset)),
         };
         let (by, request) = entry.by.map_or_else(Default::default, |(seat, request)| (name(seat), request));
         EntryKept { at_unix_ms, to: to as i32, one: name(one), other: name(other), by, request, said: Some(said) }
@@ -199,7 +192,7 @@ impl Room {
                     Kind::TrackPublished(track) => Some(track.clone()),
                     _ => None,
                 },
-                Kept::Message { .. } => None,
+                Kept::Message(_) => None,
             };
             Some(Returned { by: entry.by?, offset, track })
         })
@@ -254,12 +247,12 @@ fn entry_from(kept: EntryKept, at: Instant, seats: &AHashMap<String, Seat>) -> O
     let by = Some((seat(&kept.by), kept.request)).filter(|(seat, _)| *seat != NOBODY);
     let kept = match kept.said? {
         SaidKept::Event(event) => Kept::Event(Box::new(event.kind?)),
-        SaidKept::Data(push) => Kept::Message {
+        SaidKept::Data(push) => Kept::Message(Said {
             from: push.from.into(),
             data: push.data.map(Into::into),
             bytes: push.bytes,
             topic: push.topic.into(),
-        },
+        }),
     };
     Some(Entry::new(at, audience, kept, by))
 }

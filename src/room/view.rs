@@ -74,24 +74,14 @@ impl Room {
         let said = self
             .history
             .after(heard)
-            .filter(|(_, entry)| matches!(entry.kept, Kept::Message { .. }) && entry.audience.includes(viewer));
+            .filter(|(_, entry)| matches!(entry.kept, Kept::Message(_)) && entry.audience.includes(viewer));
         said.map(|(offset, entry)| (offset, self.retell(offset, &entry.kept))).collect()
     }
 
     fn retell(&self, offset: Offset, kept: &Kept) -> Box<ServerFrame> {
         match kept {
             Kept::Event(kind) => self.event_frame(offset, (**kind).clone()),
-            Kept::Message { from, data, bytes, topic } => {
-                let push = v1::DataPush {
-                    from: from.as_str().to_owned(),
-                    data: data.as_deref().map(str::to_owned),
-                    bytes: bytes.clone(),
-                    topic: topic.to_string(),
-                    offset: Some(offset.0),
-                    seq: None,
-                };
-                Box::new(ServerFrame { id: None, body: Some(Body::Data(push)) })
-            }
+            Kept::Message(said) => Box::new(ServerFrame { id: None, body: Some(Body::Data(said.to_push(offset))) }),
         }
     }
 }

@@ -115,13 +115,13 @@ fn a_list_of_errors_that_is_not_the_code_tables_is_caught() {
     assert_eq!(listed("internal|deadline_exceeded"), 1, "some are missing");
     assert_eq!(
         listed(
-            "internal|deadline_exceeded|no_media_node|not_ready|auth_unavailable|media_unavailable|media_overloaded"
+            "internal|deadline_exceeded|no_media_node|not_ready|auth_unavailable|media_unavailable|media_overloaded|room_unavailable"
         ),
         0
     );
     assert_eq!(
         listed(
-            "internal|deadline_exceeded|no_media_node|not_ready|auth_unavailable|media_unavailable|media_overloaded|bad_request"
+            "internal|deadline_exceeded|no_media_node|not_ready|auth_unavailable|media_unavailable|media_overloaded|room_unavailable|bad_request"
         ),
         1,
         "a client's"

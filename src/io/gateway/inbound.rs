@@ -271,10 +271,10 @@ impl Inbound {
             Opening::Resume { .. } => finder.founds(false, true),
         } && may_enter(grant, room);
         let asked = Instant::now();
-        let here = finder.is_here(room, founds).await;
+        let mut here = finder.is_here(room, founds).await;
         let heard = Instant::now();
         if here.is_ok() {
-            finder.bring_back(room).await;
+            here = finder.bring_back(room, matches!(opening, Opening::Resume { .. })).await;
         }
         let found = Instant::now();
         // this wait has a bound of its own and was in no queue: neither is the signal late by it, nor the shard behind

@@ -163,7 +163,7 @@ async fn a_room_that_its_router_lets_go_of_meanwhile_is_not_taken_by_force() {
         assert_eq!(shelf.memory.lock().unwrap().write("r", "a", last), Written::Written);
     };
     let (kept, ()) = tokio::join!(keeper.take(&room), letting_go);
-    assert_eq!(kept.unwrap().fence, 2);
+    assert_eq!(kept.unwrap().unwrap().fence, 2);
     assert!(begun.elapsed() < Duration::from_secs(4));
 }
 
@@ -174,11 +174,11 @@ async fn a_room_that_the_fleet_does_not_say_is_ours_is_left_to_who_has_it() {
     let (homes, _driver) = Homes::new(Duration::from_millis(1), Arc::new(|_| {}));
     let (keeper, facts) = keeper(&shelf.seen_by("b"), 20, Some(homes.clone()));
     let room = RoomId::from("r");
-    assert_eq!(keeper.take(&room).await, None);
+    assert_eq!(keeper.take(&room).await, Err(Unanswered));
     assert_eq!(*facts.lock().unwrap(), [KeepingFact::RoomHeld { room: room.clone(), owner: "a".to_owned() }]);
     assert_eq!(keeper.claim(&room).await, Answer::Held { owner: "a".to_owned() });
     homes.keep(room.clone(), true);
-    assert!(keeper.take(&room).await.is_some());
+    assert!(matches!(keeper.take(&room).await, Ok(Some(_))));
 }
 
 #[tokio::test]
@@ -218,4 +218,23 @@ async fn a_last_write_that_fails_is_tried_again_and_told_when_it_never_stands() 
     keeper.ask("r".into(), Epoch(1), part("late"));
     keeper.finish(Duration::from_secs(5)).await;
     assert_eq!(*facts.lock().unwrap(), [KeepingFact::RoomNotHandedOver { room: "r".into() }]);
+}
+
+#[tokio::test]
+async fn who_resumes_hears_that_it_is_not_known_whether_the_room_is_kept_and_who_joins_goes_on() {
+    let shelf = Shelf::of("a");
+    left_behind(&shelf).await;
+    let shelf = shelf.seen_by("b");
+    let (keeper, _) = keeper(&shelf, 0, None);
+    let shards = shards(&keeper);
+    let finder = RoomFinder { homes: None, keeper: Some(keeper) };
+    let room = RoomId::from("r");
+    shelf.fails.store(2, SeqCst);
+    assert!(finder.bring_back(&room, false).await.is_ok());
+    let refused = finder.bring_back(&room, true).await.unwrap_err();
+    assert_eq!((refused.code.name(), refused.code.reconnect()), ("room_unavailable", true));
+    assert!(refused.retry_after_ms.is_some());
+    // and it was not lost by asking
+    assert!(finder.bring_back(&room, true).await.is_ok());
+    until("it is here", || shards.counts().rooms == 1).await;
 }

@@ -42,6 +42,8 @@ struct Member {
     epoch: String,
     offset: u64,
     seq: u64,
+    /// Times that it was told to wait for what is kept.
+    unavailable: u32,
 }
 
 impl Member {
@@ -49,7 +51,7 @@ impl Member {
         let (socket, joined) = Socket::join(router, room, identity).await;
         let text = |key: &str| joined[key].as_str().unwrap().to_owned();
         let (token, epoch, offset) = (text("resume_token"), text("epoch"), joined["offset"].as_u64().unwrap());
-        Self { identity, room, socket, came: 1, token, epoch, offset, seq: 0 }
+        Self { identity, room, socket, came: 1, token, epoch, offset, seq: 0, unavailable: 0 }
     }
 
     /// Says something to the room, which is acknowledged.
@@ -78,7 +80,8 @@ impl Member {
             let mut socket = Socket::connect(router, &bearer).await;
             let reply = socket.ask(resume.clone()).await;
             let code = reply["error"]["code"].as_str();
-            assert!(matches!(code, None | Some("room_elsewhere")), "{reply}");
+            assert!(matches!(code, None | Some("room_elsewhere" | "room_unavailable")), "{reply}");
+            self.unavailable += u32::from(code == Some("room_unavailable"));
             reply["resumed"].is_object().then(|| (socket, reply["resumed"].clone()))
         })
         .await;
@@ -205,6 +208,29 @@ async fn a_redis_that_is_away_costs_no_session_and_gets_everything_when_it_is_ba
     assert!(bob.back(&other).await);
     bob.hears(21).await;
     assert!(alice.back(&other).await && carol.back(&other).await);
+}
+
+#[tokio::test]
+async fn a_router_that_is_killed_while_redis_is_away_costs_its_sessions_time_and_nothing_else() {
+    let (etcd, mut redis) = (Etcd::start().await, Redis::start().await);
+    let one = keeping(&etcd, &redis, "r1");
+    let other = keeping(&etcd, &redis, "r2");
+    agree(&[&one, &other], &["r1", "r2"]).await;
+    let mut alice = Member::join(&one, "r", "alice").await;
+    alice.say(1).await;
+    all_is_written(&one).await;
+    redis.kill();
+    one.send_signal("KILL");
+    let again = async {
+        answered("nobody knows whether it is kept", async || {
+            let refusals = "signalbox_signal_refusals_total{code=\"room_unavailable\"}";
+            (metric(&other, refusals).await? > 0.0).then_some(())
+        })
+        .await;
+        redis.again().await;
+    };
+    let (recovered, ()) = tokio::join!(alice.back(&other), again);
+    assert!(recovered && alice.unavailable > 0);
 }
 
 #[tokio::test]
