@@ -135,6 +135,11 @@ impl Room {
         self.founding.epoch
     }
 
+    /// As applications set it.
+    pub(crate) fn metadata(&self) -> &str {
+        &self.founding.metadata
+    }
+
     /// The offset of the latest event.
     pub(crate) fn tip(&self) -> Offset {
         self.history.tip()

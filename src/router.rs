@@ -43,7 +43,7 @@ use self::{
     carriage::Carried,
     drain::Drain,
     halls::{Hall, HallKey},
-    keeping::Rest,
+    keeping::{Beat, Rest},
     timers::{Timer, Timers},
 };
 pub use self::{
@@ -83,6 +83,8 @@ pub struct Router {
     carried: Carried,
     /// Rooms of which something waits to be written to whoever keeps them, and since when.
     behind: BTreeSet<(Instant, HallKey)>,
+    /// When these are written.
+    written_from: Beat,
     /// Calls to media nodes that are under way.
     asked: Asks,
     seats_given: u64,
@@ -127,6 +129,7 @@ impl Router {
             placement: Placement::new(settings.placement.clone(), settings.seed),
             carried: Carried::default(),
             behind: BTreeSet::new(),
+            written_from: Beat::default(),
             asked: Asks::default(),
             seats_given: 0,
             latest_key: "".into(),

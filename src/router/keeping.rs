@@ -10,7 +10,7 @@
 
 use std::{
     collections::BTreeMap,
-    hash::{BuildHasher, Hasher},
+    hash::{BuildHasher, Hash as _, Hasher as _},
     time::{Duration, Instant},
 };
 
@@ -25,6 +25,8 @@ use crate::{
     room::Seat,
 };
 
+/// From one moment at which rooms are written to the next: what a change waits for longer than it is gathered.
+const BEAT: Duration = Duration::from_millis(10);
 /// Entries of one write, and their bytes: what is more comes with the next one.
 const ENTRIES_A_WRITE: usize = 512;
 const BYTES_A_WRITE: usize = 256 * 1024;
@@ -65,12 +67,12 @@ struct There {
     tip: Offset,
     /// All members, but for those of whom the room knows that they changed.
     members: bool,
-    /// The room's record, by its hash.
-    record: u64,
+    /// The room's record, by its hash; absent: none of this life.
+    record: Option<u64>,
 }
 
 impl There {
-    const NOTHING: Self = Self { nothing: true, tip: Offset(0), members: false, record: 0 };
+    const NOTHING: Self = Self { nothing: true, tip: Offset(0), members: false, record: None };
 }
 
 #[derive(Debug)]
@@ -91,7 +93,7 @@ impl Keeping {
 
     /// What was restored is there.
     pub(super) fn stands(&mut self, tip: Offset) {
-        self.there = There { nothing: false, tip, members: true, record: 0 };
+        self.there = There { nothing: false, tip, members: true, record: None };
     }
 
     /// Takes over what another life of the room left.
@@ -137,7 +139,7 @@ impl Router {
         if waits || (keeping.fence.is_none() && keeping.due.is_some()) {
             return;
         }
-        let due = if keeping.fence.is_none() { at } else { at + settings.gather };
+        let due = if keeping.fence.is_none() { at } else { self.written_from.next(at + settings.gather) };
         if keeping.due.is_none_or(|set| set > due) {
             self.timers.arm(&mut keeping.due, due, Timer::Keep(key));
         }
@@ -190,10 +192,9 @@ impl Router {
                 members.extend(room.members().iter().map(|member| (member.seat, member.id().clone())));
             }
             self.add_members(key, &members, false, &mut write);
-            let record = self.room_record(key);
-            brings.record = hash_of(&record);
+            brings.record = Some(self.hash_of_room(key));
             if there.nothing || brings.record != there.record {
-                write.set.push((ROOM_FIELD.to_owned(), record));
+                write.set.push((ROOM_FIELD.to_owned(), self.room_record(key)));
             }
         }
         if there.nothing || tip != there.tip {
@@ -222,6 +223,17 @@ impl Router {
                 _ => write.delete.push(field),
             }
         }
+    }
+
+    /// Tells records of a room apart, within this process and a life of the room.
+    fn hash_of_room(&self, key: HallKey) -> u64 {
+        let hall = &self.halls[key];
+        let mut hasher = ahash::RandomState::with_seeds(5, 6, 7, 8).build_hasher();
+        hall.room.metadata().hash(&mut hasher);
+        hall.variant.hash(&mut hasher);
+        hall.media.wanted().map(|wanted| wanted.region.as_str()).hash(&mut hasher);
+        hall.media.node().map(|node| node.id.as_str()).hash(&mut hasher);
+        hasher.finish()
     }
 
     fn room_record(&self, key: HallKey) -> Bytes {
@@ -305,7 +317,11 @@ impl Router {
         }
         // what came meanwhile came after it
         self.set_behind(key, (!all).then_some(at));
-        if all { settings.refresh } else { settings.gather }
+        if all {
+            settings.refresh
+        } else {
+            self.written_from.next(now.at + settings.gather).saturating_duration_since(now.at)
+        }
     }
 
     /// What a write had taken up is still to be written.
@@ -379,9 +395,15 @@ impl Router {
     }
 }
 
-/// Tells records apart, within this process.
-fn hash_of(record: &Bytes) -> u64 {
-    let mut hasher = ahash::RandomState::with_seeds(5, 6, 7, 8).build_hasher();
-    hasher.write(record);
-    hasher.finish()
+/// Moments at which rooms are written: many at once, so that what is told of them leaves, and is answered, together.
+#[derive(Debug, Default)]
+pub(super) struct Beat(Option<Instant>);
+
+impl Beat {
+    /// The first of them that is not before that moment.
+    fn next(&mut self, at: Instant) -> Instant {
+        let from = *self.0.get_or_insert(at);
+        let beats = at.saturating_duration_since(from).as_nanos().div_ceil(BEAT.as_nanos());
+        from + BEAT * u32::try_from(beats).unwrap_or(u32::MAX)
+    }
 }

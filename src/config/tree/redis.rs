@@ -57,7 +57,7 @@ section! {
             /// How long a room is kept after the last word of its router. Shorter than a router is away, and its rooms are gone;
             /// longer, and they take up memory for nobody.
             keep_seconds: Seconds = Seconds(120), 10..=86_400;
-            /// How long changes of a room are gathered before they are written: what is lost when a router is killed.
+            /// How long changes of a room are gathered before they are written, 10 ms more at most: what is lost when a router is killed.
             write_ms: Millis = Millis(20), 1..=1000;
             /// How long a router that is sent a room waits for the one before to hand it over; past it, it takes the room.
             handover_ms: Millis = Millis(250), 0..=5000;

@@ -7,6 +7,7 @@ use crate::{
 };
 
 const GATHER: Duration = Duration::from_millis(20);
+const BEAT: Duration = Duration::from_millis(10);
 const REFRESH: Duration = Duration::from_secs(40);
 
 fn keeps(seed: u64) -> Settings {
@@ -116,7 +117,7 @@ fn a_room_is_claimed_when_it_is_made_and_changes_are_gathered() {
         a.world.done(1, say(text));
     }
     assert_eq!(a.world.router.behind().0, 1);
-    a.world.pass(GATHER);
+    a.world.pass(GATHER + BEAT);
     let [(_, _, Ask::Write(write))] = &*a.world.asks else { panic!("one write: {:?}", a.world.asks) };
     assert_eq!(write.entries.iter().map(|(offset, _)| *offset).collect::<Vec<_>>(), [2, 3, 4]);
     assert!(!write.reset && write.delete.is_empty(), "what did not change is not written");
@@ -485,7 +486,7 @@ fn more_who_came_and_went_than_are_remembered_while_a_write_hangs_are_gone_there
     a.world.join(2, "bob");
     a.pass(Duration::from_millis(30), &mut memory);
     a.world.done(1, say("on its way"));
-    a.world.pass(GATHER);
+    a.world.pass(GATHER + BEAT);
     assert_eq!(a.world.asks.len(), 1, "it hangs");
     a.world.done(2, Op::Leave(v1::Leave::default()));
     for connection in 3..1_200 {
