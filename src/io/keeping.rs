@@ -36,10 +36,8 @@ const PART_AGAIN: Duration = Duration::from_millis(50);
 const ENDS: u32 = 60;
 /// and the pause in between.
 const END_AGAIN: Duration = Duration::from_secs(1);
-/// How often it is looked whether all that was asked about a room is done,
-const SETTLED_LOOKS: u32 = 150;
-/// and the pause in between.
-const SETTLED_AGAIN: Duration = Duration::from_millis(2);
+/// How long who wants into a room waits until all that was asked about it is done.
+const SETTLED_MAX: Duration = Duration::from_millis(300);
 
 /// It did not answer, or with an error; it has told why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +71,9 @@ fn told<T>(answer: Result<T, Fault>) -> Result<T, Unanswered> {
     answer.map_err(|_| Unanswered)
 }
 
+/// What is asked about rooms behind that which is being done about them.
+type Lanes = AHashMap<RoomId, VecDeque<(Epoch, Ask)>>;
+
 /// See the module.
 #[derive(Clone)]
 pub struct Keeper(Arc<Inner>);
@@ -89,8 +90,9 @@ struct Inner {
     here: RwLock<AHashSet<RoomId>>,
     fetching: Mutex<AHashMap<RoomId, Shared<BoxFuture<'static, bool>>>>,
     /// Rooms that something is done about, and what comes next: at most a write and an end each.
-    lanes: Mutex<AHashMap<RoomId, VecDeque<(Epoch, Ask)>>>,
-    idle: Notify,
+    lanes: Mutex<Lanes>,
+    /// Told when nothing more is done about a room.
+    ended: Notify,
 }
 
 impl fmt::Debug for Keeper {
@@ -102,8 +104,8 @@ impl fmt::Debug for Keeper {
 impl Keeper {
     /// Keeps nothing before [`serve`](Self::serve). `handover`: how long another router may take to hand a room over.
     pub fn new(store: Box<dyn Store>, handover: Duration, homes: Option<Homes>, observe: Observe) -> Self {
-        let (shards, here, fetching, lanes, idle) = Default::default();
-        Self(Arc::new(Inner { store, handover, homes, observe, shards, here, fetching, lanes, idle }))
+        let (shards, here, fetching, lanes, ended) = Default::default();
+        Self(Arc::new(Inner { store, handover, homes, observe, shards, here, fetching, lanes, ended }))
     }
 
     /// Whose rooms they are.
@@ -150,12 +152,14 @@ impl Keeper {
 
     async fn fetch(self, room: RoomId) -> bool {
         // one that ends here at this moment must not come back
-        let taken = if self.is_settled(&room).await { self.take(&room).await } else { Err(Unanswered) };
-        if let (Ok(Some(kept)), Some(shards)) = (&taken, self.0.shards.get()) {
-            shards.restore(room.clone(), kept.clone()).await;
+        let settled = self.until(SETTLED_MAX, |lanes| !lanes.contains_key(&room)).await;
+        let taken = if settled { self.take(&room).await } else { Err(Unanswered) };
+        let is_known = taken.is_ok();
+        if let (Ok(Some(kept)), Some(shards)) = (taken, self.0.shards.get()) {
+            shards.restore(room.clone(), kept).await;
         }
         self.fetching().remove(&room);
-        taken.is_ok()
+        is_known
     }
 
     /// Takes a room that is kept; of another router that has it, once that has let go of it or had the time to. None: nothing is kept.
@@ -205,9 +209,7 @@ impl Keeper {
                 Some(another) => next = another,
                 None => {
                     lanes.remove(&room);
-                    if lanes.is_empty() {
-                        self.0.idle.notify_waiters();
-                    }
+                    self.0.ended.notify_waiters();
                     return;
                 }
             }
@@ -264,30 +266,23 @@ impl Keeper {
         }
     }
 
-    /// Waits until nothing is being done about a room; answers whether that is so.
-    async fn is_settled(&self, room: &RoomId) -> bool {
-        for _ in 0..SETTLED_LOOKS {
-            if !self.lanes().contains_key(room) {
-                return true;
-            }
-            sleep(SETTLED_AGAIN).await;
-        }
-        false
-    }
-
     /// Waits until all that was asked is done, but not for ever.
     pub async fn finish(&self, longest: Duration) {
-        timeout(longest, async {
+        self.until(longest, |lanes| lanes.is_empty()).await;
+    }
+
+    /// Waits until that holds of what is being done, but not for ever; answers whether it does.
+    async fn until(&self, longest: Duration, holds: impl Fn(&Lanes) -> bool) -> bool {
+        let waits = async {
             loop {
-                let idle = self.0.idle.notified();
-                if self.lanes().is_empty() {
+                let ended = self.0.ended.notified();
+                if holds(&self.lanes()) {
                     return;
                 }
-                idle.await;
+                ended.await;
             }
-        })
-        .await
-        .ok();
+        };
+        timeout(longest, waits).await.is_ok()
     }
 
     fn tell(&self, fact: KeepingFact) {
@@ -298,7 +293,7 @@ impl Keeper {
         self.0.fetching.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn lanes(&self) -> MutexGuard<'_, AHashMap<RoomId, VecDeque<(Epoch, Ask)>>> {
+    fn lanes(&self) -> MutexGuard<'_, Lanes> {
         self.0.lanes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

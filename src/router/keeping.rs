@@ -71,6 +71,15 @@ struct There {
     record: Option<u64>,
 }
 
+/// How much goes into a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Extent {
+    /// What changed, within the bounds of one.
+    Changes,
+    /// All changes, and all that another router needs to go on as if nothing had happened.
+    Whole,
+}
+
 impl There {
     const NOTHING: Self = Self { nothing: true, tip: Offset(0), members: false, record: None };
 }
@@ -165,15 +174,30 @@ impl Router {
         self.closing.push(Output::Keep { room, epoch, ask });
     }
 
-    /// What changed since the last write, as much as goes into one.
+    /// What changed since the last write, as much as goes into one; it is under way from here on.
     fn next_write(&mut self, key: HallKey, fence: u64, now: Now) -> Write {
-        let hall = &self.halls[key];
-        let there = hall.keeping.as_ref().map_or(There::NOTHING, |keeping| keeping.there);
+        let there = self.halls[key].keeping.as_ref().map_or(There::NOTHING, |keeping| keeping.there);
+        let (write, brings, members) = self.compose(key, (fence, there), Extent::Changes, now);
+        if let Some(keeping) = &mut self.halls[key].keeping {
+            keeping.under_way = Some(UnderWay::Write { brings, members, at: now.at });
+        }
+        write
+    }
+
+    /// A write over what is there, what is there then, and the members whose changes it took up.
+    fn compose(
+        &mut self,
+        key: HallKey,
+        (fence, there): (u64, There),
+        extent: Extent,
+        now: Now,
+    ) -> (Write, There, BTreeMap<Seat, ParticipantId>) {
+        let (hall, whole) = (&self.halls[key], extent == Extent::Whole);
         let first = hall.room.first_kept();
-        let after = Offset(if there.nothing { 0 } else { there.tip.0 }.max(first.0.saturating_sub(1)));
+        let after = Offset(there.tip.0.max(first.0.saturating_sub(1)));
         let (mut entries, mut bytes) = (Vec::new(), 0);
         for (offset, entry) in hall.room.kept_after(after, (now.at, now.unix_ms)) {
-            if entries.len() == ENTRIES_A_WRITE || bytes > BYTES_A_WRITE {
+            if !whole && (entries.len() == ENTRIES_A_WRITE || bytes > BYTES_A_WRITE) {
                 break;
             }
             bytes += entry.len();
@@ -187,23 +211,20 @@ impl Router {
         if tip == hall.room.tip() {
             members = self.halls[key].room.take_touched();
             brings.members = true;
-            if !there.members {
+            if whole || !there.members {
                 let room = &self.halls[key].room;
                 members.extend(room.members().iter().map(|member| (member.seat, member.id().clone())));
             }
-            self.add_members(key, &members, false, &mut write);
+            self.add_members(key, &members, whole, &mut write);
             brings.record = Some(self.hash_of_room(key));
-            if there.nothing || brings.record != there.record {
+            if brings.record != there.record {
                 write.set.push((ROOM_FIELD.to_owned(), self.room_record(key)));
             }
         }
         if there.nothing || tip != there.tip {
             write.set.push((TIP_FIELD.to_owned(), tip.0.to_string().into()));
         }
-        if let Some(keeping) = &mut self.halls[key].keeping {
-            keeping.under_way = Some(UnderWay::Write { brings, members, at: now.at });
-        }
-        write
+        (write, brings, members)
     }
 
     /// Members as they are, or that they are gone.
@@ -338,22 +359,11 @@ impl Router {
         let Some((keeping, fence)) = hall.keeping.as_ref().and_then(|keeping| Some((keeping, keeping.fence?))) else {
             return false;
         };
-        let (first, room, epoch) = (hall.room.first_kept(), hall.room.id().clone(), hall.room.epoch());
-        let after = match &keeping.under_way {
-            // whatever comes of the write that is under way, it is before this one
-            Some(_) => Offset(0),
-            None if keeping.there.nothing => Offset(0),
-            None => keeping.there.tip,
-        };
-        let after = after.max(Offset(first.0.saturating_sub(1)));
-        let reset = keeping.under_way.is_some() || keeping.there.nothing;
-        let entries = hall.room.kept_after(after, (now.at, now.unix_ms)).collect();
-        let mut write = Write { fence, reset, released: true, trim_below: first.0, entries, ..Write::default() };
-        let mut members = self.halls[key].room.take_touched();
-        members.extend(self.halls[key].room.members().iter().map(|member| (member.seat, member.id().clone())));
-        self.add_members(key, &members, true, &mut write);
-        write.set.push((ROOM_FIELD.to_owned(), self.room_record(key)));
-        write.set.push((TIP_FIELD.to_owned(), self.halls[key].room.tip().0.to_string().into()));
+        let (room, epoch) = (hall.room.id().clone(), hall.room.epoch());
+        // whatever comes of a write that is under way, it is before this one
+        let there = if keeping.under_way.is_some() { There::NOTHING } else { keeping.there };
+        let (mut write, ..) = self.compose(key, (fence, there), Extent::Whole, now);
+        write.released = true;
         let ask = Ask::Part(Box::new(write));
         self.closing.push(Output::Keep { room: room.clone(), epoch, ask });
         let seats = self.seats_of(key);

@@ -59,11 +59,6 @@ struct Before {
 }
 
 impl Participant {
-    /// Drops the connection without a word, stays away, comes back by resume and asks again what was not answered.
-    pub(super) async fn reconnect(&mut self, away: Duration) -> Result<(), ClientError> {
-        self.come_back(away).await
-    }
-
     /// Comes back after an end that says so; any other one is the answer.
     pub(super) async fn follow(&mut self, end: ClientError) -> Result<(), ClientError> {
         if self.client.is_none() || !may_come_back(&end) {
@@ -76,12 +71,13 @@ impl Participant {
     pub(super) async fn move_on(&mut self) -> Result<(), ClientError> {
         self.run.counts.moved.fetch_add(1, Relaxed);
         if self.sent.goes_at.is_none() && self.sent.url.is_empty() {
-            return self.come_back(pause()).await;
+            return self.reconnect(pause()).await;
         }
-        self.come_back(Duration::ZERO).await
+        self.reconnect(Duration::ZERO).await
     }
 
-    async fn come_back(&mut self, away: Duration) -> Result<(), ClientError> {
+    /// Drops the connection without a word, stays away, comes back by resume and asks again what was not answered.
+    pub(super) async fn reconnect(&mut self, away: Duration) -> Result<(), ClientError> {
         let Some(client) = self.client.take() else {
             return Err(ClientError::Lost("the participant is away".to_owned()));
         };
