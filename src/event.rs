@@ -10,6 +10,7 @@ mod guard;
 mod keeping;
 mod media;
 mod placement;
+mod relay;
 mod timeline;
 mod trace;
 mod variant;
@@ -28,6 +29,7 @@ pub use self::{
     keeping::{KeepingFact, KeepingOutcome},
     media::{Called, MediaFact, MediaOp, NodeRefusal},
     placement::{NodeSeen, Placing},
+    relay::{RelayEnd, RelayFact, RelayOpening, RelaySide},
     timeline::{Stage, Timeline, nanos},
     trace::{SpanId, SpanRef, TraceId},
     variant::{AssignedBy, RuleInForce, Varied},
