@@ -106,7 +106,7 @@ impl Default for Labels {
 pub struct Origin<'a> {
     /// The client's address.
     pub peer_ip: Option<IpAddr>,
-    /// `websocket`, `grpc`; empty: no connection.
+    /// `websocket`, `grpc`, `relay` (over a link between routers); empty: no connection.
     pub transport: &'static str,
     /// Its `X-Trace-ID`, and a span id for the session: what the spans of its signals link to.
     pub trace: Option<(TraceId, SpanId)>,
@@ -282,12 +282,12 @@ pub enum Event {
     },
     /// A connection was accepted.
     ConnectionOpened {
-        /// `websocket`, `grpc`, `http`.
+        /// `websocket`, `grpc`, `http`, `relay`.
         transport: &'static str,
     },
     /// A connection of a client ended.
     ConnectionClosed {
-        /// `websocket`, `grpc`, `http`.
+        /// `websocket`, `grpc`, `http`, `relay`.
         transport: &'static str,
         /// Why.
         reason: Code,
@@ -458,6 +458,8 @@ pub enum Event {
     Keeping(KeepingFact),
     /// Something happened between this router and the Redis that keeps its rooms.
     Fabric(FabricFact),
+    /// Something happened between this router and one whose rooms its clients are in, or the other way round.
+    Relay(RelayFact),
     /// What is logged was changed while running.
     LogLevelChanged {
         /// What was logged before.

@@ -42,6 +42,7 @@ mod process;
 mod profiler;
 mod quiet;
 mod recorder;
+mod relay;
 pub mod runtime;
 mod signals;
 pub mod slow;
@@ -61,6 +62,7 @@ pub use self::{
     keeping::KeepingFigures,
     process::Process,
     profiler::ProfilerFigures,
+    relay::RelayFigures,
     usual::{Usual, UsualRow},
     variants::{RuleRow, VariantRow, VariantsReport},
 };

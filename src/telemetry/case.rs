@@ -37,7 +37,7 @@ pub struct Case {
     pub session: Option<String>,
     /// The client's address; of a delivery, the recipient's.
     pub peer_ip: Option<IpAddr>,
-    /// `websocket`, `grpc`.
+    /// `websocket`, `grpc`, `relay` (over a link between routers).
     pub transport: &'static str,
     /// The client's region, as metrics have it.
     pub region: String,

@@ -37,6 +37,7 @@ const NODE: Label = Label { name: "node", values: Values::Nodes { max: NODES_TOL
 const MEDIA_CALL: Label = closed("call", MEDIA_OPS);
 const DIRECTORY_CALL: Label = closed("call", DIRECTORY_OPS);
 const FABRIC_CALL: Label = closed("call", FABRIC_OPS);
+const RELAY_SIDE: Label = closed("side", RELAY_SIDES);
 const SCOPE: Label = closed("scope", SCOPES);
 const QUANTILE: Label = closed("q", QUANTILE_NAMES);
 
@@ -253,6 +254,18 @@ catalog! {
         "How long calls to Redis took, connection and failures included.";
     FABRIC_CONNECTION_FAILURES "signalbox_fabric_connection_failures_total" Counter Count Dependencies [closed("reason", FABRIC_LOSSES)]
         "Connections to Redis that could not be made, or that stood and were lost.";
+    RELAY_LINKS "signalbox_relay_links" Gauge Count Dependencies [RELAY_SIDE]
+        "Links to other routers that stand, by which end this router is: edge, its clients are in rooms of the other one; host, the other way round; without a relay: absent, as the connections.";
+    RELAY_CONNECTIONS "signalbox_relay_connections" Gauge Count Dependencies [RELAY_SIDE]
+        "Connections of clients that go over them now; one that goes from one router to another is counted at either end.";
+    RELAY_LINKS_ENDED "signalbox_relay_links_ended_total" Counter Count Dependencies [RELAY_SIDE, closed("reason", RELAY_ENDS)]
+        "Links to other routers that ended, or could not be made; idle and closed are wanted, each other one that stood cost its clients a resume.";
+    RELAY_OPENINGS_DONE "signalbox_relay_openings_total" Counter Count Dependencies [closed("outcome", RELAY_OPENINGS)]
+        "Clients that wanted into a room of another router: relayed there over a link, or sent there, and why.";
+    RELAY_FRAMES "signalbox_relay_frames_total" Counter Count Dependencies [closed("direction", RELAY_DIRECTIONS)]
+        "Frames over links, counted where the clients are connected: theirs to the routers that have their rooms, and what came back for them.";
+    RELAY_ROUND_TRIP "signalbox_relay_round_trip_latency_seconds" Histogram Seconds Dependencies []
+        "How long signs of life took over links and back, behind all that was sent before them: it is in the latency of each signal that is relayed.";
     SHARD_INBOX_DEPTH "signalbox_shard_inbox_depth" Gauge Count Runtime [SHARD]
         "Inputs that wait for a shard.";
     SHARD_INBOX_BOUND "signalbox_shard_inbox_bound" Gauge Count Runtime [SHARD]

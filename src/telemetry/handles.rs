@@ -17,6 +17,7 @@ use super::{
     media::MediaHandles,
     placement::PlacementHandles,
     profiler::ProfilerHandles,
+    relay::RelayHandles,
     runtime::RuntimeHandles,
 };
 
@@ -179,6 +180,7 @@ pub(super) struct Handles {
     pub(super) guard: GuardHandles,
     pub(super) directory: DirectoryHandles,
     pub(super) fabric: FabricHandles,
+    pub(super) relay: RelayHandles,
     pub(super) build_info: Gauge,
     pub(super) target_info: Gauge,
 }
@@ -256,6 +258,7 @@ impl Handles {
             guard: GuardHandles::new(recorder, shards),
             directory: DirectoryHandles::new(recorder),
             fabric: FabricHandles::new(recorder),
+            relay: RelayHandles::new(recorder),
             build_info: gauge(recorder, &catalog::BUILD_INFO, &[&settings.version]),
             target_info: target_info(recorder, settings),
         }

@@ -147,6 +147,7 @@ impl Telemetry {
             Event::Directory(fact) => self.directory(fact, at),
             Event::Keeping(fact) => self.keeping(fact, at),
             Event::Fabric(fact) => self.fabric(fact, at),
+            Event::Relay(fact) => self.relay(fact, at),
             Event::ConfigReloaded { .. } | Event::ConfigRefused { .. } => self.configured(event),
             Event::LogLevelChanged { from, to } => self.log_level_changed(from, to),
         }
@@ -209,6 +210,7 @@ impl Telemetry {
         self.settle_directory(told);
         self.settle_keeping(told);
         self.settle_fabric(told);
+        self.settle_relay(told);
         for (quiet, line, reason) in self.quiet.guard.each() {
             told(quiet, line, reason);
         }

@@ -164,6 +164,12 @@ fn transport(transport: &'static str) -> Vec<KeyValue> {
             KeyValue::new("rpc.service", "signalbox.v1.Signaling"),
             KeyValue::new("rpc.method", "Connect"),
         ],
+        // over a link between routers, whose stream carries many clients
+        "relay" => vec![
+            KeyValue::new("network.protocol.name", "http"),
+            KeyValue::new("network.protocol.version", "2"),
+            KeyValue::new("rpc.system", "grpc"),
+        ],
         other => vec![KeyValue::new("network.protocol.name", other)],
     }
 }

@@ -3,7 +3,8 @@
 use crate::{
     event::{
         Asked, AssignedBy, BreakerReason, BreakerState, Called, DirectoryOp, DirectoryOutcome, FabricCall, FabricLoss,
-        FabricOutcome, Fault, HomeFound, KeepingOutcome, Limit, MediaOp, Outcome, ReadReason, Stage,
+        FabricOutcome, Fault, HomeFound, KeepingOutcome, Limit, MediaOp, Outcome, ReadReason, RelayEnd, RelayOpening,
+        RelaySide, Stage,
     },
     protocol::{Code, OpKind},
 };
@@ -25,8 +26,8 @@ macro_rules! names {
 pub const SERVICE_NAME: &str = "signalbox";
 /// The word for what is not in a label's set.
 pub const OTHER: &str = "other";
-/// Kinds of connections.
-pub const TRANSPORTS: &[&str] = &["websocket", "grpc", "http", OTHER];
+/// Kinds of connections; `relay`: of a client of another router, over the link to it.
+pub const TRANSPORTS: &[&str] = &["websocket", "grpc", "http", "relay", OTHER];
 /// Bounded logs and buffers that let go of their oldest entry.
 pub const BUFFERS: &[&str] = &["held", "history", "replies", OTHER];
 /// What became of resumes.
@@ -153,6 +154,15 @@ pub const FABRIC_OPS: &[&str] = &names!(FabricCall);
 pub const FABRIC_OUTCOMES: &[&str] = &names!(FabricOutcome);
 /// Why there is no connection to it.
 pub const FABRIC_LOSSES: &[&str] = &names!(FabricLoss);
+/// Ends of links between routers.
+pub const RELAY_SIDES: &[&str] = &names!(RelaySide);
+/// Why links end, or never stood.
+pub const RELAY_ENDS: &[&str] = &names!(RelayEnd);
+/// What becomes of clients that want into a room of another router.
+pub const RELAY_OPENINGS: &[&str] = &names!(RelayOpening);
+/// Ways of frames over links, as seen from where the clients are, in the order of
+/// [`RelayFigures::frames`](crate::telemetry::RelayFigures::frames).
+pub const RELAY_DIRECTIONS: &[&str] = &["to_host", "to_client"];
 /// Ways in which a scrape is answered.
 pub const FORMATS: &[&str] = &["text", "openmetrics", "protobuf"];
 /// Regions that are told apart, beside `other`.

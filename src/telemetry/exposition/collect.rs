@@ -82,6 +82,10 @@ impl Telemetry {
             collected.gauge(row, &[], value);
         }
         self.fabric_latencies(|call, total| collected.histogram(&catalog::FABRIC_CALL_LATENCY, &[call], total));
+        for (row, side, value) in self.relay_gauges() {
+            collected.gauge(row, &[side], value);
+        }
+        self.relay_round_trips(|total| collected.histogram(&catalog::RELAY_ROUND_TRIP, &[], total));
         #[cfg(tokio_unstable)]
         if let Some(histogram) = polls(&self.polls()) {
             collected.add(&catalog::RUNTIME_POLLS, Metric { histogram: Some(histogram), ..Metric::default() });

@@ -17,7 +17,7 @@ use crate::{
     telemetry::{
         Settings,
         catalog::{Kind, Unit, Values},
-        tests::{UNIX, settings, signal, telemetry, usual::learned},
+        tests::{self, UNIX, settings, signal, telemetry, usual::learned},
         trace::KeptTrace,
     },
 };
@@ -126,8 +126,8 @@ fn catalogue_and_scrape_agree_in_both_directions_in_every_form() {
             telemetry.observe(&event, telemetry.started);
         }
     }
-    let of_the_fleet = [crate::telemetry::tests::directory::events(), crate::telemetry::tests::kept_rooms::events()];
-    for (event, _) in of_the_fleet.concat() {
+    let (of_the_fleet, of_rooms) = (tests::directory::events(), tests::kept_rooms::events());
+    for (event, _) in [of_the_fleet, of_rooms, tests::fabric::events(), tests::relay::events()].concat() {
         telemetry.observe(&event, telemetry.started);
     }
     telemetry.set_keeping(crate::telemetry::KeepingFigures { rooms_behind: 1, behind: Duration::from_secs(1) });
@@ -142,9 +142,7 @@ fn catalogue_and_scrape_agree_in_both_directions_in_every_form() {
         rules_revision: 9,
         rules_refused: false,
     });
-    for (event, _) in crate::telemetry::tests::fabric::events() {
-        telemetry.observe(&event, telemetry.started);
-    }
+    telemetry.set_relay(crate::telemetry::RelayFigures { links: [1, 2], connections: [3, 4], frames: [5, 6] });
     telemetry.set_fabric(crate::telemetry::FabricFigures {
         servers: 1,
         connections: 2,
@@ -235,6 +233,8 @@ fn closed_sets_are_there_at_zero_from_the_start_and_latencies_are_not() {
             catalog::FABRIC_SERVERS,
             catalog::FABRIC_CONNECTIONS,
             catalog::FABRIC_SILENT,
+            catalog::RELAY_LINKS,
+            catalog::RELAY_CONNECTIONS,
         ])
         .map(|row| row.name)
         .collect::<Vec<_>>();

@@ -8,14 +8,15 @@ use signalbox::telemetry::catalog::{
     DIRECTORY_RULES_REVISION, DIRECTORY_UNREADABLE, DIRECTORY_WATCH_LAG, FABRIC_BEHIND, FABRIC_CALL_LATENCY,
     FABRIC_CONNECTIONS, FABRIC_ROOMS_BEHIND, FABRIC_SERVERS, FABRIC_SILENT, FABRIC_WRITE_LATENCY, Kind,
     MEDIA_BREAKER_STATE, MEDIA_CLOCK_SKEW, MEDIA_NODE_UP, MEDIA_RTT, Metric, NODE_ROOMS, NODE_SCORE, NODE_SHARE,
-    NODE_WEIGHT, PLACEMENT_NODES, SIGNAL_BASELINE, VARIANT_SHARE, Values,
+    NODE_WEIGHT, PLACEMENT_NODES, RELAY_CONNECTIONS, RELAY_LINKS, RELAY_ROUND_TRIP, SIGNAL_BASELINE, VARIANT_SHARE,
+    Values,
 };
 
 use super::{Labels, job::Job};
 
 /// Nothing leaves its band here, no five minutes pass, nobody speaks TLS, no rule has a share, there is no media node,
-/// and the router runs alone and keeps no rooms outside.
-pub(super) const ABSENT: [Metric; 31] = [
+/// and the router runs alone, without links to others, and keeps no rooms outside.
+pub(super) const ABSENT: [Metric; 34] = [
     CAPTURE_LATEST_OF,
     SIGNAL_BASELINE,
     BASELINE_POINTS,
@@ -47,6 +48,9 @@ pub(super) const ABSENT: [Metric; 31] = [
     FABRIC_ROOMS_BEHIND,
     FABRIC_BEHIND,
     FABRIC_WRITE_LATENCY,
+    RELAY_LINKS,
+    RELAY_CONNECTIONS,
+    RELAY_ROUND_TRIP,
 ];
 
 /// Of all series that there ever were.
