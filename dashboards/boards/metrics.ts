@@ -115,6 +115,11 @@ export const METRIC = {
   profilerWithoutTimer: "signalbox_profiler_threads_without_timer_total",
   pushesDiscarded: "signalbox_pushes_discarded_total",
   refusals: "signalbox_signal_refusals_total",
+  relayConnections: "signalbox_relay_connections",
+  relayFrames: "signalbox_relay_frames_total",
+  relayLinks: "signalbox_relay_links",
+  relayLinksEnded: "signalbox_relay_links_ended_total",
+  relayOpenings: "signalbox_relay_openings_total",
   resumes: "signalbox_resumes_total",
   roomMoves: "signalbox_room_moves_total",
   rooms: "signalbox_rooms",
@@ -166,6 +171,11 @@ export const HISTOGRAM = {
     bucket: "signalbox_fabric_write_latency_seconds_bucket",
     count: "signalbox_fabric_write_latency_seconds_count",
     sum: "signalbox_fabric_write_latency_seconds_sum",
+  },
+  relay: {
+    bucket: "signalbox_relay_round_trip_latency_seconds_bucket",
+    count: "signalbox_relay_round_trip_latency_seconds_count",
+    sum: "signalbox_relay_round_trip_latency_seconds_sum",
   },
   fabric: {
     bucket: "signalbox_fabric_call_latency_seconds_bucket",

@@ -12,6 +12,7 @@ const TRANSPORTS: Styles = {
   websocket: { color: COLOR.plain },
   grpc: { color: COLOR.violet },
   http: { color: COLOR.light },
+  relay: { color: COLOR.yellow },
   other: BOUND,
 };
 
@@ -161,7 +162,7 @@ const connections = [
   graph({
     title: "Connections accepted",
     what: "Connections accepted a second, by transport.",
-    good: "websocket and grpc follow sessions; http is the admin API.",
+    good: "websocket and grpc follow sessions; http is the admin API; relay are clients of other routers, whose room is here: counted there as well.",
     act: "Far more connections than sessions: clients are refused before they join, see sheds on Guard.",
     unit: "cps",
     lines: [{ expr: sumBy("transport", rate(METRIC.connections)), legend: "{{transport}}" }],

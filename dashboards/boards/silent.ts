@@ -18,6 +18,7 @@ const NO_CANARY = "no variant beside the default is configured";
 const NEVER = "counts what a healthy router never does";
 const NO_NODE = "there is no media node";
 const ALONE = "routers run alone, without an etcd";
+const UNLINKED = "there are no links between routers";
 const UNKEPT = "rooms are kept nowhere outside, there is no Redis";
 
 export const SILENT: readonly Silent[] = [
@@ -48,6 +49,12 @@ export const SILENT: readonly Silent[] = [
   { board: "signalbox-dependencies", panel: "Connections to Redis", reason: UNKEPT },
   { board: "signalbox-dependencies", panel: "What Redis does not have yet", reason: UNKEPT },
   { board: "signalbox-dependencies", panel: "Rooms that change hands, or wait", reason: UNKEPT },
+  { board: "signalbox-dependencies", panel: "Clients sent on, not relayed", reason: UNLINKED },
+  { board: "signalbox-dependencies", panel: "Links between routers", reason: UNLINKED },
+  { board: "signalbox-dependencies", panel: "Connections over links", reason: UNLINKED },
+  { board: "signalbox-dependencies", panel: "Clients whose room is elsewhere", reason: UNLINKED },
+  { board: "signalbox-dependencies", panel: "Round trip over links", reason: UNLINKED },
+  { board: "signalbox-dependencies", panel: "Links ended, by reason", reason: UNLINKED },
   {
     board: "signalbox-dependencies",
     panel: "Traces lost on the way",

@@ -199,8 +199,7 @@ impl Handles {
         let grid = |metric| Grid::new(recorder, &metric);
         let shards = settings.shards.min(catalog::SHARDS_MAX);
         let levels = |metric: Metric| set_of(&metric, 0).iter().map(|one| gauge(recorder, &metric, &[one])).collect();
-        let by_shard =
-            |metric: Metric| (0..shards).map(|shard| gauge(recorder, &metric, &[&shard.to_string()])).collect();
+        let by_shard = |metric: Metric| (0..shards).map(|at| gauge(recorder, &metric, &[&at.to_string()])).collect();
         Self {
             signals: grid(catalog::SIGNALS),
             refusals: row(catalog::REFUSALS),

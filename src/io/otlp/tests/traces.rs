@@ -175,6 +175,19 @@ fn a_refused_signal_and_one_whose_client_went_are_errors_that_name_the_code() {
 }
 
 #[test]
+fn a_signal_that_came_over_a_link_is_of_no_call_of_its_own() {
+    let sink = Sink::start();
+    let telemetry = telemetry(16);
+    let exporter = start(&settings(sink.endpoint()), &telemetry, &LogQueue::new(100));
+    let origin = Origin { transport: "relay", ..Origin::default() };
+    observe(&telemetry, signal(MS), Outcome::Gone, &origin);
+    finish(&exporter);
+    let (root, _) = only_tree(&sink);
+    assert_eq!(attribute(&root.attributes, "rpc.system").as_deref(), Some("grpc"));
+    assert_eq!(attribute(&root.attributes, "rpc.method"), None);
+}
+
+#[test]
 fn a_slow_push_to_a_recipient_is_a_delivery_of_its_own() {
     let sink = Sink::start();
     let telemetry = telemetry(16);
