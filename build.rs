@@ -4,6 +4,7 @@
 //! the families of its exposition with it.
 
 const DIR: &str = "src/protocol/signalbox/v1";
+const RELAY_DIR: &str = "src/protocol/signalbox/relay/v1";
 
 /// Messages with a `oneof`: a macro in `protocol/json.rs` maps them.
 const WITH_ONEOF: [&str; 3] = ["ClientFrame", "ServerFrame", "Event"];
@@ -42,6 +43,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
     }
     config.compile_fds(descriptors)?;
+    relay()
+}
+
+/// What routers say to each other: no client sees it, so it has no JSON.
+fn relay() -> Result<(), Box<dyn std::error::Error>> {
+    println!("cargo:rerun-if-changed={RELAY_DIR}");
+    let descriptors = protox::compile(["relay.proto"], [RELAY_DIR])?;
+    tonic_prost_build::configure().build_transport(false).bytes(".").compile_fds(descriptors)?;
     Ok(())
 }
 

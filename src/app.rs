@@ -20,8 +20,8 @@ use self::{
     live::Parts,
     observers::Observers,
     settings::{
-        gateway_settings, limit_settings, listener_settings, media_listener, ops_settings, random_seed, resume_secret,
-        telemetry_settings,
+        gateway_settings, limit_settings, listener_settings, media_listener, ops_settings, random_seed, relay_listener,
+        resume_secret, telemetry_settings,
     },
 };
 use crate::{
@@ -30,7 +30,7 @@ use crate::{
     io::{
         admin::{self, AdminState},
         clock,
-        directory::{Around, DirectoryHandle, Fleet, Homes, HomesDriver},
+        directory::{Around, DirectoryHandle, DirectorySettings, Fleet, Homes, HomesDriver},
         fabric::Fabric,
         faults::Faults,
         finder::RoomFinder,
@@ -43,6 +43,7 @@ use crate::{
         ops::{Latch, Ops, OpsHandle, Shown, State},
         otlp::{Exporter, LogQueue},
         profiling,
+        relay::{self, Relay},
         reloading::Reloading,
         rpc,
         shard::{ShardSettings, Shards, Surroundings},
@@ -109,6 +110,7 @@ pub struct Running {
     media: Media,
     directory: Option<DirectoryHandle>,
     keeper: Option<Keeper>,
+    relay: Option<Relay>,
     media_addr: Option<SocketAddr>,
     connections: TaskTracker,
     /// Ends the accept loop: no new connections.
@@ -137,12 +139,15 @@ impl Running {
         let captures = open_captures(config, &instance_id, &telemetry);
         let (faults, resume_secret) = (faults(config, watched, &observe), resume_secret(config));
         let (registry, media_addr) = media_listener(config, &observe)?;
+        let (links, relay_url) = relay_listener(config, &observe)?.unzip();
+        let relay = config.relay_settings(&instance_id, &resume_secret);
+        let relay = relay.map(|settings| Relay::new(settings, telemetry.clone()));
         let media = Media::new(config.media_settings(&instance_id), observe.clone(), faults.clone());
         let (homes, driver) = config.room_wait().map(|wait| Homes::new(wait, observe.clone())).unzip();
         let finder = find_rooms(config, &instance_id, &telemetry, homes);
         let shards = start_shards(config, &resume_secret, &surroundings(&telemetry, &faults, &media, &finder));
         let (rooms, guard) = (driver.zip(Some(shards.clone())), Arc::new(Guard::new(config.guard_settings())));
-        let (directory, fleet) = join_fleet(config, &instance_id, (&telemetry, &media, &guard), rooms);
+        let (directory, fleet) = join_fleet(config, (&instance_id, relay_url), (&telemetry, &media, &guard), rooms);
         let shown = Shown {
             telemetry: telemetry.clone(),
             state: state.clone(),
@@ -168,6 +173,7 @@ impl Running {
                 addresses: limits,
                 guard,
                 finder: finder.clone(),
+                relay: relay.clone(),
                 connections: connections.clone(),
                 faults: faults.clone(),
             },
@@ -190,13 +196,17 @@ impl Running {
             media,
             directory,
             keeper: finder.keeper,
+            relay,
             media_addr,
         };
-        running.spawn(config, listener, gateway);
+        running.spawn(config, (listener, links), gateway);
         Ok(running)
     }
 
-    fn spawn(&self, config: &Config, listener: Listener, gateway: Arc<Gateway>) {
+    fn spawn(&self, config: &Config, (listener, links): (Listener, Option<Listener>), gateway: Arc<Gateway>) {
+        if let (Some(links), Some(relay)) = (links, self.relay.clone()) {
+            tokio::spawn(relay::serve(links, relay::Host { gateway: gateway.clone(), relay }));
+        }
         tokio::spawn(gateway.authenticator.clone().run_refresh(self.shutdown.clone()));
         let header_timeout = config.client.header_timeout_ms.duration();
         let admin = AdminState::over(&gateway, header_timeout);
@@ -249,17 +259,24 @@ impl Running {
     pub async fn drain(&self) {
         self.advance(DrainPhase::Advising);
         self.directory.iter().for_each(DirectoryHandle::drain);
-        let window = self.in_force.edition().loaded.config.drain.seconds.duration();
+        let drain = self.in_force.edition().loaded.config.drain.clone();
+        let window = drain.seconds.duration();
         let over = tokio::time::Instant::now() + window;
+        if let Some(relay) = &self.relay {
+            relay.drain(window, drain.reconnect_url);
+        }
         self.shards.drain(window).await;
         let mut every = tokio::time::interval(Duration::from_millis(50));
-        while tokio::time::Instant::now() < over && self.shards.counts().sessions > 0 {
+        while tokio::time::Instant::now() < over && self.holds_anybody() {
             every.tick().await;
         }
         self.advance(DrainPhase::Closing);
         self.accepting.cancel();
         self.shutdown.cancel();
         self.connections.close();
+        if let Some(relay) = &self.relay {
+            relay.finish(CLOSING_MAX).await;
+        }
         // closed sessions still say goodbye to their clients
         tokio::time::timeout(CLOSING_MAX, self.connections.wait()).await.ok();
         // what the ends of sessions and rooms mean for their nodes
@@ -276,6 +293,11 @@ impl Running {
         if let Some(exporter) = &self.exporter {
             exporter.finish().await;
         }
+    }
+
+    /// Whether anybody is here whose session or connection would be closed.
+    fn holds_anybody(&self) -> bool {
+        self.shards.counts().sessions > 0 || self.relay.as_ref().is_some_and(|relay| relay.connections() > 0)
     }
 
     fn advance(&self, phase: DrainPhase) {
@@ -355,12 +377,13 @@ fn start_shards(config: &Config, resume_secret: &[u8], around: &Surroundings) ->
 /// Where the fleet agrees, and what is seen of it; absent: this router runs alone.
 fn join_fleet(
     config: &Config,
-    instance_id: &str,
+    (instance_id, relay_url): (&str, Option<String>),
     (telemetry, media, guard): (&Arc<Telemetry>, &Media, &Arc<Guard>),
     rooms: Option<(HomesDriver, Shards)>,
 ) -> (Option<DirectoryHandle>, Fleet) {
     let fleet = Fleet::default();
-    let start = |settings| {
+    let start = |mut settings: DirectorySettings| {
+        settings.relay_url = relay_url.unwrap_or_default();
         let (observe, telemetry, media) = (observer(telemetry), telemetry.clone(), media.clone());
         let around = Around {
             observe,

@@ -35,13 +35,15 @@ pub const DEV_SECRET: &str = "secretsecretsecretsecretsecretsecret";
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     ids::{Identity, RoomId},
     protocol::v1::Permissions,
 };
 
-/// What a verified token allows.
-#[derive(Clone, Debug, PartialEq)]
+/// What a verified token allows. Routers of a fleet tell it to each other as JSON.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Grant {
     /// The API key (`iss`) that signed it, or the provider's name.
     pub key: String,

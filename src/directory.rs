@@ -31,7 +31,7 @@ use std::{
 };
 
 use claims::Claims;
-pub use exchange::{Answer, Call, Fault, Heard, Home, Input, Output, Settings};
+pub use exchange::{Answer, Call, Fault, Heard, Holder, Home, Input, Output, Settings};
 use following::Following;
 use part::{Part, Told};
 use record::RoomRecord;

@@ -21,6 +21,7 @@ pub mod otlp;
 pub mod outbound;
 pub(crate) mod process;
 pub mod profiling;
+pub mod relay;
 pub mod reloading;
 pub mod rpc;
 pub mod shard;

@@ -20,6 +20,15 @@ pub mod v1 {
     tonic::include_proto!("signalbox.v1");
 }
 
+/// Messages and service generated from `protocol/signalbox/relay/v1/relay.proto`: what routers of a fleet say to each other.
+#[allow(missing_docs, missing_debug_implementations, unreachable_pub, clippy::all, clippy::pedantic)]
+pub mod relay {
+    tonic::include_proto!("signalbox.relay.v1");
+}
+
+/// Version of what routers of a fleet say to each other.
+pub const RELAY_VERSION: u32 = 1;
+
 /// Version of the protocol that this build speaks; `joined` names it.
 pub const PROTOCOL_VERSION: u32 = 1;
 

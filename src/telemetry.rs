@@ -232,6 +232,16 @@ impl Telemetry {
         self.regions.iter().position(|known| known == region).map_or(recorder::OTHER_REGION, |at| at as u8)
     }
 
+    /// What a session of that region is to telemetry, as far as its region goes; of one that is not told apart: of none.
+    pub(crate) fn region_labels(&self, region: &str) -> Labels {
+        Labels { region: self.place_of(region), ..Labels::default() }
+    }
+
+    /// The region that labels say; absent: none of those that are told apart.
+    pub(crate) fn region_of(&self, labels: Labels) -> Option<&str> {
+        self.regions.get(usize::from(labels.region)).map(String::as_str)
+    }
+
     /// The name of a region by its place.
     fn region(&self, place: u8) -> &str {
         self.regions.get(usize::from(place)).map_or(catalog::OTHER, String::as_str)

@@ -21,6 +21,8 @@ use crate::{
     telemetry,
 };
 
+/// Links from other routers, those that are being replaced included.
+const LINKS_MAX: usize = 4_096;
 /// How often certificate files are looked at.
 const TLS_POLL: Duration = Duration::from_secs(5);
 
@@ -87,6 +89,43 @@ pub(super) fn listener_settings(
     }
 }
 
+/// Where other routers' links come in, and the URL that they are told; absent: nowhere.
+pub(super) fn relay_listener(config: &Config, observe: &listener::Observe) -> Result<Option<(Listener, String)>> {
+    let relay = &config.relay;
+    let Some(listen) = relay.listen else { return Ok(None) };
+    let tls = relay.cert_file.clone().zip(relay.key_file.clone()).map(|(certificates, key)| TlsSettings {
+        certificates,
+        key,
+        client_ca: relay.ca_file.clone(),
+    });
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    let listener = Listener::bind(inside(config, observe, ("relay", listen), (tls, LINKS_MAX)))?;
+    let at = listener.local_addrs().first().copied().unwrap_or(listen);
+    let url = relay.url.as_ref().map_or_else(|| format!("{scheme}://{at}"), |url| url.as_str().to_owned());
+    Ok(Some((listener, url)))
+}
+
+/// A port for other machines of ours.
+fn inside(
+    config: &Config,
+    observe: &listener::Observe,
+    (name, listen): (&'static str, SocketAddr),
+    (tls, connections_max): (Option<TlsSettings>, usize),
+) -> ListenerSettings {
+    let limits = LimitSettings { connections_max, connections_per_address_max: connections_max, handshakes_max: 256 };
+    ListenerSettings {
+        name,
+        addresses: vec![listen],
+        tls,
+        tls_poll: TLS_POLL,
+        proxy_protocol: ProxyProtocol::Off,
+        trusted_proxies: Vec::new(),
+        handshake_timeout: config.client.tls_handshake_timeout_ms.duration(),
+        limits: listener::Limits::new(limits),
+        observe: observe.clone(),
+    }
+}
+
 /// Where media nodes register, and its address; absent: nowhere.
 pub(super) fn media_listener(
     config: &Config,
@@ -96,24 +135,12 @@ pub(super) fn media_listener(
     let Some(listen) = media.listen else { return Ok((None, None)) };
     // a node registers over one connection, and over another one after a restart
     let connections_max = 2 * media.nodes_max + 64;
-    let limits = LimitSettings { connections_max, connections_per_address_max: connections_max, handshakes_max: 256 };
-    let tls = media.tls.cert_file.clone().zip(media.tls.key_file.clone());
-    let settings = ListenerSettings {
-        name: "media",
-        addresses: vec![listen],
-        tls: tls.map(|(certificates, key)| TlsSettings {
-            certificates,
-            key,
-            client_ca: media.tls.client_ca_file.clone(),
-        }),
-        tls_poll: TLS_POLL,
-        proxy_protocol: ProxyProtocol::Off,
-        trusted_proxies: Vec::new(),
-        handshake_timeout: config.client.tls_handshake_timeout_ms.duration(),
-        limits: listener::Limits::new(limits),
-        observe: observe.clone(),
-    };
-    let listener = Listener::bind(settings)?;
+    let tls = media.tls.cert_file.clone().zip(media.tls.key_file.clone()).map(|(certificates, key)| TlsSettings {
+        certificates,
+        key,
+        client_ca: media.tls.client_ca_file.clone(),
+    });
+    let listener = Listener::bind(inside(config, observe, ("media", listen), (tls, connections_max)))?;
     let address = listener.local_addrs().first().copied();
     Ok((Some(listener), address))
 }

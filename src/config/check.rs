@@ -4,6 +4,7 @@ mod etcd;
 mod media;
 mod otlp;
 mod redis;
+mod relay;
 mod variants;
 
 use std::{
@@ -45,6 +46,7 @@ pub(super) fn check(read: &mut Read, dev: bool, files: Files) {
     check.media(config, dev);
     check.etcd(config);
     check.redis(config);
+    check.relay(config, dev);
     check.guard(config);
 }
 

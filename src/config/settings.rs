@@ -26,6 +26,7 @@ use crate::{
         fabric::{Credentials, FabricMode, FabricSettings},
         guard::{GuardSettings, QueueSettings},
         media, otlp,
+        relay::RelaySettings,
     },
     placement::{self, NodeInfo},
     profiler::{self, captures},
@@ -162,6 +163,8 @@ impl Config {
             region: server.region.clone(),
             url: server.url.clone(),
             ops_url: server.ops_url.clone(),
+            // known once its port is taken
+            relay_url: String::new(),
         })
     }
 
@@ -169,6 +172,20 @@ impl Config {
     pub fn room_wait(&self) -> Option<Duration> {
         let asks = !self.etcd.endpoints.is_empty() && self.etcd.rooms == RoomsChoice::OneRouter;
         asks.then(|| self.etcd.room_wait_ms.duration())
+    }
+
+    /// How other routers' rooms are reached for clients of this one; absent: clients are sent there. The process is named as in
+    /// metrics.
+    pub fn relay_settings(&self, instance_id: &str, secret: &[u8]) -> Option<RelaySettings> {
+        let own = &self.relay;
+        own.listen.map(|_| RelaySettings {
+            router: instance_id.to_owned(),
+            secret: secret.to_owned(),
+            tls: tls_files(&own.ca_file, &own.cert_file, &own.key_file),
+            connect_timeout: own.connect_timeout_ms.duration(),
+            link_bytes: own.link_bytes,
+            connections_max: own.connections_max,
+        })
     }
 
     /// Where rooms are kept outside of this router; absent: nowhere. The process is named as in metrics.

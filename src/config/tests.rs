@@ -7,6 +7,7 @@ mod live;
 mod mistakes;
 mod otlp;
 mod redis;
+mod relay;
 mod rules;
 mod secrets;
 mod settings;

@@ -9,6 +9,7 @@ mod placement;
 mod ports;
 mod profiler;
 mod redis;
+mod relay;
 mod rooms;
 mod variants;
 
@@ -24,6 +25,7 @@ pub use ports::{Client, Ops, Tls};
 use profiler::Profiler;
 use redis::Redis;
 pub(super) use redis::RedisMode;
+use relay::Relay;
 pub use rooms::{Ice, IceServer, Limits, Rooms};
 pub use variants::{VariantRule, Variants};
 
@@ -66,6 +68,8 @@ section! {
             etcd: Etcd;
             /// Rooms, kept outside of their routers.
             redis: Redis;
+            /// Links between the routers of a fleet: a client may be connected to any of them, whichever has its room.
+            relay: Relay;
             /// Coming back after a lost connection.
             resume: Resume;
             /// The way out.

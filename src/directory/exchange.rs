@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    record::{Load, NodeRecord, RouterRecord},
+    record::{Load, NodeRecord, RoomRecord, RouterRecord},
     rules::{RulesNews, RulesStanding},
     view::{Change, NodeNews, Stored},
 };
@@ -146,18 +146,31 @@ pub enum Heard {
     },
 }
 
+/// Another router that has a room.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// Which.
+    pub router: RouterId,
+    /// Where clients reach it.
+    pub url: String,
+    /// Where other routers reach it that have its clients; empty: nowhere.
+    pub relay_url: String,
+}
+
+impl From<&RoomRecord> for Holder {
+    fn from(record: &RoomRecord) -> Self {
+        let RoomRecord { router, url, relay_url, .. } = record;
+        Self { router: router.as_str().into(), url: url.clone(), relay_url: relay_url.clone() }
+    }
+}
+
 /// Which router has a room.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Home {
     /// This one.
     Here,
     /// Another one.
-    There {
-        /// Which.
-        router: RouterId,
-        /// Where clients reach it.
-        url: String,
-    },
+    There(Holder),
     /// None, or one that cannot be counted on.
     Nowhere,
     /// etcd is not well: this router goes by what it has.

@@ -40,6 +40,9 @@ pub struct RouterRecord {
     /// Where operators reach it; may be empty.
     #[serde(default)]
     pub ops_url: String,
+    /// Where other routers reach it that have clients of its rooms; empty: nowhere.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub relay_url: String,
     /// Seconds since the Unix epoch.
     pub started_unix: u64,
     /// It is about to end.
@@ -99,6 +102,9 @@ pub struct RoomRecord {
     pub incarnation: String,
     /// Where clients reach it itself.
     pub url: String,
+    /// Where other routers reach it that have clients of the room; empty: nowhere.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub relay_url: String,
     /// What later versions say.
     #[serde(flatten)]
     pub rest: Map<String, Value>,
@@ -134,7 +140,7 @@ impl RouterRecord {
         if !is_word(id) || words.iter().any(|word| word.len() > WORD_BYTES_MAX) {
             return Err(format!("its id, incarnation, region or build is not a word of 1 to {WORD_BYTES_MAX} bytes"));
         }
-        if record.url.len().max(record.ops_url.len()) > URL_BYTES_MAX {
+        if [&record.url, &record.ops_url, &record.relay_url].iter().any(|url| url.len() > URL_BYTES_MAX) {
             return Err(format!("a URL of it is longer than {URL_BYTES_MAX} bytes"));
         }
         Ok(record)
@@ -178,7 +184,10 @@ impl RoomRecord {
     pub fn read(bytes: &[u8]) -> Result<Self, String> {
         let record: Self = of_this_version(bytes)?;
         is_reachable(&record.router, &record.url)?;
-        Ok(record)
+        match record.relay_url.len() {
+            0..=URL_BYTES_MAX => Ok(record),
+            _ => Err(format!("its relay URL is longer than {URL_BYTES_MAX} bytes")),
+        }
     }
 }
 

@@ -18,7 +18,7 @@ use ahash::AHashMap;
 
 pub(super) use self::others::Others;
 use super::{
-    Answer, Fault, Home, Output, RouterRecord, Stored,
+    Answer, Fault, Holder, Home, Output, RouterRecord, Stored,
     pace::Pace,
     record::{RECORD_VERSION, RoomRecord},
     view::View,
@@ -95,7 +95,7 @@ pub(super) struct Rooms {
     /// Notices that were heard, by key, with their revision.
     notices: VecDeque<(String, i64)>,
     notices_heard: BTreeMap<String, i64>,
-    elsewhere: AHashMap<RoomId, (RouterId, String)>,
+    elsewhere: AHashMap<RoomId, Holder>,
     elsewhere_until: VecDeque<(Instant, RoomId)>,
     under_way: BTreeMap<u64, Step>,
     lease: Option<i64>,
@@ -111,6 +111,7 @@ impl Rooms {
             router: own.id.clone(),
             incarnation: own.incarnation.clone(),
             url: own.url.clone(),
+            relay_url: own.relay_url.clone(),
             rest: serde_json::Map::new(),
         };
         Self {
@@ -160,7 +161,7 @@ impl Rooms {
                 self.stays_wanted(&room, now);
                 Home::Here
             }
-            Some((router, url)) => Home::There { router: router.clone(), url: url.clone() },
+            Some(holder) => Home::There(holder.clone()),
             // no lease, or the last call failed: nobody waits for an etcd that is not well
             None if self.lease.is_none() || self.due > now => Home::Unknown,
             None if founds => {
@@ -222,7 +223,7 @@ impl Rooms {
             // a call that is under way will say; and what was written after the notice stands
             let newer = entry.written.is_some_and(|(_, revision)| revision > kept.revision);
             if !entry.under_way && !newer {
-                self.is_elsewhere(&room, &taken.router, &taken.url, now);
+                self.is_elsewhere(&room, &Holder::from(taken), now);
             }
         }
     }
@@ -322,8 +323,9 @@ impl Rooms {
         match held {
             Ok(holder) if holder.router == self.own.router => Home::Here,
             Ok(holder) if others.can_count_on(&holder, now) => {
-                self.remember(room, &holder.router, &holder.url, now);
-                Home::There { router: holder.router.as_str().into(), url: holder.url }
+                let holder = Holder::from(&holder);
+                self.remember(room, &holder, now);
+                Home::There(holder)
             }
             Ok(_) => Home::Nowhere,
             Err(why) => {
@@ -381,7 +383,7 @@ impl Rooms {
         };
         let ours = holder.router == self.own.router;
         if !ours && others.can_count_on(&holder, now) {
-            self.is_elsewhere(room, &holder.router, &holder.url, now);
+            self.is_elsewhere(room, &Holder::from(&holder), now);
         } else if let Some(entry) = self.entries.get_mut(room).filter(|entry| ours && !entry.is_wanted(now)) {
             // to be taken away
             entry.written = self.lease.map(|lease| (lease, stored.revision));
@@ -392,20 +394,20 @@ impl Rooms {
     }
 
     /// Another router has the room: what is here of it makes way.
-    fn is_elsewhere(&mut self, room: &RoomId, router: &str, url: &str, now: Instant) {
-        self.remember(room, router, url, now);
-        self.answer_all(room, &Home::There { router: router.into(), url: url.to_owned() });
+    fn is_elsewhere(&mut self, room: &RoomId, holder: &Holder, now: Instant) {
+        self.remember(room, holder, now);
+        self.answer_all(room, &Home::There(holder.clone()));
         let exists = self.entries.get(room).is_some_and(|entry| entry.exists);
         self.forget(room);
         if exists {
-            let (room, router) = (room.clone(), RouterId::from(router));
-            self.outputs.push(Output::Lost { room: room.clone(), router: router.clone(), url: url.to_owned() });
+            let (room, Holder { router, url, .. }) = (room.clone(), holder.clone());
+            self.outputs.push(Output::Lost { room: room.clone(), router: router.clone(), url });
             self.outputs.push(Output::Observe(DirectoryFact::RoomGivenUp { room, router }));
         }
     }
 
-    fn remember(&mut self, room: &RoomId, router: &str, url: &str, now: Instant) {
-        if self.elsewhere.insert(room.clone(), (router.into(), url.to_owned())).is_none() {
+    fn remember(&mut self, room: &RoomId, holder: &Holder, now: Instant) {
+        if self.elsewhere.insert(room.clone(), holder.clone()).is_none() {
             self.elsewhere_until.push_back((now + ELSEWHERE, room.clone()));
         }
         if self.elsewhere_until.len() > ELSEWHERE_MAX

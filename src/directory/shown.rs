@@ -59,6 +59,8 @@ pub struct RouterRow {
     pub url: String,
     /// Where operators reach it; may be empty.
     pub ops_url: String,
+    /// Where other routers reach it that have clients of its rooms; empty: nowhere.
+    pub relay_url: String,
     /// When it was started, seconds since the Unix epoch.
     pub started_unix: u64,
     /// When it said so last.
@@ -180,6 +182,7 @@ impl Directory {
                 version: record.build.clone(),
                 url: record.url.clone(),
                 ops_url: record.ops_url.clone(),
+                relay_url: record.relay_url.clone(),
                 started_unix: record.started_unix,
                 sessions: record.load.sessions,
                 rooms: record.load.rooms,

@@ -27,6 +27,7 @@ pub(super) fn record(id: &str, region: &str) -> RouterRecord {
         build: "0.1.0".to_owned(),
         url: String::new(),
         ops_url: String::new(),
+        relay_url: String::new(),
         started_unix: 1,
         draining: false,
         rules: None,

@@ -54,7 +54,7 @@ impl Rooms for RoomsHere {
                 let room = RoomId::from(room);
                 let founds_new = matches!(call, AdminCall::CreateRoom(_));
                 let founds = self.finder.founds(founds_new, true);
-                self.finder.is_here(&room, founds).await?;
+                self.finder.is_here(&room, founds).await.map_err(|there| there.refusal)?;
                 // who asks for a room that must be there hears that this cannot be said
                 self.finder.bring_back(&room, !founds_new).await?;
             }

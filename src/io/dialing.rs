@@ -1,16 +1,69 @@
-//! What connections of ours to other servers have in common: their files of certificates, and how it reads when one fails.
+//! What connections of ours to other servers have in common: how they are made over HTTP/2, their files of certificates, and how
+//! it reads when one fails.
 
 use std::{
     error::Error,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use rustls::{
     ClientConfig, RootCertStore,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
 };
-use tonic::transport::{Certificate, ClientTlsConfig, Identity};
+use tokio::time::timeout;
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
+
+/// A connection that says nothing for so long is asked whether it lives.
+const KEEP_ALIVE_EVERY: Duration = Duration::from_secs(5);
+/// And ends when it does not say so.
+const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(5);
+/// A chain of causes in one line.
+const CAUSE_CHARS_MAX: usize = 200;
+/// What one side may send before the other has read it: HTTP/2's own 64 KiB are less than a round trip between regions carries.
+const WINDOW_BYTES: u32 = 2 << 20;
+
+/// How to make a connection.
+#[derive(Debug)]
+pub(super) struct Dial<'a> {
+    /// For addresses with https.
+    pub(super) tls: Option<&'a TlsFiles>,
+    /// The key of the configuration that is missing where there is none.
+    pub(super) tls_key: &'static str,
+    /// How long it may take.
+    pub(super) patience: Duration,
+}
+
+/// Connects by HTTP/2. A channel would connect again by itself, to whoever is there then: it is let go of with what was begun on it.
+///
+/// # Errors
+/// What was in the way, in this side's words.
+pub(super) async fn connect(url: &str, dial: &Dial<'_>) -> Result<Channel, String> {
+    let mut endpoint = Endpoint::from_shared(url.to_owned())
+        .map_err(|_| "its address cannot be used".to_owned())?
+        .connect_timeout(dial.patience)
+        .tcp_nodelay(true)
+        .initial_stream_window_size(WINDOW_BYTES)
+        .initial_connection_window_size(WINDOW_BYTES)
+        .http2_keep_alive_interval(KEEP_ALIVE_EVERY)
+        .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
+        .keep_alive_while_idle(true);
+    if url.starts_with("https://") {
+        let files = dial.tls.ok_or_else(|| format!("https needs {}", dial.tls_key))?;
+        endpoint = endpoint.tls_config(files.config().await?).map_err(|error| cause(&error))?;
+    }
+    match timeout(dial.patience, endpoint.connect()).await {
+        Ok(connected) => connected.map_err(|error| cause(&error)),
+        Err(_) => Err(format!("no connection within {:?}", dial.patience)),
+    }
+}
+
+/// What lies under an error of the transport, which says only that it is one.
+fn cause(error: &tonic::transport::Error) -> String {
+    let said = error.source().map_or_else(|| error.to_string(), causes);
+    line(&said, CAUSE_CHARS_MAX)
+}
 
 /// PEM files, read anew for each connection, so that new ones are in force with the next.
 #[derive(Clone, Debug, PartialEq, Eq)]

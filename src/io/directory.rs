@@ -193,6 +193,7 @@ impl Driver {
             build: env!("CARGO_PKG_VERSION").to_owned(),
             url: settings.url.clone(),
             ops_url: settings.ops_url.clone(),
+            relay_url: settings.relay_url.clone(),
             started_unix: clock::since_epoch().as_secs(),
             draining: false,
             rules: Some(RulesStanding::default()),

@@ -3,12 +3,23 @@
 use super::{directory::Homes, keeping::Keeper};
 use crate::{
     fabric::Ask,
-    ids::{Epoch, RoomId},
+    ids::{Epoch, RoomId, RouterId},
     protocol::{Code, Refusal},
 };
 
 /// How soon a resume that found no answer is worth another try: a Redis that was lost is tried again about as often.
 const RETRY_MS: u64 = 500;
+
+/// Another router of the fleet has a room.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Elsewhere {
+    /// Which.
+    pub router: RouterId,
+    /// Where it takes connections that other routers carry to it; empty: nowhere.
+    pub relay_url: String,
+    /// To a client that is to go there itself.
+    pub refusal: Refusal,
+}
 
 /// See the module. The default is of a router that is alone, and whose rooms end with it.
 #[derive(Clone, Debug, Default)]
@@ -34,8 +45,8 @@ impl RoomFinder {
     /// Whether no other router of the fleet has the room.
     ///
     /// # Errors
-    /// `room_elsewhere`, with where.
-    pub(crate) async fn is_here(&self, room: &RoomId, founds: bool) -> Result<(), Refusal> {
+    /// Which one has it.
+    pub(crate) async fn is_here(&self, room: &RoomId, founds: bool) -> Result<(), Elsewhere> {
         match &self.homes {
             Some(homes) => homes.elsewhere(room, founds).await.map_or(Ok(()), Err),
             None => Ok(()),

@@ -34,7 +34,8 @@ use super::{
     guard::Guard,
     identity::Authenticator,
     listener::Limits as AddressLimits,
-    outbound::{Mark, Outbound, Peer, Sent},
+    outbound::{Mark, Outbound, Peer, Sent, shared::Way},
+    relay::Relay,
     shard::Shards,
 };
 use crate::{
@@ -90,6 +91,8 @@ pub struct Gateway {
     pub(crate) addresses: Arc<AddressLimits>,
     pub(crate) guard: Arc<Guard>,
     pub(crate) finder: RoomFinder,
+    /// Absent: clients of other routers' rooms are sent there.
+    pub(crate) relay: Option<Relay>,
     pub(crate) connections: TaskTracker,
     faults: Option<Faults>,
     next_connection: AtomicU64,
@@ -121,6 +124,8 @@ pub struct GatewayParts {
     pub guard: Arc<Guard>,
     /// Where rooms are.
     pub finder: RoomFinder,
+    /// Carries clients to the routers that have their rooms; absent: they are sent there.
+    pub relay: Option<Relay>,
     /// Follows the tasks of connections, so that a drain can wait for them.
     pub connections: TaskTracker,
     /// Faults that can be injected; absent: none can.
@@ -139,6 +144,7 @@ impl Gateway {
             addresses,
             guard,
             finder,
+            relay,
             connections,
             faults,
         } = parts;
@@ -152,6 +158,7 @@ impl Gateway {
             addresses,
             guard,
             finder,
+            relay,
             connections,
             faults,
             next_connection: AtomicU64::new(1),
@@ -209,8 +216,16 @@ impl Gateway {
     }
 
     fn connection(&self, peer: Peer) -> (ConnectionId, Arc<Outbound>) {
-        let id = ConnectionId(self.next_connection.fetch_add(1, Ordering::Relaxed));
-        (id, Arc::new(Outbound::new(self.settings.load().outbound_bytes, peer)))
+        (self.connection_id(), Arc::new(Outbound::new(self.settings.load().outbound_bytes, peer)))
+    }
+
+    /// One whose frames leave by a link to another router.
+    fn relayed(&self, way: Way, peer: Peer) -> (ConnectionId, Arc<Outbound>) {
+        (self.connection_id(), Arc::new(Outbound::over(way, self.settings.load().outbound_bytes, peer)))
+    }
+
+    fn connection_id(&self) -> ConnectionId {
+        ConnectionId(self.next_connection.fetch_add(1, Ordering::Relaxed))
     }
 
     /// A place among its key's connections, given back on drop.

@@ -233,6 +233,15 @@ impl Guard {
         Ok(Entered { scopes, _taken: taken })
     }
 
+    /// The scopes of a connection that another router let in, and counts.
+    pub(crate) fn relayed(&self, address: IpAddr, (key, identity): (&str, &str), at: Instant) -> Entered {
+        let now_ns = self.nanos(at);
+        let address = self.addresses.cell(origin_of(address), now_ns);
+        let (of_key, of_user) = (self.keys.cell(key, now_ns), self.users.cell((key, identity), now_ns));
+        let scopes = [Some(self.router.clone()), Some(of_key), Some(address), Some(of_user)];
+        Entered { scopes: Arc::new(Scopes::new(scopes)), _taken: None }
+    }
+
     /// Asks for a connection's places, of these scopes.
     fn connect(&self, scopes: &Arc<Scopes>, of: [Scope; 2], now_ns: u64) -> Result<Option<UnderWay>, Shed> {
         let rules = self.rules.load();

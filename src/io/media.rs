@@ -21,7 +21,6 @@ mod settings;
 mod stream;
 #[cfg(test)]
 mod tests;
-mod towards;
 mod wanted;
 mod words;
 

@@ -1,7 +1,10 @@
 //! The queue of one connection's outgoing frames: filled by its shard, emptied by the task that owns the socket.
 //!
 //! Bounded in bytes, and what is taken counts until it has been written. When the bound is passed the shard
-//! closes the connection (`slow_reader`); nothing blocks and nobody else waits.
+//! closes the connection (`slow_reader`); nothing blocks and nobody else waits. The frames of a connection that came over a link
+//! from another router leave by the link's own queue, and count here all the same.
+
+pub(crate) mod shared;
 
 use std::{
     net::IpAddr,
@@ -16,6 +19,7 @@ use std::{
 use bytes::Bytes;
 use futures_util::task::AtomicWaker;
 
+use self::shared::{Item, Way};
 use crate::{
     event::{Delivery, Event, Labels, Origin, Outcome, Signal, SpanId, Stage, TraceId},
     ids::{RoomId, SessionId},
@@ -182,6 +186,8 @@ pub struct Outbound {
     bound_bytes: usize,
     peer: Peer,
     seat: OnceLock<Seat>,
+    /// Absent: the connection's own task empties the queue.
+    way: Option<Box<Way>>,
 }
 
 const PROTOBUF: u8 = 1;
@@ -198,7 +204,13 @@ impl Outbound {
             bound_bytes,
             peer,
             seat: OnceLock::new(),
+            way: None,
         }
+    }
+
+    /// One whose frames leave by a link's queue.
+    pub(crate) fn over(way: Way, bound_bytes: usize, peer: Peer) -> Self {
+        Self { way: Some(Box::new(way)), ..Self::new(bound_bytes, peer) }
     }
 
     /// What is known of the connection.
@@ -248,6 +260,13 @@ impl Outbound {
     /// Said by the gateway when it sends an opening, by the shard when it is decided.
     pub fn set_attachment(&self, attachment: Attachment) {
         self.attachment.store(attachment as u8, Ordering::Release);
+        if let Some(way) = &self.way {
+            match attachment {
+                Attachment::None => way.tell(Item::Detached),
+                Attachment::Attached => way.tell(Item::Attached),
+                Attachment::Pending => {}
+            }
+        }
     }
 
     /// Adds a frame that counts against the bound.
@@ -263,6 +282,9 @@ impl Outbound {
             return Err(Unsent::Full(mark));
         }
         queue.held_bytes += frame.len();
+        if let Some(way) = &self.way {
+            return way.push(Outgoing { frame, mark }, false);
+        }
         queue.waiting_bytes += frame.len();
         self.add(queue, Outgoing { frame, mark });
         Ok(())
@@ -276,6 +298,9 @@ impl Outbound {
         let queue = self.queue();
         if queue.closed.is_some() {
             return Err(Unsent::Closed(mark));
+        }
+        if let Some(way) = &self.way {
+            return way.push(Outgoing { frame, mark }, true);
         }
         self.add(queue, Outgoing { frame, mark });
         Ok(())
@@ -298,6 +323,9 @@ impl Outbound {
             return;
         }
         queue.closed = Some(refusal.code);
+        if let Some(way) = &self.way {
+            return way.tell(Item::Closed(Box::new(refusal)));
+        }
         queue.close = Some(Box::new(refusal));
         self.waiting.store(true, Ordering::Release);
         drop(queue);
@@ -356,6 +384,11 @@ impl Outbound {
         if counted > 0 {
             self.queue().held_bytes -= counted;
         }
+    }
+
+    /// So much of what left by a link's queue has been handed to the link.
+    pub(crate) fn left(&self, bytes: usize) {
+        self.queue().held_bytes -= bytes;
     }
 }
 

@@ -51,6 +51,11 @@ impl Telemetry {
         Delivery { op, received_ns: self.since_start(received), handled_after_us }
     }
 
+    /// How long ago at that moment the signal's frame arrived that a push is measured from.
+    pub(crate) fn age(&self, delivery: Delivery, at: Instant) -> Duration {
+        Duration::from_nanos(self.since_start(at).saturating_sub(delivery.received_ns))
+    }
+
     /// Whole seconds since the start, by the clock that does not step.
     fn second(&self, at: Instant) -> u64 {
         at.saturating_duration_since(self.started).as_secs()

@@ -5,6 +5,7 @@ mod kept;
 mod limits;
 mod load;
 mod nodes;
+mod relay;
 mod rooms;
 mod rules;
 

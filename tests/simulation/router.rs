@@ -6,7 +6,7 @@ use std::{
 };
 
 use signalbox::{
-    directory::{Call, Directory, Home, Input, Load, Output, RouterRecord, Settings, record::RECORD_VERSION},
+    directory::{Call, Directory, Holder, Home, Input, Load, Output, RouterRecord, Settings, record::RECORD_VERSION},
     ids::RoomId,
 };
 
@@ -178,7 +178,7 @@ impl Router {
             return Vec::new();
         };
         match home {
-            Home::There { router, .. } => {
+            Home::There(Holder { router, .. }) => {
                 vec![Wants::SendOn { room, to: router.as_str().to_owned(), founds }]
             }
             Home::Unknown => {
@@ -205,6 +205,7 @@ fn directory(id: &str, seed: u64, life: u64, now: Instant) -> Directory {
         build: "1".to_owned(),
         url: format!("wss://{id}"),
         ops_url: String::new(),
+        relay_url: String::new(),
         started_unix: 1,
         draining: false,
         load: Load::default(),

@@ -16,7 +16,7 @@ struct Housed {
 
 impl Housed {
     fn new(id: &str, now: Instant) -> Self {
-        let own = RouterRecord { url: format!("wss://{id}"), ..record(id, "sh") };
+        let own = RouterRecord { url: format!("wss://{id}"), relay_url: format!("http://{id}:7090"), ..record(id, "sh") };
         let driven = Driven::with(own, true, now);
         Self { driven, rooms: BTreeSet::new(), waiting: Default::default(), questions: 0, found: Vec::new() }
     }
@@ -25,7 +25,8 @@ impl Housed {
     fn restart(&mut self, etcd: &mut Etcd, id: &str, times: u64) {
         etcd.serve(id);
         etcd.cut();
-        let own = RouterRecord { incarnation: format!("x{times}"), url: format!("wss://{id}"), ..record(id, "sh") };
+        let (url, relay_url) = (format!("wss://{id}"), format!("http://{id}:7090"));
+        let own = RouterRecord { incarnation: format!("x{times}"), url, relay_url, ..record(id, "sh") };
         let (now, questions) = (self.driven.now, self.questions);
         *self = Self { driven: Driven::with(own, true, now), questions, ..Self::new(id, now) };
     }
@@ -68,7 +69,7 @@ impl Housed {
             }
             for (question, home) in std::mem::take(&mut self.driven.homes) {
                 let (room, founds) = self.waiting.remove(&question).expect("one answer a question");
-                if !matches!(home, Home::There { .. }) {
+                if !matches!(home, Home::There(_)) {
                     self.open(&room, founds);
                 }
                 self.found.push((question, home));
@@ -118,7 +119,8 @@ fn holder(etcd: &Etcd, room: &str) -> Option<String> {
 }
 
 fn there(router: &str) -> Home {
-    Home::There { router: router.into(), url: format!("wss://{router}") }
+    let relay_url = format!("http://{router}:7090");
+    Home::There(Holder { router: router.into(), url: format!("wss://{router}"), relay_url })
 }
 
 const SECOND: Duration = Duration::from_secs(1);

@@ -15,10 +15,10 @@ use tokio::{
 };
 
 use crate::{
-    directory::Home,
+    directory::{Holder, Home},
     event::{DirectoryFact, Event, HomeFound},
     ids::RoomId,
-    io::listener::Observe,
+    io::{finder::Elsewhere, listener::Observe},
     protocol::Refusal,
 };
 
@@ -74,17 +74,20 @@ impl Homes {
         (homes.clone(), HomesDriver { asked, homes })
     }
 
-    /// Whether somebody who wants into a room is sent to another router, which has it. `founds`: who comes in makes it where it is not.
-    pub(crate) async fn elsewhere(&self, room: &RoomId, founds: bool) -> Option<Refusal> {
+    /// Whether another router has a room that somebody wants into. `founds`: who comes in makes it where it is not.
+    pub(crate) async fn elsewhere(&self, room: &RoomId, founds: bool) -> Option<Elsewhere> {
         let home = if self.keeps(room) { Home::Here } else { self.ask(room, founds).await };
-        let (found, refusal) = match home {
+        let (found, elsewhere) = match home {
             Home::Here => (HomeFound::Here, None),
-            Home::There { router, url } => (HomeFound::Elsewhere, Some(Refusal::elsewhere(router.as_str(), &url))),
+            Home::There(Holder { router, url, relay_url }) => {
+                let refusal = Refusal::elsewhere(router.as_str(), &url);
+                (HomeFound::Elsewhere, Some(Elsewhere { router, relay_url, refusal }))
+            }
             Home::Nowhere => (HomeFound::Nowhere, None),
             Home::Unknown => (HomeFound::Unknown, None),
         };
         (self.0.observe)(Event::Directory(DirectoryFact::RoomSought { found }));
-        refusal
+        elsewhere
     }
 
     async fn ask(&self, room: &RoomId, founds: bool) -> Home {
@@ -170,10 +173,12 @@ mod tests {
         let answering = tokio::spawn(async move {
             let Asking { room, founds, answer } = driver.asked.recv().await.unwrap();
             assert_eq!((room.as_str(), founds), ("r", true));
-            answer.send(Home::There { router: "b".into(), url: "wss://b".to_owned() }).unwrap();
+            let (url, relay_url) = ("wss://b".to_owned(), "http://b:7090".to_owned());
+            answer.send(Home::There(Holder { router: "b".into(), url, relay_url })).unwrap();
             driver
         });
-        let refusal = homes.elsewhere(&"r".into(), true).await.unwrap();
+        let Elsewhere { router, relay_url, refusal } = homes.elsewhere(&"r".into(), true).await.unwrap();
+        assert_eq!((router.as_str(), relay_url.as_str()), ("b", "http://b:7090"));
         assert_eq!((refusal.code.name(), refusal.url.as_deref()), ("room_elsewhere", Some("wss://b")));
         let _driver = answering.await.unwrap();
         for _ in 0..ASKING_MAX {

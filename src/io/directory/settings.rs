@@ -27,4 +27,6 @@ pub struct DirectorySettings {
     pub url: String,
     /// Where operators reach it; may be empty.
     pub ops_url: String,
+    /// Where other routers reach it that have clients of its rooms; empty: nowhere.
+    pub relay_url: String,
 }

@@ -63,12 +63,17 @@ pub(crate) struct Admission {
 /// Places among the bounded, given back on drop.
 #[derive(Debug)]
 pub(crate) struct Places {
-    _key: Place,
+    _key: Option<Place>,
     _address: Option<AddressPermit>,
     entered: Entered,
 }
 
 impl Places {
+    /// Of a connection whose other places are those of the router that it came to.
+    pub(super) fn elsewhere(entered: Entered) -> Self {
+        Self { _key: None, _address: None, entered }
+    }
+
     /// Whose limits hold for what the connection does.
     pub(crate) fn scopes(&self) -> &Arc<Scopes> {
         &self.entered.scopes
@@ -122,7 +127,7 @@ impl Gateway {
         {
             return Err(Code::WrongRoom.because(format!("?room= differs from the token's room `{allowed}`")));
         }
-        let key = self.place(&grant.key)?;
+        let key = Some(self.place(&grant.key)?);
         let user = (&*grant.key, grant.identity.as_str());
         let entered = self.guard.enter(door, user, Instant::now()).map_err(told)?;
         let places = Places { _key: key, _address: address, entered };

@@ -1,18 +1,24 @@
 //! One connection's frames on their way in: decode, check, hand to the shard of the room.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    sync::Arc,
+    time::Instant,
+};
 
 use super::{Admission, Gateway, door::Places};
 use crate::{
     auth::Grant,
-    event::{Asked, Event, Guarded, Labels, Limit, Opens, Outcome, Signal, Stage, Varied},
+    event::{Asked, Event, Guarded, Labels, Limit, Opens, Origin, Outcome, Signal, Stage, Varied},
     gray::Assigned,
     guard::deadline,
     ids::{ConnectionId, RoomId, Variant},
     io::{
         faults::AtTheDoor,
+        finder::Elsewhere,
         guard::UnderWay,
-        outbound::{Attachment, Mark, Outbound, Peer, Unsent},
+        outbound::{Attachment, Mark, Outbound, Peer, Unsent, shared::Way},
+        relay::{Carried, Guest},
         shard::{Arrival, Brought},
     },
     protocol::{
@@ -21,10 +27,19 @@ use crate::{
         validate,
     },
     router::{Input, Opening},
-    telemetry::trace::new_span,
+    telemetry::trace::{new_span, new_trace},
 };
 
-/// See the module. Says `Lost` to its shard when [`end`](Self::end) is called, which every transport must do.
+/// Who takes the frames of a connection.
+#[derive(Debug)]
+enum Taker {
+    /// The shard of its room.
+    Shard(usize),
+    /// Another router, which has its room.
+    Host(Carried),
+}
+
+/// See the module. Says to who took its frames that it is over when [`end`](Self::end) is called, which every transport must do.
 pub(crate) struct Inbound {
     gateway: Arc<Gateway>,
     id: ConnectionId,
@@ -33,10 +48,12 @@ pub(crate) struct Inbound {
     grant: Option<Box<Grant>>,
     room: Option<Box<str>>,
     variant: Variant,
-    shard: Option<usize>,
+    taker: Option<Taker>,
     encoding: Option<Encoding>,
     /// Held as long as the connection lives.
     places: Places,
+    /// Whether its room may be on another router than this one: not if it came from another router itself.
+    carries: bool,
 }
 
 impl std::fmt::Debug for Inbound {
@@ -52,7 +69,19 @@ impl Inbound {
         let (id, outbound) = gateway.connection(Peer { ip: Some(peer_ip), transport, trace: (trace, new_span()) });
         let Assigned { variant, by, rule } = assigned;
         gateway.observe_from(&Event::Variant(Varied::Assigned { variant: variant.clone(), by, rule }), &outbound);
-        Self { gateway, id, outbound, grant: Some(grant), room, variant, shard: None, encoding: None, places }
+        let (grant, carries) = (Some(grant), true);
+        Self { gateway, id, outbound, grant, room, variant, taker: None, encoding: None, places, carries }
+    }
+
+    /// For a connection that was let in by another router, and whose frames leave that way.
+    pub(crate) fn relayed(gateway: Arc<Gateway>, guest: Guest, way: Way) -> Self {
+        let Guest { grant, variant, peer_ip, trace, json: _ } = guest;
+        let trace = (trace.unwrap_or_else(new_trace), new_span());
+        let (id, outbound) = gateway.relayed(way, Peer { ip: Some(peer_ip), transport: "relay", trace });
+        let user = (&*grant.key, grant.identity.as_str());
+        let places = Places::elsewhere(gateway.guard.relayed(peer_ip, user, Instant::now()));
+        let (grant, carries) = (Some(grant), false);
+        Self { gateway, id, outbound, grant, room: None, variant, taker: None, encoding: None, places, carries }
     }
 
     /// The queue of the connection's pushes.
@@ -97,6 +126,12 @@ impl Inbound {
             let why = format!("limits.frame_bytes: a frame of {} bytes, at most {limit}", bytes.len());
             return self.refuse_unread((encoding, bytes), Code::LimitExceeded.because(why), received);
         }
+        if let Some(Taker::Host(host)) = &self.taker
+            && self.outbound.attachment() != Attachment::None
+        {
+            // a link that has no place for it, or is over: the client comes back
+            return host.frame(bytes, received).await;
+        }
         let frame = match codec::decode(encoding, bytes) {
             // on the heap from the start: it would be part of every connection's task otherwise, more than once
             Ok(frame) => Box::new(frame),
@@ -109,7 +144,7 @@ impl Inbound {
             Ok(under_way) => Brought { signal, received, under_way },
             Err(refusal) => return self.turn_away(id, op, refusal, signal),
         };
-        match self.hand_on(encoding, frame, op, brought).await {
+        match self.hand_on((encoding, bytes), frame, op, brought).await {
             Ok(()) => Ok(()),
             Err((refusal, signal)) if refusal.code.is_shed() => self.turn_away(id, op, refusal, signal),
             Err((refusal, signal)) => self.refuse(id, refusal, signal),
@@ -144,7 +179,7 @@ impl Inbound {
 
     async fn hand_on(
         &mut self,
-        encoding: Encoding,
+        (encoding, bytes): (Encoding, &[u8]),
         frame: Box<ClientFrame>,
         op: OpKind,
         mut brought: Brought,
@@ -159,7 +194,7 @@ impl Inbound {
         let opens = matches!(op, OpKind::Join | OpKind::Resume);
         match (self.outbound.attachment(), opens) {
             // boxed: once a connection
-            (Attachment::None, true) => Box::pin(self.open(frame, op, brought)).await,
+            (Attachment::None, true) => Box::pin(self.open((frame, bytes), op, brought)).await,
             (Attachment::None, false) => Err((Code::NotJoined.refuse(), brought.signal)),
             (Attachment::Pending | Attachment::Attached, _) => {
                 if let Some(met) = self.at_the_door() {
@@ -169,7 +204,9 @@ impl Inbound {
                         AtTheDoor::Fails(refusal) => return Err((refusal, brought.signal)),
                     }
                 }
-                let shard = self.shard.expect("an opening under way has a shard");
+                let Some(Taker::Shard(shard)) = self.taker else {
+                    return Err((Code::NotJoined.refuse(), brought.signal));
+                };
                 if let Err(refusal) = self.taken_by(shard, op) {
                     return Err((refusal, brought.signal));
                 }
@@ -218,7 +255,12 @@ impl Inbound {
         }
     }
 
-    async fn open(&mut self, frame: Box<ClientFrame>, op: OpKind, mut brought: Brought) -> Result<(), Refused> {
+    async fn open(
+        &mut self,
+        (frame, bytes): (Box<ClientFrame>, &[u8]),
+        op: OpKind,
+        mut brought: Brought,
+    ) -> Result<(), Refused> {
         let id = frame.id;
         let (room, opening, grant) = match self.opening(frame) {
             Ok(opening) => opening,
@@ -228,26 +270,72 @@ impl Inbound {
         if let Err(refusal) = self.taken_by(shard, op) {
             return Err((refusal, brought.signal));
         }
-        if let Err(refusal) = self.is_here((&room, &opening, &grant), &mut brought).await {
-            return Err((refusal, brought.signal));
-        }
         let labels = match &opening {
             Opening::Join(join) => self.gateway.telemetry.labels(join),
             Opening::Resume { .. } => Labels::default(),
         };
         let labels = Labels { variant: self.gateway.telemetry.variant(&self.variant), ..labels };
+        match self.is_here((&room, &opening, &grant), &mut brought).await {
+            Ok(()) => {}
+            Err(Absent::Refused(refusal)) => return Err((refusal, brought.signal)),
+            Err(Absent::Elsewhere(there)) => {
+                // to be counted where it is carried out
+                let carried = self.carry(there, (grant, labels), (bytes, brought.received)).await;
+                return carried.map_err(|refusal| (refusal, brought.signal));
+            }
+        }
         if let Some(signal) = &mut brought.signal {
             signal.opens = Some(Box::new(Opens { room: room.clone(), labels }));
         }
-        if let Some(before) = self.shard.replace(shard)
-            && before != shard
-        {
-            self.gateway.shards.lost(before, self.id, Code::Left).await;
-        }
+        self.taken_from_now_on_by(Taker::Shard(shard)).await;
         self.outbound.set_attachment(Attachment::Pending);
         let input = Input::Open { connection: self.id, grant, id, opening, labels, variant: self.variant.clone() };
         let arrival = Arrival::Open(self.id, self.outbound.clone(), input, brought);
         let sent = self.gateway.shards.send(shard, arrival).await;
+        if sent.is_err() {
+            self.outbound.set_attachment(Attachment::None);
+        }
+        sent
+    }
+
+    /// Whoever took an opening before hears that it came to nothing.
+    async fn taken_from_now_on_by(&mut self, taker: Taker) {
+        let same = matches!((&self.taker, &taker), (Some(Taker::Shard(before)), Taker::Shard(now)) if before == now);
+        if let Some(before) = self.taker.replace(taker)
+            && !same
+        {
+            self.tell_over(before, Code::Left).await;
+        }
+    }
+
+    async fn tell_over(&self, taker: Taker, reason: Code) {
+        match taker {
+            Taker::Shard(shard) => self.gateway.shards.lost(shard, self.id, reason).await,
+            Taker::Host(host) => host.end(reason),
+        }
+    }
+
+    /// Hands the opening, and all that follows it, to the router that has the room.
+    async fn carry(
+        &mut self,
+        there: Elsewhere,
+        (grant, labels): (Box<Grant>, Labels),
+        (bytes, received): (&[u8], Instant),
+    ) -> Result<(), Refusal> {
+        let relay = if self.carries { self.gateway.relay.as_ref() } else { None };
+        let Some(relay) = relay else { return Err(there.refusal) };
+        let Origin { peer_ip, trace, .. } = self.outbound.origin();
+        let guest = Guest {
+            grant,
+            variant: self.variant.clone(),
+            peer_ip: peer_ip.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
+            trace: trace.map(|(trace, _)| trace),
+            json: self.outbound.encoding() == Encoding::Json,
+        };
+        let Ok(host) = relay.carry(&there, &guest, (&self.outbound, labels)).await else { return Err(there.refusal) };
+        self.outbound.set_attachment(Attachment::Pending);
+        let sent = host.frame(bytes, received).await;
+        self.taken_from_now_on_by(Taker::Host(host)).await;
         if sent.is_err() {
             self.outbound.set_attachment(Attachment::None);
         }
@@ -259,7 +347,7 @@ impl Inbound {
         &self,
         (room, opening, grant): (&RoomId, &Opening, &Grant),
         brought: &mut Brought,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), Absent> {
         let finder = &self.gateway.finder;
         if finder.asks_nobody() {
             return Ok(());
@@ -271,10 +359,11 @@ impl Inbound {
             Opening::Resume { .. } => finder.founds(false, true),
         } && may_enter(grant, room);
         let asked = Instant::now();
-        let mut here = finder.is_here(room, founds).await;
+        let mut here = finder.is_here(room, founds).await.map_err(Absent::Elsewhere);
         let heard = Instant::now();
         if here.is_ok() {
-            here = finder.bring_back(room, matches!(opening, Opening::Resume { .. })).await;
+            let returns = matches!(opening, Opening::Resume { .. });
+            here = finder.bring_back(room, returns).await.map_err(Absent::Refused);
         }
         let found = Instant::now();
         // this wait has a bound of its own and was in no queue: neither is the signal late by it, nor the shard behind
@@ -336,9 +425,9 @@ impl Inbound {
     }
 
     /// The connection is over.
-    pub(crate) async fn end(self, reason: Code) {
-        if let Some(shard) = self.shard {
-            self.gateway.shards.lost(shard, self.id, reason).await;
+    pub(crate) async fn end(mut self, reason: Code) {
+        if let Some(taker) = self.taker.take() {
+            self.tell_over(taker, reason).await;
         }
         let transport = self.outbound.origin().transport;
         self.gateway.observe_from(&Event::ConnectionClosed { transport, reason }, &self.outbound);
@@ -348,6 +437,12 @@ impl Inbound {
 /// Whether the token is one for that room; the shard says what is wrong with it.
 fn may_enter(grant: &Grant, room: &RoomId) -> bool {
     grant.room_join && !room.as_str().is_empty() && grant.room.as_ref().is_none_or(|own| own == room)
+}
+
+/// Why a room is not here.
+enum Absent {
+    Elsewhere(Elsewhere),
+    Refused(Refusal),
 }
 
 /// A signal that was begun, when signals are measured.

@@ -13,10 +13,14 @@ use tokio::{sync::mpsc, time::MissedTickBehavior};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
 
-use super::{Shared, calling, line::Line, push, towards, wanted::WORD_BYTES_MAX};
+use super::{Shared, calling, line::Line, push, wanted::WORD_BYTES_MAX};
 use crate::{
     event::{MediaFact, NodeRefusal},
-    io::{clock, workers},
+    io::{
+        clock,
+        dialing::{Dial, connect},
+        workers,
+    },
     placement::{NodeFact, NodeLoad},
     protocol::{
         PROTOCOL_VERSION,
@@ -107,7 +111,9 @@ type Stood = (mpsc::Sender<v1::FromRouter>, Streaming<v1::FromNode>);
 /// Connects, says hello and hears who answers.
 async fn greet(shared: &Shared, line: &Line) -> Result<Stood, Over> {
     let settings = shared.settings.load_full();
-    let channel = towards::connect(&settings, &line.url()).await.map_err(Over::Lost)?;
+    let dial =
+        Dial { tls: settings.tls.as_ref(), tls_key: "media.node_tls.ca_file", patience: settings.connect_timeout };
+    let channel = connect(&line.url(), &dial).await.map_err(Over::Lost)?;
     // room for the hello and for the probes that may be unanswered
     let (speaking, spoken) = mpsc::channel(1 + UNANSWERED_MAX);
     let hello = v1::RouterHello {

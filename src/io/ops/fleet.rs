@@ -13,7 +13,7 @@ use http::header;
 use serde_json::{Value, json};
 
 use super::routes::Shared;
-use crate::{io::directory::Fleet, telemetry::Telemetry};
+use crate::{event::RelaySide, io::directory::Fleet, telemetry::Telemetry};
 
 /// `GET /api/fleet`.
 pub(super) async fn shown(State(shared): State<Shared>) -> Response {
@@ -40,6 +40,15 @@ pub(super) fn kept_health(telemetry: &Telemetry) -> Option<Value> {
         "rooms_behind": rooms.rooms_behind,
         "behind_seconds": rooms.behind.as_secs_f64(),
     }))
+}
+
+/// What the health report says of clients whose rooms are on other routers, and the other way round; absent: none are carried.
+pub(super) fn relay_health(telemetry: &Telemetry) -> Option<Value> {
+    let figures = telemetry.relay_figures()?;
+    let side = |side: RelaySide| {
+        json!({ "links": figures.links[side as usize], "connections": figures.connections[side as usize] })
+    };
+    Some(json!({ "edge": side(RelaySide::Edge), "host": side(RelaySide::Host) }))
 }
 
 /// As SignalboxFabricUnreachable has it.

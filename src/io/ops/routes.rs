@@ -146,6 +146,7 @@ async fn ready(State(shared): State<Shared>) -> Response {
     // told, and no reason not to be ready: sessions and rooms do not depend on it
     report.extend(fleet::health(&shared.fleet).map(|health| ("directory".to_owned(), health)));
     report.extend(fleet::kept_health(&shared.telemetry).map(|health| ("fabric".to_owned(), health)));
+    report.extend(fleet::relay_health(&shared.telemetry).map(|health| ("relay".to_owned(), health)));
     let mut response = match unready(&shared.state) {
         None => Json(Value::Object(report)).into_response(),
         Some(refusal) => {

@@ -5,19 +5,19 @@ use crate::{fabric::redis::Redis, harness::Token};
 
 /// A router of a fleet that keeps its rooms.
 fn keeping(etcd: &Etcd, redis: &Redis, id: &str) -> Router {
-    keeping_with(etcd, redis, id, "250")
+    keeping_with(etcd, redis, id, &[])
 }
 
-fn keeping_with(etcd: &Etcd, redis: &Redis, id: &str, handover_ms: &str) -> Router {
+/// The same, with more settings.
+pub(super) fn keeping_with(etcd: &Etcd, redis: &Redis, id: &str, more: &[(&str, &str)]) -> Router {
     let redis = redis.url();
     let settings = [
         ("redis.addrs", redis.as_str()),
         ("redis.timeout_ms", "300"),
-        ("redis.handover_ms", handover_ms),
         // no two make a room of one name because this machine is busy
         ("etcd.room_wait_ms", "2000"),
     ];
-    with(etcd, id, &settings)
+    with(etcd, id, &[&settings, more].concat())
 }
 
 async fn three(etcd: &Etcd, redis: &Redis) -> [Router; 3] {
@@ -26,16 +26,17 @@ async fn three(etcd: &Etcd, redis: &Redis) -> [Router; 3] {
 
 /// Three of them, which wait so long for another one to hand a room over.
 pub(super) async fn three_with(etcd: &Etcd, redis: &Redis, handover_ms: &str) -> [Router; 3] {
-    let routers = ["r1", "r2", "r3"].map(|id| keeping_with(etcd, redis, id, handover_ms));
+    let more = [("redis.handover_ms", handover_ms)];
+    let routers = ["r1", "r2", "r3"].map(|id| keeping_with(etcd, redis, id, &more));
     agree(&routers.iter().collect::<Vec<_>>(), &["r1", "r2", "r3"]).await;
     routers
 }
 
 /// Somebody in a room, and what it needs to come back.
-struct Member {
+pub(super) struct Member {
     identity: &'static str,
     room: &'static str,
-    socket: Socket,
+    pub(super) socket: Socket,
     /// Connections that it had: each counts its requests on.
     came: u64,
     token: String,
@@ -47,7 +48,7 @@ struct Member {
 }
 
 impl Member {
-    async fn join(router: &Router, room: &'static str, identity: &'static str) -> Self {
+    pub(super) async fn join(router: &Router, room: &'static str, identity: &'static str) -> Self {
         let (socket, joined) = Socket::join(router, room, identity).await;
         let text = |key: &str| joined[key].as_str().unwrap().to_owned();
         let (token, epoch, offset) = (text("resume_token"), text("epoch"), joined["offset"].as_u64().unwrap());
@@ -55,13 +56,13 @@ impl Member {
     }
 
     /// Says something to the room, which is acknowledged.
-    async fn say(&mut self, what: u64) {
+    pub(super) async fn say(&mut self, what: u64) {
         let reply = self.socket.ask(json!({ "send": { "data": what } })).await;
         self.offset = reply["ok"]["offset"].as_u64().unwrap_or_else(|| panic!("{reply}"));
     }
 
     /// Hears what somebody says.
-    async fn hears(&mut self, what: u64) {
+    pub(super) async fn hears(&mut self, what: u64) {
         let push = self.socket.push_of("data").await;
         assert_eq!(push["data"], what, "{push}");
         match push["seq"].as_u64() {
@@ -71,7 +72,7 @@ impl Member {
     }
 
     /// Comes back to that router, as soon as it lets it; whether nothing was missed.
-    async fn back(&mut self, router: &Router) -> bool {
+    pub(super) async fn back(&mut self, router: &Router) -> bool {
         let bearer = Token::new(self.room, self.identity).sign();
         let resume = json!({ "resume": {
             "resume_token": self.token, "epoch": self.epoch, "offset": self.offset, "seq": self.seq,
@@ -103,7 +104,7 @@ pub(super) fn outcome(of: &str) -> String {
 }
 
 /// Waits until all of that router's rooms stand where they are kept: gauges are a second old, the count of writes is not.
-async fn all_is_written(router: &Router) {
+pub(super) async fn all_is_written(router: &Router) {
     answered("all is written", async || {
         let before = metric(router, &outcome("written")).await?;
         tokio::time::sleep(Duration::from_millis(400)).await;

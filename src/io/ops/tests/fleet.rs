@@ -21,6 +21,7 @@ fn view() -> FleetView {
         version: "0.1.0".to_owned(),
         url: String::new(),
         ops_url: String::new(),
+        relay_url: String::new(),
         started_unix: 1,
         sessions: 3,
         rooms: 2,

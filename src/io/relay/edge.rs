@@ -1,0 +1,466 @@
+//! A link as its edge has it: made when a client first needs it, and gone when nobody has for a while.
+
+use std::{
+    collections::VecDeque,
+    pin::Pin,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU32, AtomicU64, Ordering},
+    },
+    task::{Context, Poll, ready},
+    time::{Duration, Instant},
+};
+
+use ahash::AHashMap;
+use bytes::Bytes;
+use futures_util::Stream;
+use tokio::{
+    sync::{mpsc, watch},
+    time::{MissedTickBehavior, interval, sleep, timeout},
+};
+use tonic::{Request, Status, Streaming};
+
+use super::{
+    Frames, Shared,
+    words::{self, Guest, hello, micros},
+};
+use crate::{
+    event::{Labels, RelayEnd, RelayFact, RelayOpening, RelaySide},
+    ids::RouterId,
+    io::{
+        clock,
+        dialing::{Dial, connect},
+        finder::Elsewhere,
+        outbound::{Attachment, Mark, Outbound, Seat, Unsent},
+        workers,
+    },
+    protocol::{Code, RELAY_VERSION, Refusal, relay, relay::relay_client::RelayClient},
+};
+
+/// What clients have said that waits for the link to take it; past it they wait, and then are told so.
+const SAID_WAITING: usize = 4_096;
+/// Said in one message.
+const SAID_TOGETHER: usize = 64;
+/// How long a client waits for a place in the link's queue.
+const PLACE_WAIT: Duration = Duration::from_millis(500);
+/// Signs of life are asked for so often;
+const PROBE_EVERY: Duration = Duration::from_secs(1);
+/// so many that did not come back, and the link counts as dead.
+const UNANSWERED_MAX: usize = 3;
+/// A link that nobody used for so long ends.
+const IDLE: Duration = Duration::from_secs(60);
+/// A host that could not be reached is not tried again for so long.
+const REST: Duration = Duration::from_millis(500);
+/// Clients of a link that was lost come back spread over so long.
+const SPREAD_MS: u64 = 1_000;
+/// The longest message of a host.
+pub(super) const MESSAGE_BYTES_MAX: usize = 32 << 20;
+/// The metadata that the proof goes in.
+pub(super) const PROOF: &str = "signalbox-proof";
+
+/// How far a link is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    Connecting,
+    Up,
+    Over,
+}
+
+/// A client of this router.
+#[derive(Debug)]
+struct Client {
+    outbound: Arc<Outbound>,
+    labels: Labels,
+}
+
+#[derive(Debug, Default)]
+struct Clients {
+    all: AHashMap<u64, Client>,
+    /// Nobody enters any more.
+    over: bool,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Link {
+    standing: watch::Sender<Standing>,
+    said: mpsc::Sender<Said>,
+    clients: Mutex<Clients>,
+    given: AtomicU64,
+    patience: Duration,
+    frames: Arc<Frames>,
+}
+
+/// What is to be said to the host.
+#[derive(Debug)]
+enum Said {
+    Open(u64, Box<relay::Open>),
+    Frame(u64, Bytes, Instant),
+    Lost(u64, Code),
+    Probe(u64),
+}
+
+impl Link {
+    fn clients_held(&self) -> MutexGuard<'_, Clients> {
+        // one map and a mark, changed at once
+        self.clients.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until it stands, or not for ever.
+    pub(super) async fn stands(&self) -> Result<(), RelayOpening> {
+        let mut standing = self.standing.subscribe();
+        let stands = timeout(self.patience, standing.wait_for(|standing| *standing != Standing::Connecting)).await;
+        match stands.map(|known| known.map(|known| *known)) {
+            Ok(Ok(Standing::Up)) => Ok(()),
+            _ => Err(RelayOpening::Unreachable),
+        }
+    }
+
+    /// A client's frames go by it from now on.
+    pub(super) fn enter(
+        self: &Arc<Self>,
+        guest: &Guest,
+        (outbound, labels): (&Arc<Outbound>, Labels),
+        connections_max: usize,
+    ) -> Result<Carried, RelayOpening> {
+        let connection = self.given.fetch_add(1, Ordering::Relaxed) + 1;
+        let mut clients = self.clients_held();
+        if clients.over {
+            return Err(RelayOpening::Unreachable);
+        }
+        if clients.all.len() >= connections_max {
+            return Err(RelayOpening::Full);
+        }
+        // under the lock: nothing is said of a connection before it is opened
+        if self.said.try_send(Said::Open(connection, Box::new(guest.to_wire()))).is_err() {
+            return Err(RelayOpening::Full);
+        }
+        clients.all.insert(connection, Client { outbound: outbound.clone(), labels });
+        Ok(Carried { link: self.clone(), connection })
+    }
+
+    pub(super) fn connections(&self) -> usize {
+        self.clients_held().all.len()
+    }
+
+    pub(super) fn clients(&self) -> Vec<Arc<Outbound>> {
+        self.clients_held().all.values().map(|client| client.outbound.clone()).collect()
+    }
+
+    pub(super) fn is_up(&self) -> bool {
+        *self.standing.borrow() == Standing::Up
+    }
+}
+
+/// A connection whose frames go over a link; dropped, the host hears that it is over.
+#[derive(Debug)]
+pub(crate) struct Carried {
+    link: Arc<Link>,
+    connection: u64,
+}
+
+impl Carried {
+    /// Hands a frame on that arrived then.
+    ///
+    /// # Errors
+    /// The link has no place for it, or is over.
+    pub(crate) async fn frame(&self, bytes: &[u8], received: Instant) -> Result<(), Refusal> {
+        self.link.frames.to_host.fetch_add(1, Ordering::Relaxed);
+        let said = Said::Frame(self.connection, Bytes::copy_from_slice(bytes), received);
+        match self.link.said.try_send(said) {
+            Ok(()) => Ok(()),
+            // boxed: it is rare, and its future would otherwise be part of every connection's task
+            Err(mpsc::error::TrySendError::Full(said)) => Box::pin(self.link.said.send_timeout(said, PLACE_WAIT))
+                .await
+                .map_err(|_| Code::Overloaded.because("the link to the room's router is full").retry_after_ms(1_000)),
+            Err(mpsc::error::TrySendError::Closed(_)) => Err(lost()),
+        }
+    }
+
+    /// The connection is over.
+    pub(crate) fn end(self, code: Code) {
+        self.say_lost(code);
+    }
+
+    fn say_lost(&self, code: Code) {
+        if self.link.clients_held().all.remove(&self.connection).is_none() {
+            return;
+        }
+        let said = Said::Lost(self.connection, code);
+        if let Err(mpsc::error::TrySendError::Full(said)) = self.link.said.try_send(said) {
+            let link = self.link.clone();
+            // forgetting it would leak its session
+            tokio::spawn(async move { link.said.send(said).await.ok() });
+        }
+    }
+}
+
+impl Drop for Carried {
+    fn drop(&mut self) {
+        self.say_lost(Code::ConnectionLost);
+    }
+}
+
+/// To the client of a link that was lost.
+fn lost() -> Refusal {
+    let why = "the way to the router that has the room was lost; resume";
+    Code::RoomUnavailable.because(why).retry_after_ms(fastrand::u64(0..=SPREAD_MS))
+}
+
+/// A link to that router, which is being made.
+pub(super) fn begin(shared: &Arc<Shared>, there: &Elsewhere) -> Arc<Link> {
+    let (said, hears) = mpsc::channel(SAID_WAITING);
+    let link = Arc::new(Link {
+        standing: watch::Sender::new(Standing::Connecting),
+        said,
+        clients: Mutex::default(),
+        given: AtomicU64::new(0),
+        patience: shared.settings.connect_timeout,
+        frames: shared.frames.clone(),
+    });
+    let keeping = keep(shared.clone(), link.clone(), there.clone(), hears);
+    shared.tasks.spawn(keeping);
+    link
+}
+
+/// Why a link is over, for programs and for people.
+type Over = (RelayEnd, String);
+
+/// Makes the link, keeps it, and tells its clients when it is over.
+async fn keep(shared: Arc<Shared>, link: Arc<Link>, there: Elsewhere, hears: mpsc::Receiver<Said>) {
+    let round_trip_us = Arc::<AtomicU32>::default();
+    let spoken = Spoken::new(&shared, hears, round_trip_us.clone());
+    let (over, rest) = match greet(&shared, &there, spoken).await {
+        Err(over) => (over, REST),
+        Ok(hearing) => {
+            link.standing.send_replace(Standing::Up);
+            shared.observe(RelayFact::LinkUp { side: RelaySide::Edge, router: there.router.clone() });
+            let mut listening = Listening { shared: &shared, link: &link, router: &there.router, round_trip_us };
+            (listening.listen(hearing).await, Duration::ZERO)
+        }
+    };
+    link.standing.send_replace(Standing::Over);
+    let left = {
+        let mut clients = link.clients_held();
+        clients.over = true;
+        std::mem::take(&mut clients.all)
+    };
+    let (end, why) = over;
+    let (side, router, connections) = (RelaySide::Edge, there.router.clone(), left.len());
+    shared.observe(RelayFact::LinkDown { side, router, end, connections, why });
+    left.into_values().for_each(|client| client.outbound.close(lost()));
+    tokio::select! {
+        () = sleep(rest) => {}
+        () = shared.closing.cancelled() => {}
+    }
+    shared.links().remove(&there.router);
+}
+
+/// Connects, says hello and hears who answers.
+async fn greet(shared: &Shared, there: &Elsewhere, spoken: Spoken) -> Result<Streaming<relay::FromHost>, Over> {
+    let settings = &shared.settings;
+    let patience = settings.connect_timeout;
+    let dial = Dial { tls: settings.tls.as_ref(), tls_key: "relay.ca_file", patience };
+    let channel = connect(&there.relay_url, &dial).await.map_err(|why| (RelayEnd::Unreachable, why))?;
+    let mut request = Request::new(spoken);
+    let proof = shared.proofs.make(&settings.router, there.router.as_str(), clock::unix_ms());
+    // base64url is ASCII
+    if let Ok(proof) = proof.parse() {
+        request.metadata_mut().insert(PROOF, proof);
+    }
+    let mut host = RelayClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
+    let first = async {
+        let mut hearing = host.carry(request).await?.into_inner();
+        let first = hearing.message().await?;
+        Ok::<_, Status>((hearing, first))
+    };
+    let (hearing, first) = timeout(patience, first)
+        .await
+        .map_err(|_| (RelayEnd::Unreachable, format!("no hello within {patience:?}")))?
+        .map_err(|status| ended(&status))?;
+    let refused = |why: &str| (RelayEnd::Refused, why.to_owned());
+    let hello = first.and_then(|first| first.hello).ok_or_else(|| refused("its first message is not a hello"))?;
+    if hello.router != there.router.as_str() {
+        return Err(refused("what answers at its address says that it is another router"));
+    }
+    if hello.protocol != RELAY_VERSION {
+        return Err(refused("it speaks another version of the protocol between routers"));
+    }
+    Ok(hearing)
+}
+
+/// In our words: nothing that the other side wrote.
+fn ended(status: &Status) -> Over {
+    let refused = |why: &str| (RelayEnd::Refused, why.to_owned());
+    match status.code() {
+        tonic::Code::Unauthenticated => refused("it does not accept the proof: is resume.secret the same there, and the clock?"),
+        tonic::Code::PermissionDenied => refused("what answers at its address is another router"),
+        tonic::Code::FailedPrecondition => refused("it speaks another version of the protocol between routers"),
+        tonic::Code::Unimplemented => refused("what answers at its address is no router's relay.listen"),
+        code => (RelayEnd::Lost, format!("the stream ended ({code:?})")),
+    }
+}
+
+/// Hears what the host says.
+struct Listening<'a> {
+    shared: &'a Shared,
+    link: &'a Link,
+    router: &'a RouterId,
+    round_trip_us: Arc<AtomicU32>,
+}
+
+impl Listening<'_> {
+    async fn listen(&mut self, mut hearing: Streaming<relay::FromHost>) -> Over {
+        let mut ticks = interval(PROBE_EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (mut sent, mut unanswered) = (0, VecDeque::with_capacity(UNANSWERED_MAX));
+        let mut used = Instant::now();
+        loop {
+            tokio::select! {
+                _ = ticks.tick() => {
+                    if unanswered.len() >= UNANSWERED_MAX {
+                        return (RelayEnd::Silent, format!("{UNANSWERED_MAX} signs of life did not come back"));
+                    }
+                    if !self.nobody_is_left() {
+                        used = Instant::now();
+                    } else if used.elapsed() >= IDLE && self.ends_unused() {
+                        return (RelayEnd::Idle, "nobody used it for a minute".to_owned());
+                    }
+                    sent += 1;
+                    // in the order of all else: a queue that does not move is no life. When it has no place, it is full of others' words
+                    if self.link.said.try_send(Said::Probe(sent)).is_ok() {
+                        unanswered.push_back((sent, Instant::now()));
+                    }
+                }
+                message = hearing.message() => match message {
+                    Ok(Some(message)) => {
+                        workers::step();
+                        let heard = Instant::now();
+                        for item in message.items {
+                            if let Some(echo) = &item.echo {
+                                self.echoed(&mut unanswered, echo.number, heard);
+                            } else {
+                                self.hear(item, heard);
+                            }
+                        }
+                    }
+                    Ok(None) => return (RelayEnd::Closed, "the other router ended it".to_owned()),
+                    Err(status) => return ended(&status),
+                },
+                () = self.shared.closing.cancelled() => {
+                    return (RelayEnd::Closed, "this router ends".to_owned());
+                }
+            }
+        }
+    }
+
+    fn nobody_is_left(&self) -> bool {
+        self.link.clients_held().all.is_empty()
+    }
+
+    /// Whether it can end: nobody has entered since it was looked.
+    fn ends_unused(&self) -> bool {
+        let mut clients = self.link.clients_held();
+        clients.over = clients.all.is_empty();
+        clients.over
+    }
+
+    fn echoed(&self, unanswered: &mut VecDeque<(u64, Instant)>, number: u64, heard: Instant) {
+        // an echo of nothing tells nothing
+        let Some(at) = unanswered.iter().position(|(sent, _)| *sent == number) else { return };
+        let Some((_, sent)) = unanswered.drain(..=at).next_back() else { return };
+        let took = heard.saturating_duration_since(sent);
+        self.round_trip_us.store(micros(took), Ordering::Relaxed);
+        self.shared.observe(RelayFact::RoundTrip { router: self.router.clone(), took });
+    }
+
+    fn hear(&self, item: relay::HostItem, heard: Instant) {
+        let clients = self.link.clients_held();
+        let one = item.connections.first().and_then(|connection| clients.all.get(connection));
+        match item {
+            relay::HostItem { push: Some(push), connections, .. } => {
+                let known = connections.iter().filter_map(|connection| clients.all.get(connection));
+                let pushed = known.map(|client| self.push(client, &push, heard)).count();
+                self.link.frames.to_client.fetch_add(pushed as u64, Ordering::Relaxed);
+            }
+            relay::HostItem { attached: Some(attached), .. } => {
+                let Some(client) = one else { return };
+                let mut labels = client.labels;
+                if !attached.region.is_empty() {
+                    labels.region = self.shared.telemetry.region_labels(&attached.region).region;
+                }
+                let (session, room) = (attached.session.into(), attached.room.into());
+                client.outbound.attach(Seat { session, room, labels });
+            }
+            relay::HostItem { detached: true, .. } => {
+                one.iter().for_each(|client| client.outbound.set_attachment(Attachment::None));
+            }
+            relay::HostItem { closed: Some(closed), .. } => {
+                let refusal = words::refusal(closed);
+                one.iter().for_each(|client| client.outbound.close(refusal.clone()));
+            }
+            // of a later version
+            _ => {}
+        }
+    }
+
+    fn push(&self, client: &Client, push: &relay::Push, heard: Instant) {
+        let mark = words::mark(push, &self.shared.telemetry, heard);
+        let unsent = match push.exempt {
+            true => client.outbound.push_exempt(push.frame.clone(), mark),
+            false => client.outbound.push(push.frame.clone(), mark),
+        };
+        // as in a shard: the room does not wait for one that reads slowly. One that closes is being told so
+        if let Err(Unsent::Full(Mark::Unmeasured | Mark::Delivery(_) | Mark::Answer(..))) = unsent {
+            client.outbound.close(Code::SlowReader.refuse());
+        }
+    }
+}
+
+/// What is said to the host: a hello, then what comes, many at once.
+struct Spoken {
+    hello: Option<relay::Hello>,
+    hears: mpsc::Receiver<Said>,
+    together: Vec<Said>,
+    round_trip_us: Arc<AtomicU32>,
+}
+
+impl Spoken {
+    fn new(shared: &Shared, hears: mpsc::Receiver<Said>, round_trip_us: Arc<AtomicU32>) -> Self {
+        let hello = hello(&shared.settings.router);
+        Self { hello: Some(hello), hears, together: Vec::with_capacity(SAID_TOGETHER), round_trip_us }
+    }
+
+    fn item(&self, said: Said, now: Instant) -> relay::EdgeItem {
+        let round_trip_us = self.round_trip_us.load(Ordering::Relaxed);
+        let blank = relay::EdgeItem::default();
+        match said {
+            Said::Open(connection, open) => relay::EdgeItem { connection, open: Some(*open), ..blank },
+            Said::Frame(connection, bytes, received) => {
+                let age_us = micros(now.saturating_duration_since(received)).saturating_add(round_trip_us / 2);
+                relay::EdgeItem { connection, frame: Some(relay::Frame { bytes, age_us }), ..blank }
+            }
+            Said::Lost(connection, code) => relay::EdgeItem { connection, lost: code.name().to_owned(), ..blank },
+            Said::Probe(number) => relay::EdgeItem { probe: Some(relay::Probe { number, round_trip_us }), ..blank },
+        }
+    }
+}
+
+impl Stream for Spoken {
+    type Item = relay::FromEdge;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = &mut *self;
+        if let Some(hello) = this.hello.take() {
+            return Poll::Ready(Some(relay::FromEdge { hello: Some(hello), items: Vec::new() }));
+        }
+        let taken = ready!(this.hears.poll_recv_many(cx, &mut this.together, SAID_TOGETHER));
+        if taken == 0 {
+            return Poll::Ready(None);
+        }
+        let now = Instant::now();
+        let together: Vec<_> = this.together.drain(..).collect();
+        let items = together.into_iter().map(|said| this.item(said, now)).collect();
+        Poll::Ready(Some(relay::FromEdge { hello: None, items }))
+    }
+}
