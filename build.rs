@@ -49,8 +49,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// What routers say to each other: no client sees it, so it has no JSON.
 fn relay() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed={RELAY_DIR}");
-    let descriptors = protox::compile(["relay.proto"], [RELAY_DIR])?;
-    tonic_prost_build::configure().build_transport(false).bytes(".").compile_fds(descriptors)?;
+    let descriptors = protox::compile(["relay.proto"], [RELAY_DIR, DIR])?;
+    // what it takes from the clients' protocol is there already, in the folder above
+    let folder = std::path::PathBuf::from(std::env::var("OUT_DIR")?).join("relay");
+    std::fs::create_dir_all(&folder)?;
+    let config = tonic_prost_build::configure().build_transport(false).bytes(".").out_dir(folder);
+    config.extern_path(".signalbox.v1", "crate::protocol::v1").compile_fds(descriptors)?;
     Ok(())
 }
 

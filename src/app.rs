@@ -199,17 +199,22 @@ impl Running {
             relay,
             media_addr,
         };
-        running.spawn(config, (listener, links), gateway);
+        running.spawn(config, (listener, links), (gateway, fleet));
         Ok(running)
     }
 
-    fn spawn(&self, config: &Config, (listener, links): (Listener, Option<Listener>), gateway: Arc<Gateway>) {
+    fn spawn(
+        &self,
+        config: &Config,
+        (listener, links): (Listener, Option<Listener>),
+        (gateway, fleet): (Arc<Gateway>, Fleet),
+    ) {
         if let (Some(links), Some(relay)) = (links, self.relay.clone()) {
             tokio::spawn(relay::serve(links, relay::Host { gateway: gateway.clone(), relay }));
         }
         tokio::spawn(gateway.authenticator.clone().run_refresh(self.shutdown.clone()));
         let header_timeout = config.client.header_timeout_ms.duration();
-        let admin = AdminState::over(&gateway, header_timeout);
+        let admin = AdminState::over(&gateway, fleet, header_timeout);
         let routes = Router::new()
             .route_service(rpc::PATH, rpc::Signaling::new(gateway.clone()))
             .merge(admin::routes(&admin))

@@ -23,7 +23,7 @@ pub mod v1 {
 /// Messages and service generated from `protocol/signalbox/relay/v1/relay.proto`: what routers of a fleet say to each other.
 #[allow(missing_docs, missing_debug_implementations, unreachable_pub, clippy::all, clippy::pedantic)]
 pub mod relay {
-    tonic::include_proto!("signalbox.relay.v1");
+    include!(concat!(env!("OUT_DIR"), "/relay/signalbox.relay.v1.rs"));
 }
 
 /// Version of what routers of a fleet say to each other.

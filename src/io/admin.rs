@@ -23,11 +23,19 @@ use ipnet::IpNet;
 
 pub(crate) use self::errors::error_response;
 pub use self::grpc::GrpcRooms;
-use super::{finder::RoomFinder, gateway::Gateway, identity::Authenticator, shard::Shards};
+use super::{
+    directory::Fleet,
+    finder::{Elsewhere, RoomFinder},
+    gateway::Gateway,
+    identity::Authenticator,
+    relay::{Gathered, Relay},
+    shard::Shards,
+};
 use crate::{
     auth::Grant,
+    directory::RouterRow,
     event::Event,
-    ids::RoomId,
+    ids::{RoomId, RouterId},
     protocol::{Limits, Refusal, v1::rooms_server::RoomsServer},
     router::{AdminCall, AdminReply},
 };
@@ -38,28 +46,102 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// Where the rooms are.
 pub trait Rooms: Send + Sync + 'static {
     /// Carries out a call; `by` is the caller's identity, else its API key.
-    fn call(&self, by: String, call: AdminCall) -> BoxFuture<'_, Result<AdminReply, Refusal>>;
+    fn call(&self, by: String, call: AdminCall) -> BoxFuture<'_, Result<Replied, Refusal>>;
+}
+
+/// An answer, and how much of it there is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Replied {
+    /// The answer.
+    pub reply: AdminReply,
+    /// Of a list: routers of the fleet that did not answer, and whose part is not in it.
+    pub missing: Vec<String>,
+}
+
+impl From<AdminReply> for Replied {
+    fn from(reply: AdminReply) -> Self {
+        Self { reply, missing: Vec::new() }
+    }
 }
 
 /// The rooms of this router, and where the others of its fleet are.
-struct RoomsHere {
+pub(crate) struct RoomsHere {
     shards: Shards,
     finder: RoomFinder,
 }
 
-impl Rooms for RoomsHere {
-    fn call(&self, by: String, call: AdminCall) -> BoxFuture<'_, Result<AdminReply, Refusal>> {
+impl RoomsHere {
+    /// Of that gateway.
+    pub(crate) fn of(gateway: &Gateway) -> Self {
+        Self { shards: gateway.shards.clone(), finder: gateway.finder.clone() }
+    }
+
+    /// Carries out a call that no other router is asked for.
+    ///
+    /// # Errors
+    /// What the router refuses, and `room_elsewhere` about a room of another one.
+    pub(crate) async fn call_here(&self, by: String, call: AdminCall) -> Result<AdminReply, Refusal> {
+        match self.is_here(&call).await? {
+            Some(there) => Err(there.refusal),
+            None => self.shards.admin(by, call).await,
+        }
+    }
+
+    /// Which other router has the room that a call is about; one that is kept is brought back.
+    async fn is_here(&self, call: &AdminCall) -> Result<Option<Elsewhere>, Refusal> {
+        let Some(room) = call.room() else { return Ok(None) };
+        let room = RoomId::from(room);
+        let founds_new = matches!(call, AdminCall::CreateRoom(_));
+        let founds = self.finder.founds(founds_new, true);
+        if let Err(there) = self.finder.is_here(&room, founds).await {
+            return Ok(Some(there));
+        }
+        // who asks for a room that must be there hears that this cannot be said
+        self.finder.bring_back(&room, !founds_new).await?;
+        Ok(None)
+    }
+}
+
+/// The rooms of the whole fleet, as far as other routers can be asked.
+struct RoomsOfAll {
+    here: RoomsHere,
+    relay: Option<Relay>,
+    fleet: Fleet,
+}
+
+impl Rooms for RoomsOfAll {
+    fn call(&self, by: String, call: AdminCall) -> BoxFuture<'_, Result<Replied, Refusal>> {
         Box::pin(async move {
-            if let Some(room) = call.room() {
-                let room = RoomId::from(room);
-                let founds_new = matches!(call, AdminCall::CreateRoom(_));
-                let founds = self.finder.founds(founds_new, true);
-                self.finder.is_here(&room, founds).await.map_err(|there| there.refusal)?;
-                // who asks for a room that must be there hears that this cannot be said
-                self.finder.bring_back(&room, !founds_new).await?;
+            let Some(relay) = &self.relay else { return Ok(self.here.call_here(by, call).await?.into()) };
+            if let Some(there) = self.here.is_here(&call).await? {
+                return Ok(relay.ask(&there, by, call).await?.into());
             }
-            self.shards.admin(by, call).await
+            let AdminCall::ListRooms { after, limit } = &call else {
+                return Ok(self.here.shards.admin(by, call).await?.into());
+            };
+            let page = (by.clone(), after.clone(), *limit);
+            match self.here.shards.admin(by, call).await? {
+                AdminReply::Rooms(own) => {
+                    let Gathered { rooms, missing } = relay.gather(self.others(), own, page).await;
+                    Ok(Replied { reply: AdminReply::Rooms(rooms), missing })
+                }
+                reply => Ok(reply.into()),
+            }
         })
+    }
+}
+
+impl RoomsOfAll {
+    /// The other routers of the fleet, as far as they can be asked.
+    fn others(&self) -> Vec<Elsewhere> {
+        let Some(view) = self.fleet.view() else { return Vec::new() };
+        let others = view.routers.iter().filter(|row| row.id != view.router && !row.relay_url.is_empty());
+        let there = |row: &RouterRow| Elsewhere {
+            router: RouterId::from(row.id.as_str()),
+            relay_url: row.relay_url.clone(),
+            refusal: Refusal::elsewhere(&row.id, &row.url),
+        };
+        others.map(there).collect()
     }
 }
 
@@ -126,15 +208,15 @@ impl AdminState {
         Self { parts: Arc::new(parts) }
     }
 
-    /// Over the rooms, the keys and the limits of a gateway.
-    pub fn over(gateway: &Arc<Gateway>, request_timeout: Duration) -> Self {
+    /// Over the rooms, the keys and the limits of a gateway, and the rooms of a fleet.
+    pub fn over(gateway: &Arc<Gateway>, fleet: Fleet, request_timeout: Duration) -> Self {
         let (observing, door, bounding) = (gateway.clone(), gateway.clone(), gateway.clone());
         let bounds = move || {
             let settings = bounding.settings.load();
             AdminBounds { limits: settings.limits, page_max: settings.admin_page_max }
         };
         Self::new(AdminParts {
-            rooms: Arc::new(RoomsHere { shards: gateway.shards.clone(), finder: gateway.finder.clone() }),
+            rooms: Arc::new(RoomsOfAll { here: RoomsHere::of(gateway), relay: gateway.relay.clone(), fleet }),
             verify: Arc::new(gateway.authenticator.clone()),
             observe: Arc::new(move |event| observing.observe(&event)),
             origin: Arc::new(move |headers| door.check_origin(headers)),

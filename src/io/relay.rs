@@ -10,6 +10,8 @@
 //! Redis. A link that cannot be had leaves the client what it has without one: `room_elsewhere`, and where to go. One that is lost
 //! costs each of its clients a resume, by whichever router.
 
+mod admin;
+mod calls;
 mod edge;
 mod host;
 mod leaving;
@@ -28,7 +30,7 @@ use std::{
 use ahash::AHashMap;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-pub(crate) use self::{edge::Carried, words::Guest};
+pub(crate) use self::{admin::Gathered, edge::Carried, words::Guest};
 pub use self::host::{Host, serve};
 use self::{edge::Link, proof::Proofs};
 use super::{dialing::TlsFiles, finder::Elsewhere, outbound::Outbound};

@@ -1,5 +1,7 @@
 //! Commands as calls of the admin API.
 
+use std::collections::BTreeSet;
+
 use anyhow::{Context, Result};
 use tonic::{
     Request, Status,
@@ -12,6 +14,7 @@ use super::{
     Access, Command, Create, Edit, Mute, Payload, Permit, Powers, SOURCES, Send, Traits, Whom, advise::advised, channel,
 };
 use crate::{
+    cli::complain,
     load::client::grpc_url,
     protocol::{
         ELSEWHERE,
@@ -137,16 +140,21 @@ async fn call(rooms: &mut Rooms, command: Command) -> Result<Answer, Status> {
 }
 
 async fn list_rooms(rooms: &mut Rooms) -> Result<Vec<v1::RoomInfo>, Status> {
-    let (mut all, mut page_token) = (Vec::new(), String::new());
+    let (mut all, mut page_token, mut missing) = (Vec::new(), String::new(), BTreeSet::new());
     loop {
         let request = v1::ListRoomsRequest { page_size: 0, page_token: page_token.clone() };
         let page = rooms.list_rooms(request).await?.into_inner();
         all.extend(page.rooms);
+        missing.extend(page.missing_routers);
         page_token = next(&page_token, page.next_page_token)?;
         if page_token.is_empty() {
-            return Ok(all);
+            break;
         }
     }
+    for router in missing {
+        complain(&format!("router {router} of the fleet did not answer: its rooms are not in the list"));
+    }
+    Ok(all)
 }
 
 async fn list_participants(rooms: &mut Rooms, room: String) -> Result<Vec<v1::ParticipantInfo>, Status> {

@@ -6,7 +6,7 @@
 use serde::Serialize;
 
 use super::{
-    AdminBounds, AdminState,
+    AdminBounds, AdminState, Replied,
     access::{authorise, name_of},
     operation::Operation,
     page::Page,
@@ -44,11 +44,16 @@ pub(super) struct Rules {
 /// What is to be asked of the router, and how its reply becomes the answer; `None`: not a reply to this call.
 pub(super) struct Plan<A> {
     call: AdminCall,
-    read: Box<dyn FnOnce(AdminReply) -> Option<A> + Send>,
+    read: Box<dyn FnOnce(Replied) -> Option<A> + Send>,
 }
 
 impl<A> Plan<A> {
     fn new(call: AdminCall, read: impl FnOnce(AdminReply) -> Option<A> + Send + 'static) -> Self {
+        Self::of_all(call, |replied| read(replied.reply))
+    }
+
+    /// Of a list that is gathered from several routers.
+    fn of_all(call: AdminCall, read: impl FnOnce(Replied) -> Option<A> + Send + 'static) -> Self {
         Self { call, read: Box::new(read) }
     }
 }
@@ -115,10 +120,10 @@ impl Call for v1::ListRoomsRequest {
     fn plan(self, rules: &Rules) -> Result<Plan<v1::ListRoomsResponse>, Refusal> {
         let page = Page::read(self.page_size, &self.page_token, rules.page_max)?;
         let call = AdminCall::ListRooms { after: page.after.clone(), limit: page.limit() };
-        Ok(Plan::new(call, move |reply| {
+        Ok(Plan::of_all(call, move |Replied { reply, missing }| {
             let AdminReply::Rooms(rooms) = reply else { return None };
             let (rooms, next_page_token) = page.cut(rooms, |room| &room.name);
-            Some(v1::ListRoomsResponse { rooms, next_page_token })
+            Some(v1::ListRoomsResponse { rooms, next_page_token, missing_routers: missing })
         }))
     }
 }

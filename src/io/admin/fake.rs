@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use super::{AdminBounds, AdminParts, AdminState, BoxFuture, Rooms, Verify};
+use super::{AdminBounds, AdminParts, AdminState, BoxFuture, Replied, Rooms, Verify};
 use crate::{
     auth::Grant,
     event::Event,
@@ -193,10 +193,10 @@ fn track(id: &str, owner: &str) -> v1::Track {
 }
 
 impl Rooms for FakeRooms {
-    fn call(&self, by: String, call: AdminCall) -> BoxFuture<'_, Result<AdminReply, Refusal>> {
+    fn call(&self, by: String, call: AdminCall) -> BoxFuture<'_, Result<Replied, Refusal>> {
         self.asked.lock().unwrap().push((by, call.clone()));
         let refusing = self.refusing.lock().unwrap().clone();
-        let answer = refusing.map_or_else(|| self.answer(call), Err);
+        let answer = refusing.map_or_else(|| self.answer(call), Err).map(Replied::from);
         Box::pin(std::future::ready(answer))
     }
 }

@@ -4,7 +4,7 @@ use std::{
     collections::VecDeque,
     pin::Pin,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicU32, AtomicU64, Ordering},
     },
     task::{Context, Poll, ready},
@@ -18,7 +18,7 @@ use tokio::{
     sync::{mpsc, watch},
     time::{MissedTickBehavior, interval, sleep, timeout},
 };
-use tonic::{Request, Status, Streaming};
+use tonic::{Request, Status, Streaming, transport::Channel};
 
 use super::{
     Frames, Shared,
@@ -89,6 +89,8 @@ pub(super) struct Link {
     given: AtomicU64,
     patience: Duration,
     frames: Arc<Frames>,
+    /// Once it stands.
+    channel: OnceLock<Channel>,
 }
 
 /// What is to be said to the host.
@@ -137,6 +139,11 @@ impl Link {
         }
         clients.all.insert(connection, Client { outbound: outbound.clone(), labels });
         Ok(Carried { link: self.clone(), connection })
+    }
+
+    /// For calls beside the stream; absent: it does not stand.
+    pub(super) fn channel(&self) -> Option<Channel> {
+        self.channel.get().filter(|_| self.is_up()).cloned()
     }
 
     pub(super) fn connections(&self) -> usize {
@@ -217,6 +224,7 @@ pub(super) fn begin(shared: &Arc<Shared>, there: &Elsewhere) -> Arc<Link> {
         given: AtomicU64::new(0),
         patience: shared.settings.connect_timeout,
         frames: shared.frames.clone(),
+        channel: OnceLock::new(),
     });
     let keeping = keep(shared.clone(), link.clone(), there.clone(), hears);
     shared.tasks.spawn(keeping);
@@ -230,7 +238,7 @@ type Over = (RelayEnd, String);
 async fn keep(shared: Arc<Shared>, link: Arc<Link>, there: Elsewhere, hears: mpsc::Receiver<Said>) {
     let round_trip_us = Arc::<AtomicU32>::default();
     let spoken = Spoken::new(&shared, hears, round_trip_us.clone());
-    let (over, rest) = match greet(&shared, &there, spoken).await {
+    let (over, rest) = match greet(&shared, (&there, &link), spoken).await {
         Err(over) => (over, REST),
         Ok(hearing) => {
             link.standing.send_replace(Standing::Up);
@@ -257,7 +265,11 @@ async fn keep(shared: Arc<Shared>, link: Arc<Link>, there: Elsewhere, hears: mps
 }
 
 /// Connects, says hello and hears who answers.
-async fn greet(shared: &Shared, there: &Elsewhere, spoken: Spoken) -> Result<Streaming<relay::FromHost>, Over> {
+async fn greet(
+    shared: &Shared,
+    (there, link): (&Elsewhere, &Link),
+    spoken: Spoken,
+) -> Result<Streaming<relay::FromHost>, Over> {
     let settings = &shared.settings;
     let patience = settings.connect_timeout;
     let dial = Dial { tls: settings.tls.as_ref(), tls_key: "relay.ca_file", patience };
@@ -268,7 +280,7 @@ async fn greet(shared: &Shared, there: &Elsewhere, spoken: Spoken) -> Result<Str
     if let Ok(proof) = proof.parse() {
         request.metadata_mut().insert(PROOF, proof);
     }
-    let mut host = RelayClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
+    let mut host = RelayClient::new(channel.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX);
     let first = async {
         let mut hearing = host.carry(request).await?.into_inner();
         let first = hearing.message().await?;
@@ -286,6 +298,8 @@ async fn greet(shared: &Shared, there: &Elsewhere, spoken: Spoken) -> Result<Str
     if hello.protocol != RELAY_VERSION {
         return Err(refused("it speaks another version of the protocol between routers"));
     }
+    // once a link
+    link.channel.set(channel).ok();
     Ok(hearing)
 }
 

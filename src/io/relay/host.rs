@@ -138,18 +138,27 @@ impl relay::relay_server::Relay for Host {
         shared.tasks.spawn(Edge { host: self.clone(), link, router, guests: AHashMap::new() }.hear(hearing, over));
         Ok(Response::new(pushed))
     }
+
+    async fn ask(&self, request: Request<relay::AdminAsk>) -> Result<Response<relay::AdminAnswer>, Status> {
+        self.answer(request).await
+    }
 }
 
 impl Host {
     /// Which router speaks, if it is one of the fleet and means this one.
     fn known(&self, hello: &relay::Hello, proof: &str) -> Result<RouterId, Status> {
-        let shared = &self.relay.0;
         let from = hello.router.as_str();
-        if from.is_empty() || from.len() > ROUTER_BYTES_MAX || !from.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err(self.refuse("", Status::invalid_argument("hello.router is no router's name")));
-        }
         if hello.protocol != RELAY_VERSION {
             return Err(self.refuse(from, Status::failed_precondition("another version of the protocol")));
+        }
+        self.proven(from, proof)
+    }
+
+    /// Which router that is, if it has the fleet's secret and means this one.
+    pub(super) fn proven(&self, from: &str, proof: &str) -> Result<RouterId, Status> {
+        let shared = &self.relay.0;
+        if from.is_empty() || from.len() > ROUTER_BYTES_MAX || !from.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(self.refuse("", Status::invalid_argument("what it calls itself is no router's name")));
         }
         if let Err(why) = shared.proofs.check(proof, from, &shared.settings.router, clock::unix_ms()) {
             // whom it meant is in what it signed

@@ -325,3 +325,46 @@ async fn one_that_reads_slowly_is_closed_where_it_is_and_the_others_hear_all() {
     drop(slow);
     bob.assert_alive().await;
 }
+
+#[tokio::test]
+async fn admins_reach_every_room_by_any_router_and_see_which_router_does_not_answer() {
+    let etcd = Etcd::start().await;
+    let [one, other, third] = three(&etcd).await;
+    let admin = Token::new("x", "ops").grant("room", Value::Null).grant("roomAdmin", true);
+    let admin = admin.grant("roomCreate", true).grant("roomList", true).sign();
+    let (mut alice, _) = Socket::join(&one, "a room", "alice").await;
+    let (_bob, _) = Socket::join(&other, "b", "bob").await;
+    let (_carol, _) = Socket::join(&third, "c", "carol").await;
+    let call = async |router: &Router, line: &str, body: &str| ask(router.client, line, &admin, body).await;
+    let shown = call(&third, "GET /v1/rooms/a%20room", "").await;
+    assert_eq!((shown.status, &shown.json()["participants"]), (200, &json!(1)), "{}", shown.body);
+    let again = call(&third, "POST /v1/rooms", r#"{"name":"a room"}"#).await;
+    assert_eq!((again.status, again.code()), (409, "already_exists".to_owned()), "{}", again.body);
+    let sent = call(&other, "POST /v1/rooms/a%20room/send", r#"{"data":7}"#).await;
+    assert_eq!(sent.status, 200, "{}", sent.body);
+    assert_eq!(alice.push_of("data").await["data"], 7);
+    let changed = call(&other, "PATCH /v1/rooms/a%20room/participants/alice", r#"{"name":"A."}"#).await;
+    assert_eq!(changed.json()["participant"]["name"], "A.", "{}", changed.body);
+    let nobody = call(&other, "DELETE /v1/rooms/a%20room/participants/nobody", "").await;
+    assert_eq!(nobody.code(), "participant_not_found", "{}", nobody.body);
+    // one list of all, page by page
+    let list = async |router: &Router, query: &str| {
+        let page = call(router, &format!("GET /v1/rooms{query}"), "").await.json();
+        let names: Vec<_> = page["rooms"].as_array().unwrap().iter().map(|room| room["name"].clone()).collect();
+        (names, page["next_page_token"].as_str().unwrap_or_default().to_owned(), page["missing_routers"].clone())
+    };
+    assert_eq!(list(&one, "").await, (vec![json!("a room"), json!("b"), json!("c")], String::new(), Value::Null));
+    let (first, next, _) = list(&other, "?page_size=2").await;
+    assert_eq!(first, ["a room", "b"]);
+    assert_eq!(list(&other, &format!("?page_size=2&page_token={next}")).await.0, ["c"]);
+    // one that has gone is named until its lease ends
+    third.send_signal("KILL");
+    assert_eq!(list(&one, "").await, (vec![json!("a room"), json!("b")], String::new(), json!(["r3"])));
+    let (code, table, said) =
+        run_to_end(&["rooms", "--url", &format!("http://{}", one.client), "--token", &admin, "list"]);
+    assert!(code == 0 && table.contains("a room") && said.contains("router r3 of the fleet"), "{table}{said}");
+    let ended = call(&other, "DELETE /v1/rooms/a%20room", "").await;
+    assert_eq!(ended.status, 200, "{}", ended.body);
+    let (_, leave) = alice.closed().await;
+    assert_eq!(leave.unwrap()["code"], "room_deleted");
+}
