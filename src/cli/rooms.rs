@@ -110,6 +110,11 @@ enum Command {
     Edit(Edit),
     /// Send a message to a room or to some of it.
     Send(Send),
+    /// Show in which rooms a user is, of the whole fleet. Needs roomAdmin of all rooms.
+    User {
+        /// The user's identity.
+        identity: String,
+    },
 }
 
 #[derive(Clone, Debug, clap::Args)]

@@ -28,7 +28,7 @@ use super::{
     finder::{Elsewhere, RoomFinder},
     gateway::Gateway,
     identity::Authenticator,
-    relay::{Gathered, Relay},
+    relay::Relay,
     shard::Shards,
 };
 use crate::{
@@ -36,7 +36,10 @@ use crate::{
     directory::RouterRow,
     event::Event,
     ids::{RoomId, RouterId},
-    protocol::{Limits, Refusal, v1::rooms_server::RoomsServer},
+    protocol::{
+        Limits, Refusal,
+        v1::{self, rooms_server::RoomsServer},
+    },
     router::{AdminCall, AdminReply},
 };
 
@@ -116,22 +119,28 @@ impl Rooms for RoomsOfAll {
             if let Some(there) = self.here.is_here(&call).await? {
                 return Ok(relay.ask(&there, by, call).await?.into());
             }
-            let AdminCall::ListRooms { after, limit } = &call else {
+            let (AdminCall::ListRooms { limit, .. } | AdminCall::GetUser { limit, .. }) = call else {
                 return Ok(self.here.shards.admin(by, call).await?.into());
             };
-            let page = (by.clone(), after.clone(), *limit);
-            match self.here.shards.admin(by, call).await? {
-                AdminReply::Rooms(own) => {
-                    let Gathered { rooms, missing } = relay.gather(self.others(), own, page).await;
-                    Ok(Replied { reply: AdminReply::Rooms(rooms), missing })
-                }
-                reply => Ok(reply.into()),
-            }
+            let own = self.here.shards.admin(by.clone(), call.clone()).await?;
+            let mut gathered = relay.gather(self.others(), &by, &call).await;
+            let reply = match own {
+                AdminReply::Rooms(own) => AdminReply::Rooms(gathered.rooms(own, limit)),
+                AdminReply::User(own) => AdminReply::User(gathered.sessions(self.of_this_router(own), limit)),
+                reply => reply,
+            };
+            Ok(Replied { reply, missing: gathered.missing })
         })
     }
 }
 
 impl RoomsOfAll {
+    fn of_this_router(&self, mut sessions: Vec<v1::UserSession>) -> Vec<v1::UserSession> {
+        let name = self.fleet.view().map(|view| view.router.clone()).unwrap_or_default();
+        sessions.iter_mut().for_each(|session| session.router.clone_from(&name));
+        sessions
+    }
+
     /// The other routers of the fleet, as far as they can be asked.
     fn others(&self) -> Vec<Elsewhere> {
         let Some(view) = self.fleet.view() else { return Vec::new() };
@@ -232,7 +241,7 @@ pub fn routes(state: &AdminState) -> Router {
     http_router(state).merge(grpc::router(state))
 }
 
-/// `/v1/rooms…` and `/v1/openapi.json`.
+/// `/v1/rooms…`, `/v1/users…` and `/v1/openapi.json`.
 pub fn http_router(state: &AdminState) -> Router {
     http::router(state)
 }

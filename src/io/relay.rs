@@ -30,8 +30,8 @@ use std::{
 use ahash::AHashMap;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-pub(crate) use self::{admin::Gathered, edge::Carried, words::Guest};
 pub use self::host::{Host, serve};
+pub(crate) use self::{edge::Carried, words::Guest};
 use self::{edge::Link, proof::Proofs};
 use super::{dialing::TlsFiles, finder::Elsewhere, outbound::Outbound};
 use crate::{

@@ -40,6 +40,7 @@ impl Router {
             AdminCall::UpdateParticipant(request) => self.update_participant(request, now),
             AdminCall::MuteTrack(request) => self.mute_track(request, by, now),
             AdminCall::SendData(request) => self.send_data(request, now),
+            AdminCall::GetUser { identity, limit } => Ok(self.sessions_of(&identity, limit)),
         }
     }
 
@@ -71,6 +72,16 @@ impl Router {
     fn list_rooms(&self, after: &str, limit: usize) -> AdminReply {
         let page = self.names.range::<str, _>((Bound::Excluded(after), Bound::Unbounded)).take(limit);
         AdminReply::Rooms(page.map(|(_, hall)| self.halls[*hall].info()).collect())
+    }
+
+    fn sessions_of(&self, identity: &str, limit: usize) -> AdminReply {
+        let sessions = self.names.iter().filter_map(|(name, hall)| {
+            let room = &self.halls[*hall].room;
+            let member = room.member(room.seat_of(identity)?)?;
+            let participant = member.to_info().participant;
+            Some(v1::UserSession { room: name.as_str().to_owned(), participant, router: String::new() })
+        });
+        AdminReply::User(sessions.take(limit).collect())
     }
 
     fn update_room(&mut self, request: v1::UpdateRoomRequest, now: Now) -> Answer {

@@ -164,13 +164,20 @@ pub enum AdminCall {
     MuteTrack(v1::MuteTrackRequest),
     /// A message to the room or to some.
     SendData(v1::SendDataRequest),
+    /// A user's sessions, `limit` at most.
+    GetUser {
+        /// Who.
+        identity: String,
+        /// At most that many.
+        limit: usize,
+    },
 }
 
 impl AdminCall {
-    /// The room that it is about; a list is about none.
+    /// The room that it is about; a list of rooms is about none, and a user about all.
     pub fn room(&self) -> Option<&str> {
         Some(match self {
-            Self::ListRooms { .. } => return None,
+            Self::ListRooms { .. } | Self::GetUser { .. } => return None,
             Self::CreateRoom(request) => &request.name,
             Self::GetRoom(request) => &request.room,
             Self::DeleteRoom(request) => &request.room,
@@ -203,6 +210,8 @@ pub enum AdminReply {
         /// Its place in the room's log.
         offset: Option<u64>,
     },
+    /// Of one router, by room.
+    User(Vec<v1::UserSession>),
     /// Of delete and remove.
     Done,
 }

@@ -33,6 +33,7 @@ pub(super) enum Answer {
     Participant(Box<v1::ParticipantInfo>),
     Track(v1::Track),
     Sent(v1::SendDataResponse),
+    User(v1::UserInfo),
     /// A sentence for people.
     Done(String),
 }
@@ -79,7 +80,7 @@ async fn attempt(rooms: &mut Rooms, command: Command) -> Result<Result<Answer, S
 
 fn room_of(command: &Command) -> Option<&str> {
     match command {
-        Command::List => None,
+        Command::List | Command::User { .. } => None,
         Command::Create(Create { name: room, .. })
         | Command::Get { room }
         | Command::Delete { room }
@@ -135,6 +136,11 @@ async fn call(rooms: &mut Rooms, command: Command) -> Result<Answer, Status> {
                 v1::UpdateParticipantRequest { room, identity, name, metadata, attributes, permissions: None };
             Answer::Participant(Box::new(rooms.update_participant(request).await?.into_inner()))
         }
+        Command::User { identity } => {
+            let user = rooms.get_user(v1::GetUserRequest { identity }).await?.into_inner();
+            tell_missing(&user.missing_routers);
+            Answer::User(user)
+        }
         Command::Send(_) => unreachable!("its file is read before a call is made of it"),
     })
 }
@@ -151,10 +157,14 @@ async fn list_rooms(rooms: &mut Rooms) -> Result<Vec<v1::RoomInfo>, Status> {
             break;
         }
     }
-    for router in missing {
+    tell_missing(&missing);
+    Ok(all)
+}
+
+fn tell_missing<'a>(routers: impl IntoIterator<Item = &'a String>) {
+    for router in routers {
         complain(&format!("router {router} of the fleet did not answer: its rooms are not in the list"));
     }
-    Ok(all)
 }
 
 async fn list_participants(rooms: &mut Rooms, room: String) -> Result<Vec<v1::ParticipantInfo>, Status> {

@@ -16,6 +16,7 @@ pub(super) fn as_json(answer: &Answer) -> Result<String> {
         Answer::Participant(participant) => serde_json::to_value(participant)?,
         Answer::Track(track) => serde_json::to_value(track)?,
         Answer::Sent(sent) => serde_json::to_value(sent)?,
+        Answer::User(user) => json!({ "identity": user.identity, "sessions": user.sessions }),
         Answer::Done(_) => json!({}),
     };
     Ok(serde_json::to_string_pretty(&value)?)
@@ -33,6 +34,8 @@ pub(super) fn as_text(answer: &Answer) -> String {
         Answer::Track(track) => tracks_table(std::slice::from_ref(track)),
         Answer::Sent(v1::SendDataResponse { offset: Some(offset) }) => format!("sent to the room as offset {offset}"),
         Answer::Sent(v1::SendDataResponse { offset: None }) => "sent to the recipients".to_owned(),
+        Answer::User(user) if user.sessions.is_empty() => format!("{} is in no room", clean(&user.identity)),
+        Answer::User(user) => sessions_table(&user.sessions),
         Answer::Done(sentence) => sentence.clone(),
     }
 }
@@ -86,6 +89,22 @@ fn participants_table(participants: &[v1::ParticipantInfo]) -> String {
             short(&one.region),
             info.tracks.len().to_string(),
             may(one.permissions.as_ref()),
+        ]);
+    }
+    printed(&table)
+}
+
+fn sessions_table(sessions: &[v1::UserSession]) -> String {
+    let mut table = table(["ROOM", "ROUTER", "STATE", "JOINED", "REGION", "NAME"]);
+    for session in sessions {
+        let one = session.participant.clone().unwrap_or_default();
+        table.add_row([
+            clean(&session.room),
+            clean(&session.router),
+            state(&one).to_owned(),
+            utc(one.joined_at_ms),
+            short(&one.region),
+            short(&one.name),
         ]);
     }
     printed(&table)

@@ -17,11 +17,13 @@ impl Check<'_> {
         }
         let Some(listen) = relay.listen else { return };
         if config.etcd.endpoints.is_empty() || config.etcd.rooms != RoomsChoice::OneRouter {
-            let problem = "needs etcd.endpoints, and etcd.rooms = \"one_router\": else no other router has rooms of this fleet";
+            let problem =
+                "needs etcd.endpoints, and etcd.rooms = \"one_router\": else no other router has rooms of this fleet";
             self.mistake("relay.listen", listen.to_string(), problem);
         }
         if listen.ip().is_unspecified() && relay.url.is_none() {
-            let problem = format!("needed beside relay.listen = {listen}: other routers are told where to reach this one");
+            let problem =
+                format!("needed beside relay.listen = {listen}: other routers are told where to reach this one");
             self.mistake("relay.url", "", problem);
         }
         if !is_loopback(&listen) {
@@ -39,7 +41,9 @@ impl Check<'_> {
         let parsed = url.as_str().parse::<http::Uri>().ok();
         let whole = parsed.as_ref().is_some_and(|uri| {
             let bare = uri.path() == "/" && uri.query().is_none();
-            bare && uri.authority().is_some_and(|authority| authority.port().is_some() && !authority.as_str().contains('@'))
+            bare && uri
+                .authority()
+                .is_some_and(|authority| authority.port().is_some() && !authority.as_str().contains('@'))
         });
         let tls = relay.cert_file.is_some();
         let problem = match parsed.as_ref().and_then(http::Uri::scheme_str) {

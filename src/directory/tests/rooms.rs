@@ -16,7 +16,8 @@ struct Housed {
 
 impl Housed {
     fn new(id: &str, now: Instant) -> Self {
-        let own = RouterRecord { url: format!("wss://{id}"), relay_url: format!("http://{id}:7090"), ..record(id, "sh") };
+        let own =
+            RouterRecord { url: format!("wss://{id}"), relay_url: format!("http://{id}:7090"), ..record(id, "sh") };
         let driven = Driven::with(own, true, now);
         Self { driven, rooms: BTreeSet::new(), waiting: Default::default(), questions: 0, found: Vec::new() }
     }

@@ -55,7 +55,7 @@ pub(super) fn authorise(grant: &Grant, operation: Operation, room: Option<&str>)
     let (held, name) = match operation.needs() {
         Needs::RoomCreate => (create, "roomCreate"),
         Needs::RoomList => (grant.room_list, "roomList"),
-        Needs::RoomAdmin => (admin, "roomAdmin"),
+        Needs::RoomAdmin | Needs::AdminOfAll => (admin, "roomAdmin"),
         Needs::CreateOrAdmin => (create || admin, "roomAdmin or roomCreate"),
     };
     if !held {
@@ -65,6 +65,10 @@ pub(super) fn authorise(grant: &Grant, operation: Operation, room: Option<&str>)
     match (&grant.room, room) {
         (Some(own), Some(asked)) if own.as_str() != asked => {
             let why = format!("the token's grants are for room `{own:.64}`, not for `{asked:.64}`");
+            Err(Code::WrongRoom.because(why))
+        }
+        (Some(own), _) if operation.needs() == Needs::AdminOfAll => {
+            let why = format!("the token's grants are for room `{own:.64}`, and {} is about all", operation.name());
             Err(Code::WrongRoom.because(why))
         }
         _ => Ok(()),

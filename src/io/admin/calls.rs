@@ -32,6 +32,9 @@ pub(super) trait Call: Send + Sized + 'static {
     fn plan(self, rules: &Rules) -> Result<Plan<Self::Answer>, Refusal>;
 }
 
+/// Sessions of one user that are told.
+const USER_SESSIONS_MAX: usize = 1_000;
+
 /// What requests are checked against.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rules {
@@ -277,6 +280,25 @@ impl Call for v1::SendDataRequest {
         validate::payload("send", rules.encoding, (self.data.as_deref(), self.bytes.as_deref()), &rules.limits)?;
         Ok(Plan::new(AdminCall::SendData(self), |reply| match reply {
             AdminReply::Sent { offset } => Some(v1::SendDataResponse { offset }),
+            _ => None,
+        }))
+    }
+}
+
+impl Call for v1::GetUserRequest {
+    const OPERATION: Operation = Operation::GetUser;
+    type Answer = v1::UserInfo;
+
+    fn room(&self) -> Option<&str> {
+        None
+    }
+
+    fn plan(self, rules: &Rules) -> Result<Plan<v1::UserInfo>, Refusal> {
+        validate::name("identity", &self.identity, &rules.limits)?;
+        let Self { identity } = self;
+        let call = AdminCall::GetUser { identity: identity.clone(), limit: USER_SESSIONS_MAX };
+        Ok(Plan::of_all(call, move |Replied { reply, missing }| match reply {
+            AdminReply::User(sessions) => Some(v1::UserInfo { identity, sessions, missing_routers: missing }),
             _ => None,
         }))
     }

@@ -96,6 +96,13 @@ impl FakeRooms {
                 held(&mut rooms, &request.room)?;
                 Ok(AdminReply::Sent { offset: request.to.is_empty().then_some(7) })
             }
+            AdminCall::GetUser { identity, limit } => {
+                let of = |(name, (_, people)): (&String, &Held)| {
+                    let participant = people.get(&identity)?.participant.clone();
+                    Some(v1::UserSession { room: name.clone(), participant, router: String::new() })
+                };
+                Ok(AdminReply::User(rooms.iter().filter_map(of).take(limit).collect()))
+            }
             other => answer_in_room(&mut rooms, other),
         }
     }

@@ -123,4 +123,8 @@ impl rooms_server::Rooms for GrpcRooms {
     async fn send_data(&self, request: Request<v1::SendDataRequest>) -> Result<Response<v1::SendDataResponse>, Status> {
         self.answer(request).await
     }
+
+    async fn get_user(&self, request: Request<v1::GetUserRequest>) -> Result<Response<v1::UserInfo>, Status> {
+        self.answer(request).await
+    }
 }

@@ -1,4 +1,4 @@
-//! `/v1/rooms…` as JSON: a request's path, query and body become its message of the IDL, the answer becomes JSON.
+//! `/v1/rooms…` and `/v1/users…` as JSON: a request's path, query and body become its message of the IDL, the answer becomes JSON.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,7 @@ use super::{
     AdminState,
     calls::Call,
     error_response,
-    operation::{Operation, PREFIX},
+    operation::{Operation, ROOMS, USERS},
     page::wrong_size,
 };
 use crate::{
@@ -33,18 +33,25 @@ pub(super) const OPENAPI_PATH: &str = "/v1/openapi.json";
 type Params = Result<Path<BTreeMap<String, String>>, PathRejection>;
 
 pub(super) fn router(state: &AdminState) -> Router {
-    let mut rooms = Router::new();
-    for operation in Operation::ALL {
+    let document = get(openapi).fallback(method_not_allowed);
+    let router = Router::new().route(OPENAPI_PATH, document);
+    [ROOMS, USERS].into_iter().fold(router, |router, prefix| {
+        // a nested router does not see its prefix with a slash behind it
+        let slash = any(path_not_found);
+        router.route(&format!("{prefix}/"), slash).nest(prefix, below(prefix, state))
+    })
+}
+
+/// The operations whose paths begin so.
+fn below(prefix: &str, state: &AdminState) -> Router {
+    let mut router = Router::new();
+    for operation in Operation::ALL.into_iter().filter(|operation| operation.prefix() == prefix) {
         let filter = MethodFilter::try_from(operation.method()).expect("the table has only methods that axum routes");
         let state = state.clone();
         let handler = move |params: Params, request: Request| handle(state, operation, params, request);
-        rooms = rooms.route(operation.path_below(), on(filter, handler));
+        router = router.route(operation.path_below(), on(filter, handler));
     }
-    let rooms = rooms.method_not_allowed_fallback(method_not_allowed).fallback(path_not_found);
-    let document = get(openapi).fallback(method_not_allowed);
-    // a nested router does not see its prefix with a slash behind it
-    let slash = any(path_not_found);
-    Router::new().route(OPENAPI_PATH, document).route(&format!("{PREFIX}/"), slash).nest(PREFIX, rooms)
+    router.method_not_allowed_fallback(method_not_allowed).fallback(path_not_found)
 }
 
 async fn openapi() -> Response {
@@ -156,6 +163,10 @@ impl Exchange {
                 let mut request: v1::SendDataRequest = self.body(&[])?;
                 self.place("room", &mut request.room)?;
                 self.run(request).await
+            }
+            Operation::GetUser => {
+                let identity = self.param("identity");
+                self.run(v1::GetUserRequest { identity }).await
             }
         }
     }

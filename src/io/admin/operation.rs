@@ -17,6 +17,7 @@ pub(super) enum Operation {
     UpdateParticipant,
     MuteTrack,
     SendData,
+    GetUser,
 }
 
 /// What a token must grant.
@@ -30,14 +31,18 @@ pub(super) enum Needs {
     RoomAdmin,
     /// `roomCreate`, or `roomAdmin` of the room.
     CreateOrAdmin,
+    /// `roomAdmin` of all rooms.
+    AdminOfAll,
 }
 
-/// What the HTTP paths of rooms begin with.
-pub(super) const PREFIX: &str = "/v1/rooms";
+/// What the HTTP paths of rooms begin with,
+pub(super) const ROOMS: &str = "/v1/rooms";
+/// and those of users.
+pub(super) const USERS: &str = "/v1/users";
 
 impl Operation {
     /// All of them, in the IDL's order.
-    pub(super) const ALL: [Self; 11] = [
+    pub(super) const ALL: [Self; 12] = [
         Self::CreateRoom,
         Self::ListRooms,
         Self::GetRoom,
@@ -49,11 +54,12 @@ impl Operation {
         Self::UpdateParticipant,
         Self::MuteTrack,
         Self::SendData,
+        Self::GetUser,
     ];
 
-    /// Its row: the name in events and in the document, HTTP method and path below [`PREFIX`], and the grant.
+    /// Its row: the name in events and in the document, HTTP method and path below its [`prefix`](Self::prefix), and the grant.
     fn row(self) -> (&'static str, Method, &'static str, Needs) {
-        use Needs::{CreateOrAdmin, RoomAdmin, RoomCreate, RoomList};
+        use Needs::{AdminOfAll, CreateOrAdmin, RoomAdmin, RoomCreate, RoomList};
         match self {
             Self::CreateRoom => ("create_room", Method::POST, "/", RoomCreate),
             Self::ListRooms => ("list_rooms", Method::GET, "/", RoomList),
@@ -66,6 +72,7 @@ impl Operation {
             Self::UpdateParticipant => ("update_participant", Method::PATCH, ONE, RoomAdmin),
             Self::MuteTrack => ("mute_track", Method::POST, MUTE, RoomAdmin),
             Self::SendData => ("send_data", Method::POST, "/{room}/send", RoomAdmin),
+            Self::GetUser => ("get_user", Method::GET, "/{identity}", AdminOfAll),
         }
     }
 
@@ -79,7 +86,12 @@ impl Operation {
         self.row().1
     }
 
-    /// Its path below [`PREFIX`]; `/` is the prefix itself.
+    /// What its path begins with.
+    pub(super) fn prefix(self) -> &'static str {
+        if self == Self::GetUser { USERS } else { ROOMS }
+    }
+
+    /// Its path below its prefix; `/` is the prefix itself.
     pub(super) fn path_below(self) -> &'static str {
         self.row().2
     }

@@ -45,9 +45,7 @@ pub(super) fn kept_health(telemetry: &Telemetry) -> Option<Value> {
 /// What the health report says of clients whose rooms are on other routers, and the other way round; absent: none are carried.
 pub(super) fn relay_health(telemetry: &Telemetry) -> Option<Value> {
     let figures = telemetry.relay_figures()?;
-    let side = |side: RelaySide| {
-        json!({ "links": figures.links[side as usize], "connections": figures.connections[side as usize] })
-    };
+    let side = |side: RelaySide| json!({ "links": figures.links[side as usize], "connections": figures.connections[side as usize] });
     Some(json!({ "edge": side(RelaySide::Edge), "host": side(RelaySide::Host) }))
 }
 

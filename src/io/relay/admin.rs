@@ -13,6 +13,7 @@ use super::{
     host::Host,
 };
 use crate::{
+    ids::RouterId,
     io::{admin::RoomsHere, clock, finder::Elsewhere},
     protocol::{Code, Refusal, relay, relay::relay_client::RelayClient, v1},
     router::{AdminCall, AdminReply},
@@ -34,12 +35,35 @@ enum NotAsked {
     NoAnswer,
 }
 
-/// Rooms of several routers, in one order.
+/// What several routers answered.
 pub(crate) struct Gathered {
-    /// As far as all that answered are known.
-    pub(crate) rooms: Vec<v1::RoomInfo>,
+    /// Each answer, whose it is, and of a list whether others follow in it.
+    answers: Vec<(RouterId, AdminReply, bool)>,
     /// Routers that did not answer.
     pub(crate) missing: Vec<String>,
+}
+
+impl Gathered {
+    /// Rooms by name, `limit` at most, with this router's `own`: as far as nothing is left out.
+    pub(crate) fn rooms(&mut self, own: Vec<v1::RoomInfo>, limit: usize) -> Vec<v1::RoomInfo> {
+        let lists = self.answers.drain(..).filter_map(|(_, reply, more)| match reply {
+            AdminReply::Rooms(rooms) => Some((rooms, more)),
+            _ => None,
+        });
+        merged([(own, false)].into_iter().chain(lists).collect(), limit)
+    }
+
+    /// A user's sessions by room, `limit` at most, with this router's `own`.
+    pub(crate) fn sessions(&mut self, own: Vec<v1::UserSession>, limit: usize) -> Vec<v1::UserSession> {
+        let others = self.answers.drain(..).flat_map(|(router, reply, _)| {
+            let sessions = if let AdminReply::User(sessions) = reply { sessions } else { Vec::new() };
+            sessions.into_iter().map(move |session| v1::UserSession { router: router.as_str().to_owned(), ..session })
+        });
+        let mut all: Vec<_> = own.into_iter().chain(others).collect();
+        all.sort_by(|a, b| a.room.cmp(&b.room));
+        all.truncate(limit);
+        all
+    }
 }
 
 impl Relay {
@@ -76,32 +100,22 @@ impl Relay {
         }
     }
 
-    /// Rooms by name, of these routers and of `own`, which are this one's; `limit` at most.
-    pub(crate) async fn gather(
-        &self,
-        others: Vec<Elsewhere>,
-        own: Vec<v1::RoomInfo>,
-        (by, after, limit): (String, String, usize),
-    ) -> Gathered {
-        let asked = others.into_iter().map(|there| {
-            let list = AdminCall::ListRooms { after: after.clone(), limit };
-            let by = by.clone();
-            async move {
-                let answered = self.try_ask(&there, by, list).await;
-                (there.router, answered)
-            }
+    /// Asks all these routers the same.
+    pub(crate) async fn gather(&self, others: Vec<Elsewhere>, by: &str, call: &AdminCall) -> Gathered {
+        let asked = others.into_iter().map(|there| async move {
+            let answered = self.try_ask(&there, by.to_owned(), call.clone()).await;
+            (there.router, answered)
         });
-        let mut lists = Vec::from([(own, false)]);
-        let mut missing = Vec::new();
+        let mut gathered = Gathered { answers: Vec::new(), missing: Vec::new() };
         let mut answers = stream::iter(asked).buffer_unordered(ASKED_AT_ONCE);
         while let Some((router, answered)) = answers.next().await {
             match answered {
-                Ok((Ok(AdminReply::Rooms(rooms)), more)) => lists.push((rooms, more)),
-                _ => missing.push(router.as_str().to_owned()),
+                Ok((Ok(reply), more)) => gathered.answers.push((router, reply, more)),
+                _ => gathered.missing.push(router.as_str().to_owned()),
             }
         }
-        missing.sort();
-        Gathered { rooms: merged(lists, limit), missing }
+        gathered.missing.sort();
+        gathered
     }
 }
 
@@ -117,7 +131,10 @@ fn merged(lists: Vec<(Vec<v1::RoomInfo>, bool)>, limit: usize) -> Vec<v1::RoomIn
 }
 
 impl Host {
-    pub(super) async fn answer(&self, request: Request<relay::AdminAsk>) -> Result<Response<relay::AdminAnswer>, Status> {
+    pub(super) async fn answer(
+        &self,
+        request: Request<relay::AdminAsk>,
+    ) -> Result<Response<relay::AdminAnswer>, Status> {
         let proof = request.metadata().get(PROOF).and_then(|proof| proof.to_str().ok()).unwrap_or_default().to_owned();
         let relay::AdminAsk { router, by, call: asked } = request.into_inner();
         self.proven(&router, &proof)?;

@@ -29,6 +29,7 @@ pub(super) fn ask(router: &str, by: String, call: AdminCall) -> relay::AdminAsk 
         AdminCall::UpdateParticipant(request) => Call::UpdateParticipant(request),
         AdminCall::MuteTrack(request) => Call::MuteTrack(request),
         AdminCall::SendData(request) => Call::SendData(request),
+        AdminCall::GetUser { identity, limit } => Call::GetUser(relay::GetUser { identity, limit: many(limit) }),
     };
     relay::AdminAsk { router: router.to_owned(), by, call: Some(call) }
 }
@@ -49,6 +50,7 @@ pub(super) fn call(call: Call) -> AdminCall {
         Call::UpdateParticipant(request) => AdminCall::UpdateParticipant(request),
         Call::MuteTrack(request) => AdminCall::MuteTrack(request),
         Call::SendData(request) => AdminCall::SendData(request),
+        Call::GetUser(relay::GetUser { identity, limit }) => AdminCall::GetUser { identity, limit: limit as usize },
     }
 }
 
@@ -70,6 +72,10 @@ pub(super) fn answer(reply: Result<AdminReply, Refusal>) -> relay::AdminAnswer {
         Ok(AdminReply::Participant(participant)) => Answer::Participant(*participant),
         Ok(AdminReply::Track(track)) => Answer::Track(track),
         Ok(AdminReply::Sent { offset }) => Answer::Sent(relay::Sent { offset }),
+        Ok(AdminReply::User(mut sessions)) => {
+            sessions.truncate(fitting(&sessions));
+            Answer::User(relay::User { sessions })
+        }
         Ok(AdminReply::Done) => Answer::Done(relay::Done {}),
         Err(refusal) => Answer::Refused(closed(&refusal)),
     };
@@ -97,6 +103,7 @@ pub(super) fn reply(answer: relay::AdminAnswer) -> Option<(Result<AdminReply, Re
         Answer::Participant(participant) => (Ok(AdminReply::Participant(Box::new(participant))), false),
         Answer::Track(track) => (Ok(AdminReply::Track(track)), false),
         Answer::Sent(relay::Sent { offset }) => (Ok(AdminReply::Sent { offset }), false),
+        Answer::User(relay::User { sessions }) => (Ok(AdminReply::User(sessions)), false),
         Answer::Done(relay::Done {}) => (Ok(AdminReply::Done), false),
         Answer::Refused(refused) => (Err(refusal(refused)), false),
     })
@@ -119,10 +126,11 @@ mod tests {
             AdminCall::UpdateRoom(v1::UpdateRoomRequest { room: named("r"), metadata: named("m") }),
             AdminCall::ListParticipants { room: named("r"), after: named("a"), limit: 8 },
             AdminCall::GetParticipant(v1::GetParticipantRequest { room: named("r"), identity: identity.clone() }),
-            AdminCall::RemoveParticipant(v1::RemoveParticipantRequest { room: named("r"), identity: identity.clone() }),
+            AdminCall::RemoveParticipant(v1::RemoveParticipantRequest { room: named("r"), identity }),
             AdminCall::UpdateParticipant(v1::UpdateParticipantRequest { room: named("r"), ..Default::default() }),
             AdminCall::MuteTrack(v1::MuteTrackRequest { room: named("r"), muted: true, ..Default::default() }),
             AdminCall::SendData(v1::SendDataRequest { room, topic: named("t"), ..Default::default() }),
+            AdminCall::GetUser { identity: named("bob"), limit: 9 },
         ];
         for given in calls {
             let said = ask("r1", named("ops"), given.clone());
@@ -137,6 +145,7 @@ mod tests {
             AdminReply::Track(v1::Track { id: named("t"), ..Default::default() }),
             AdminReply::Sent { offset: Some(9) },
             AdminReply::Sent { offset: None },
+            AdminReply::User(vec![v1::UserSession { room: named("r"), ..Default::default() }]),
             AdminReply::Done,
         ];
         for given in answers {

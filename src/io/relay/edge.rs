@@ -307,7 +307,9 @@ async fn greet(
 fn ended(status: &Status) -> Over {
     let refused = |why: &str| (RelayEnd::Refused, why.to_owned());
     match status.code() {
-        tonic::Code::Unauthenticated => refused("it does not accept the proof: is resume.secret the same there, and the clock?"),
+        tonic::Code::Unauthenticated => {
+            refused("it does not accept the proof: is resume.secret the same there, and the clock?")
+        }
         tonic::Code::PermissionDenied => refused("what answers at its address is another router"),
         tonic::Code::FailedPrecondition => refused("it speaks another version of the protocol between routers"),
         tonic::Code::Unimplemented => refused("what answers at its address is no router's relay.listen"),

@@ -133,8 +133,7 @@ impl relay::relay_server::Relay for Host {
         });
         let over = CancellationToken::new();
         let leaving = Leaving::new(self.gateway.clone(), link.clone());
-        let pushed =
-            Pushed { hello: Some(hello(&shared.settings.router)), leaving, _over: over.clone().drop_guard() };
+        let pushed = Pushed { hello: Some(hello(&shared.settings.router)), leaving, _over: over.clone().drop_guard() };
         shared.tasks.spawn(Edge { host: self.clone(), link, router, guests: AHashMap::new() }.hear(hearing, over));
         Ok(Response::new(pushed))
     }

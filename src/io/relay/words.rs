@@ -18,11 +18,7 @@ use crate::{
 
 /// Who this router is.
 pub(super) fn hello(router: &str) -> relay::Hello {
-    relay::Hello {
-        router: router.to_owned(),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        protocol: RELAY_VERSION,
-    }
+    relay::Hello { router: router.to_owned(), version: env!("CARGO_PKG_VERSION").to_owned(), protocol: RELAY_VERSION }
 }
 
 /// A connection of another router's, as that one let it in.
@@ -162,7 +158,10 @@ mod tests {
     fn a_refusal_keeps_what_the_client_is_told() {
         let told = Code::RoomFull.because("no place").retry_after_ms(7);
         let read = refusal(closed(&told));
-        assert_eq!((read.code, &*read.message, read.retry_after_ms, read.url), (Code::RoomFull, "no place", Some(7), None));
+        assert_eq!(
+            (read.code, &*read.message, read.retry_after_ms, read.url),
+            (Code::RoomFull, "no place", Some(7), None)
+        );
         let elsewhere = refusal(closed(&Refusal::elsewhere("r2", "ws://r2")));
         assert_eq!((elsewhere.code, elsewhere.url.as_deref()), (Code::RoomElsewhere, Some("ws://r2")));
         let unknown = relay::Closed { code: "of_tomorrow".to_owned(), ..closed(&told) };

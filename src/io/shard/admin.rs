@@ -10,21 +10,28 @@ use crate::{
 };
 
 impl Shards {
-    /// Carries an admin call to the shard of its room; a list of rooms to all of them.
+    /// Carries an admin call to the shard of its room; what is about all rooms to all of them.
     ///
     /// # Errors
     /// What the router refuses, and `overloaded` when a shard's inbox stays full.
     pub async fn admin(&self, by: String, call: AdminCall) -> Result<AdminReply, Refusal> {
-        let AdminCall::ListRooms { limit, .. } = &call else {
+        let (AdminCall::ListRooms { limit, .. } | AdminCall::GetUser { limit, .. }) = &call else {
             let shard = self.of(&RoomId::from(call.room().unwrap_or_default()));
             return self.ask(shard, by, call).await;
         };
         let limit = *limit;
-        let mut rooms = Vec::new();
+        let (mut rooms, mut sessions) = (Vec::new(), Vec::new());
         for shard in 0..self.handles.len() {
-            if let AdminReply::Rooms(mut page) = self.ask(shard, by.clone(), call.clone()).await? {
-                rooms.append(&mut page);
+            match self.ask(shard, by.clone(), call.clone()).await? {
+                AdminReply::Rooms(mut page) => rooms.append(&mut page),
+                AdminReply::User(mut page) => sessions.append(&mut page),
+                _ => {}
             }
+        }
+        if matches!(call, AdminCall::GetUser { .. }) {
+            sessions.sort_by(|a, b| a.room.cmp(&b.room));
+            sessions.truncate(limit);
+            return Ok(AdminReply::User(sessions));
         }
         rooms.sort_by(|a, b| a.name.cmp(&b.name));
         rooms.truncate(limit);

@@ -104,6 +104,25 @@ fn participants_are_listed_by_identity_hidden_ones_included() {
 }
 
 #[test]
+fn a_user_is_found_in_all_rooms_away_ones_included() {
+    let mut world = World::new();
+    world.join(1, "ann");
+    world.join(2, "bob");
+    world.admin(AdminCall::CreateRoom(create("a"))).unwrap();
+    world.lose(1);
+    let mut of = |identity: &str, limit| {
+        let call = AdminCall::GetUser { identity: identity.to_owned(), limit };
+        let Ok(AdminReply::User(sessions)) = world.admin(call) else { panic!() };
+        let told = |session: v1::UserSession| (session.room, session.participant.unwrap().state());
+        sessions.into_iter().map(told).collect::<Vec<_>>()
+    };
+    assert_eq!(of("ann", 9), [("r".to_owned(), v1::ParticipantState::Reconnecting)]);
+    assert_eq!(of("bob", 9), [("r".to_owned(), v1::ParticipantState::Connected)]);
+    assert_eq!(of("bob", 0), []);
+    assert_eq!(of("cat", 9), []);
+}
+
+#[test]
 fn what_is_not_there_is_named() {
     let mut world = World::new();
     world.join(1, "ann");

@@ -39,7 +39,7 @@ pub const RESULTS: &[&str] = &["ok", "error"];
 /// What became of a configuration that was read again.
 pub const RELOADS: &[&str] = &["ok", "unchanged", "error"];
 /// Ports that may have certificates.
-pub const LISTENERS: &[&str] = &["client", "ops", "media"];
+pub const LISTENERS: &[&str] = &["client", "ops", "media", "relay"];
 /// Phases of the drain, in the order of [`crate::event::DrainPhase`].
 pub const PHASES: &[&str] = &["serving", "advising", "closing", "drained"];
 /// Calls of the admin API.
@@ -55,6 +55,7 @@ pub const ADMIN_CALLS: &[&str] = &[
     "update_participant",
     "mute_track",
     "send_data",
+    "get_user",
     OTHER,
 ];
 /// The kinds of signals.

@@ -357,6 +357,17 @@ async fn admins_reach_every_room_by_any_router_and_see_which_router_does_not_ans
     let (first, next, _) = list(&other, "?page_size=2").await;
     assert_eq!(first, ["a room", "b"]);
     assert_eq!(list(&other, &format!("?page_size=2&page_token={next}")).await.0, ["c"]);
+    // a user, wherever they are
+    let (_elsewhere, _) = Socket::join(&third, "b", "alice").await;
+    let user = call(&third, "GET /v1/users/alice", "").await.json();
+    let sessions = user["sessions"].as_array().unwrap();
+    let told = |session: &Value| [&session["room"], &session["router"], &session["participant"]["state"]].map(Value::clone);
+    let expected = [["a room", "r1", "connected"], ["b", "r2", "connected"]].map(|row| row.map(|text| json!(text)));
+    assert_eq!(sessions.iter().map(told).collect::<Vec<_>>(), expected, "{user}");
+    assert_eq!(call(&one, "GET /v1/users/nobody", "").await.json(), json!({ "identity": "nobody" }));
+    let hers = Token::new("b", "bob").grant("roomAdmin", true).sign();
+    let refused = ask(one.client, "GET /v1/users/alice", &hers, "").await;
+    assert_eq!((refused.status, refused.code()), (403, "wrong_room".to_owned()), "{}", refused.body);
     // one that has gone is named until its lease ends
     third.send_signal("KILL");
     assert_eq!(list(&one, "").await, (vec![json!("a room"), json!("b")], String::new(), json!(["r3"])));

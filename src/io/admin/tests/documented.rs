@@ -3,7 +3,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::*;
 use crate::io::admin::{
     http::{OPENAPI, OPENAPI_PATH},
-    operation::{Operation, PREFIX},
+    operation::Operation,
 };
 
 type Names = BTreeSet<String>;
@@ -13,7 +13,7 @@ fn document() -> Value {
 }
 
 fn path_of(operation: Operation) -> String {
-    format!("{PREFIX}{}", operation.path_below()).trim_end_matches('/').to_owned()
+    format!("{}{}", operation.prefix(), operation.path_below()).trim_end_matches('/').to_owned()
 }
 
 fn documented(document: &Value, operation: Operation) -> Value {
@@ -177,6 +177,7 @@ fn requests() -> Vec<(Operation, &'static str, Option<Value>)> {
         (Operation::MuteTrack, "/v1/rooms/r1/participants/alice/tracks/t1/mute", Some(json!({"muted": true}))),
         (Operation::SendData, "/v1/rooms/r1/send", Some(json!({"data": null, "to": ["bob"], "topic": "t"}))),
         (Operation::SendData, "/v1/rooms/r1/send", Some(json!({"bytes": "AAE="}))),
+        (Operation::GetUser, "/v1/users/alice", None),
         (Operation::RemoveParticipant, ALICE, None),
     ]
 }
