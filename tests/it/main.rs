@@ -34,6 +34,7 @@ mod otlp;
 mod pprof_format;
 mod profiles;
 mod prometheus;
+mod proxies;
 mod resume;
 mod rules;
 mod scrape_configs;
