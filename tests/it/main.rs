@@ -14,6 +14,7 @@ mod captures;
 mod config_reload;
 mod corpus;
 mod counted;
+mod deploy;
 mod directory;
 mod drain;
 mod exposition;
