@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::harness::{
-    MediaNode, Router, Socket, Token, answered, compose_spec, get, promtools, remember, repository, run_to_end, tool,
+    MediaNode, Router, Socket, Token, answered, built_by_go, get, promtools, remember, repository, run_to_end, tool,
 };
 
 const ROUTERS: [&str; 3] = ["r1", "r2", "r3"];
@@ -78,7 +78,7 @@ fn said(command: &mut Command) -> String {
 /// By the specification's own program, which is what compose reads its files with, and its schema.
 #[test]
 fn compose_takes_it_and_would_not_take_a_mistake() {
-    let Some(program) = compose_spec() else { return };
+    let Some(program) = built_by_go("compose-spec/bin/cmd") else { return };
     let judge = |file: PathBuf| Command::new(&program).arg("--format=json").arg(file).output().unwrap();
     let taken = judge(repository("deploy/compose.yaml"));
     assert!(taken.status.success(), "{}", String::from_utf8_lossy(&taken.stderr));

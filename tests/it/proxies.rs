@@ -186,8 +186,8 @@ async fn haproxy_tells_addresses_by_the_proxy_protocol_and_hashes_a_name_as_it_i
     let routers = routers.each_ref();
     let proxy = Proxy::start(Kind::Haproxy, &routers, |text| {
         let (plain, told) = (
-            "\n    default-server check port 9600 inter 1s fall 1 rise 2\n",
-            "\n    # default-server check port 9600 inter 1s fall 1 rise 2 send-proxy-v2\n",
+            "\n    default-server check port 9600 inter 1s fastinter 250ms fall 2 rise 2\n",
+            "\n    # default-server check port 9600 inter 1s fastinter 250ms fall 2 rise 2 send-proxy-v2\n",
         );
         assert!(text.contains(plain) && text.contains(told) && text.contains("\n    option forwardfor\n"));
         text.replace(plain, "\n").replace(told, &told.replace("# ", "")).replace("\n    option forwardfor\n", "\n")

@@ -30,15 +30,10 @@ pub(crate) fn prometheus_3(program: &str) -> Option<PathBuf> {
     built_by_go(&format!("prometheus-3/bin/{program}"))
 }
 
-/// What judges files of compose as compose itself does.
+/// A program by its path in the cache. Absent where it was never built because there is no Go that could; where there is, it
+/// must be there.
 #[track_caller]
-pub(crate) fn compose_spec() -> Option<PathBuf> {
-    built_by_go("compose-spec/bin/cmd")
-}
-
-/// Absent where it was never built because there is no Go that could; where there is, it must be there.
-#[track_caller]
-fn built_by_go(path: &str) -> Option<PathBuf> {
+pub(crate) fn built_by_go(path: &str) -> Option<PathBuf> {
     (has_go() || cached(path).exists()).then(|| tool(path))
 }
 
