@@ -21,7 +21,7 @@ pub(crate) use process::{MediaNode, Router, run_to_end};
 pub(crate) use socket::{Socket, raw_frame, refusal_of, upgrade_raw};
 pub(crate) use stream::Stream;
 pub(crate) use tokens::{Token, unix_now};
-pub(crate) use tools::{prometheus_3, promtools, repository, tool};
+pub(crate) use tools::{built_by_go, prometheus_3, promtools, repository, tool};
 
 /// How long anything may take before a test gives up. Generous: the machine may be busy with other tests.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);

@@ -60,7 +60,13 @@ impl Socket {
         Self::upgrade_at(&format!("ws://{}/v1/signal", router.client), token, tcp, headers).await
     }
 
-    async fn upgrade_at(url: &str, token: &str, tcp: TcpStream, headers: &[(&'static str, &str)]) -> (Self, HeaderMap) {
+    /// Connected to that URL over that connection, whoever is at its other end, with these headers.
+    pub(crate) async fn upgrade_at(
+        url: &str,
+        token: &str,
+        tcp: TcpStream,
+        headers: &[(&'static str, &str)],
+    ) -> (Self, HeaderMap) {
         let bearer = HeaderValue::from_str(&format!("Bearer {token}")).unwrap();
         let mut builder = ClientBuilder::new().uri(url).unwrap().add_header(header::AUTHORIZATION, bearer).unwrap();
         for (name, value) in headers {

@@ -1,5 +1,7 @@
 //! A client over gRPC that is spoken to in JSON, like the one over WebSocket.
 
+use std::net::SocketAddr;
+
 use serde_json::Value;
 use signalbox::protocol::{
     Encoding, decode, encode,
@@ -30,7 +32,16 @@ impl Stream {
         token: &str,
         metadata: &[(&'static str, &str)],
     ) -> Result<Self, Status> {
-        let endpoint = Endpoint::from_shared(format!("http://{}", router.client)).unwrap();
+        Self::connect_at(router.client, token, metadata).await
+    }
+
+    /// The same at that address, whoever is there.
+    pub(crate) async fn connect_at(
+        at: SocketAddr,
+        token: &str,
+        metadata: &[(&'static str, &str)],
+    ) -> Result<Self, Status> {
+        let endpoint = Endpoint::from_shared(format!("http://{at}")).unwrap();
         let channel = within("the connection", endpoint.connect_with_connector(tower::service_fn(connector))).await;
         let (frames, outgoing) = mpsc::channel(16);
         let mut request = Request::new(ReceiverStream::new(outgoing));

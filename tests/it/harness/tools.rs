@@ -24,12 +24,17 @@ pub(crate) fn tool(path: &str) -> PathBuf {
     tool
 }
 
-/// A program of Prometheus 3. Absent where it was never built because there is no Go that could; where there is, it
-/// must be there.
+/// A program of Prometheus 3.
 #[track_caller]
 pub(crate) fn prometheus_3(program: &str) -> Option<PathBuf> {
-    let path = format!("prometheus-3/bin/{program}");
-    (has_go() || cached(&path).exists()).then(|| tool(&path))
+    built_by_go(&format!("prometheus-3/bin/{program}"))
+}
+
+/// A program by its path in the cache. Absent where it was never built because there is no Go that could; where there is, it
+/// must be there.
+#[track_caller]
+pub(crate) fn built_by_go(path: &str) -> Option<PathBuf> {
+    (has_go() || cached(path).exists()).then(|| tool(path))
 }
 
 fn cached(path: &str) -> PathBuf {
