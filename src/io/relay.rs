@@ -29,11 +29,12 @@ use std::{
 
 use ahash::AHashMap;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tonic::metadata::MetadataMap;
 
 pub use self::host::{Host, serve};
 pub(crate) use self::{edge::Carried, words::Guest};
 use self::{edge::Link, proof::Proofs};
-use super::{dialing::TlsFiles, finder::Elsewhere, outbound::Outbound};
+use super::{clock, dialing::TlsFiles, finder::Elsewhere, outbound::Outbound};
 use crate::{
     event::{Event, Labels, RelayFact, RelayOpening, RelaySide},
     ids::RouterId,
@@ -41,6 +42,10 @@ use crate::{
     telemetry::{RelayFigures, Telemetry},
 };
 
+/// The metadata that says who speaks,
+const ROUTER: &str = "signalbox-router";
+/// and that with which it is shown.
+const PROOF: &str = "signalbox-proof";
 /// Links of an edge at a time; past them, clients are sent to the host.
 const LINKS_MAX: usize = 1_024;
 /// How often figures are told.
@@ -252,6 +257,17 @@ impl Shared {
     fn links(&self) -> MutexGuard<'_, AHashMap<RouterId, Arc<Link>>> {
         // one map, changed at once
         self.links.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Shows that router that this one is of its fleet.
+    fn prove(&self, to: &RouterId, metadata: &mut MetadataMap) {
+        let from = self.settings.router.as_str();
+        let proof = self.proofs.make(from, to.as_str(), clock::unix_ms());
+        // a router's id and base64url are what metadata can be
+        if let (Ok(from), Ok(proof)) = (from.parse(), proof.parse()) {
+            metadata.insert(ROUTER, from);
+            metadata.insert(PROOF, proof);
+        }
     }
 
     fn observe(&self, fact: RelayFact) {

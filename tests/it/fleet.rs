@@ -42,7 +42,6 @@ async fn calls_go_across_three_routers_one_of_which_drains_and_nothing_is_left_o
         "r3 is there again",
         "lost         0",
         "doubled      0",
-        "sent on",
         "moved on",
         "r2 (this one)",
     ] {

@@ -9,12 +9,12 @@ use tonic::{Request, Response, Status};
 use super::{
     Relay,
     calls::{answer, ask, call, reply},
-    edge::{MESSAGE_BYTES_MAX, PROOF},
+    edge::MESSAGE_BYTES_MAX,
     host::Host,
 };
 use crate::{
     ids::RouterId,
-    io::{admin::RoomsHere, clock, finder::Elsewhere},
+    io::{admin::RoomsHere, finder::Elsewhere},
     protocol::{Code, Refusal, relay, relay::relay_client::RelayClient, v1},
     router::{AdminCall, AdminReply},
 };
@@ -86,13 +86,8 @@ impl Relay {
         let link = self.link(there).map_err(|_| NotAsked::NoLink)?;
         link.stands().await.map_err(|_| NotAsked::NoLink)?;
         let channel = link.channel().ok_or(NotAsked::NoLink)?;
-        let settings = &self.0.settings;
-        let mut request = Request::new(ask(&settings.router, by, call));
-        let proof = self.0.proofs.make(&settings.router, there.router.as_str(), clock::unix_ms());
-        // base64url is ASCII
-        if let Ok(proof) = proof.parse() {
-            request.metadata_mut().insert(PROOF, proof);
-        }
+        let mut request = Request::new(ask(by, call));
+        self.0.prove(&there.router, request.metadata_mut());
         let mut host = RelayClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
         match timeout(ANSWER_WAIT, host.ask(request)).await {
             Ok(Ok(answered)) => reply(answered.into_inner()).ok_or(NotAsked::NoAnswer),
@@ -135,9 +130,7 @@ impl Host {
         &self,
         request: Request<relay::AdminAsk>,
     ) -> Result<Response<relay::AdminAnswer>, Status> {
-        let proof = request.metadata().get(PROOF).and_then(|proof| proof.to_str().ok()).unwrap_or_default().to_owned();
-        let relay::AdminAsk { router, by, call: asked } = request.into_inner();
-        self.proven(&router, &proof)?;
+        let relay::AdminAsk { by, call: asked } = request.into_inner();
         let asked = asked.ok_or_else(|| Status::invalid_argument("a call of a later version"))?;
         Ok(Response::new(answer(RoomsHere::of(&self.gateway).call_here(by, call(asked)).await)))
     }

@@ -13,7 +13,7 @@ use crate::{
 const LIST_BYTES_MAX: usize = 2 << 20;
 
 /// A call as it is said.
-pub(super) fn ask(router: &str, by: String, call: AdminCall) -> relay::AdminAsk {
+pub(super) fn ask(by: String, call: AdminCall) -> relay::AdminAsk {
     let many = |limit: usize| u32::try_from(limit).unwrap_or(u32::MAX);
     let call = match call {
         AdminCall::CreateRoom(request) => Call::CreateRoom(request),
@@ -31,7 +31,7 @@ pub(super) fn ask(router: &str, by: String, call: AdminCall) -> relay::AdminAsk 
         AdminCall::SendData(request) => Call::SendData(request),
         AdminCall::GetUser { identity, limit } => Call::GetUser(relay::GetUser { identity, limit: many(limit) }),
     };
-    relay::AdminAsk { router: router.to_owned(), by, call: Some(call) }
+    relay::AdminAsk { by, call: Some(call) }
 }
 
 /// The same as it was said.
@@ -133,8 +133,8 @@ mod tests {
             AdminCall::GetUser { identity: named("bob"), limit: 9 },
         ];
         for given in calls {
-            let said = ask("r1", named("ops"), given.clone());
-            assert_eq!((said.router.as_str(), said.by.as_str()), ("r1", "ops"));
+            let said = ask(named("ops"), given.clone());
+            assert_eq!(said.by, "ops");
             assert_eq!(format!("{:?}", call(said.call.unwrap())), format!("{given:?}"));
         }
         let answers = [

@@ -28,7 +28,6 @@ use crate::{
     event::{Labels, RelayEnd, RelayFact, RelayOpening, RelaySide},
     ids::RouterId,
     io::{
-        clock,
         dialing::{Dial, connect},
         finder::Elsewhere,
         outbound::{Attachment, Mark, Outbound, Seat, Unsent},
@@ -38,7 +37,7 @@ use crate::{
 };
 
 /// What clients have said that waits for the link to take it; past it they wait, and then are told so.
-const SAID_WAITING: usize = 4_096;
+const SAID_WAITING: usize = 1_024;
 /// Said in one message.
 const SAID_TOGETHER: usize = 64;
 /// How long a client waits for a place in the link's queue.
@@ -49,14 +48,14 @@ const PROBE_EVERY: Duration = Duration::from_secs(1);
 const UNANSWERED_MAX: usize = 3;
 /// A link that nobody used for so long ends.
 const IDLE: Duration = Duration::from_secs(60);
+/// How long a host may take to end a link that is ended here.
+const PART_WAIT: Duration = Duration::from_millis(500);
 /// A host that could not be reached is not tried again for so long.
 const REST: Duration = Duration::from_millis(500);
 /// Clients of a link that was lost come back spread over so long.
 const SPREAD_MS: u64 = 1_000;
 /// The longest message of a host.
 pub(super) const MESSAGE_BYTES_MAX: usize = 32 << 20;
-/// The metadata that the proof goes in.
-pub(super) const PROOF: &str = "signalbox-proof";
 
 /// How far a link is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,6 +99,8 @@ enum Said {
     Frame(u64, Bytes, Instant),
     Lost(u64, Code),
     Probe(u64),
+    /// Nothing more.
+    End,
 }
 
 impl Link {
@@ -275,11 +276,7 @@ async fn greet(
     let dial = Dial { tls: settings.tls.as_ref(), tls_key: "relay.ca_file", patience };
     let channel = connect(&there.relay_url, &dial).await.map_err(|why| (RelayEnd::Unreachable, why))?;
     let mut request = Request::new(spoken);
-    let proof = shared.proofs.make(&settings.router, there.router.as_str(), clock::unix_ms());
-    // base64url is ASCII
-    if let Ok(proof) = proof.parse() {
-        request.metadata_mut().insert(PROOF, proof);
-    }
+    shared.prove(&there.router, request.metadata_mut());
     let mut host = RelayClient::new(channel.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX);
     let first = async {
         let mut hearing = host.carry(request).await?.into_inner();
@@ -310,7 +307,6 @@ fn ended(status: &Status) -> Over {
         tonic::Code::Unauthenticated => {
             refused("it does not accept the proof: is resume.secret the same there, and the clock?")
         }
-        tonic::Code::PermissionDenied => refused("what answers at its address is another router"),
         tonic::Code::FailedPrecondition => refused("it speaks another version of the protocol between routers"),
         tonic::Code::Unimplemented => refused("what answers at its address is no router's relay.listen"),
         code => (RelayEnd::Lost, format!("the stream ended ({code:?})")),
@@ -340,7 +336,7 @@ impl Listening<'_> {
                     if !self.nobody_is_left() {
                         used = Instant::now();
                     } else if used.elapsed() >= IDLE && self.ends_unused() {
-                        return (RelayEnd::Idle, "nobody used it for a minute".to_owned());
+                        return self.part(hearing, RelayEnd::Idle, "nobody used it for a minute").await;
                     }
                     sent += 1;
                     // in the order of all else: a queue that does not move is no life. When it has no place, it is full of others' words
@@ -364,10 +360,20 @@ impl Listening<'_> {
                     Err(status) => return ended(&status),
                 },
                 () = self.shared.closing.cancelled() => {
-                    return (RelayEnd::Closed, "this router ends".to_owned());
+                    return self.part(hearing, RelayEnd::Closed, "this router ends").await;
                 }
             }
         }
+    }
+
+    /// Ends it in a way that the host cannot take for a loss.
+    async fn part(&self, mut hearing: Streaming<relay::FromHost>, end: RelayEnd, why: &str) -> Over {
+        let parting = async {
+            self.link.said.send(Said::End).await.ok();
+            while let Ok(Some(_)) = hearing.message().await {}
+        };
+        timeout(PART_WAIT, parting).await.ok();
+        (end, why.to_owned())
     }
 
     fn nobody_is_left(&self) -> bool {
@@ -436,6 +442,7 @@ impl Listening<'_> {
 /// What is said to the host: a hello, then what comes, many at once.
 struct Spoken {
     hello: Option<relay::Hello>,
+    ended: bool,
     hears: mpsc::Receiver<Said>,
     together: Vec<Said>,
     round_trip_us: Arc<AtomicU32>,
@@ -444,13 +451,14 @@ struct Spoken {
 impl Spoken {
     fn new(shared: &Shared, hears: mpsc::Receiver<Said>, round_trip_us: Arc<AtomicU32>) -> Self {
         let hello = hello(&shared.settings.router);
-        Self { hello: Some(hello), hears, together: Vec::with_capacity(SAID_TOGETHER), round_trip_us }
+        Self { hello: Some(hello), ended: false, hears, together: Vec::with_capacity(SAID_TOGETHER), round_trip_us }
     }
 
-    fn item(&self, said: Said, now: Instant) -> relay::EdgeItem {
+    /// None: it ends here.
+    fn item(&self, said: Said, now: Instant) -> Option<relay::EdgeItem> {
         let round_trip_us = self.round_trip_us.load(Ordering::Relaxed);
         let blank = relay::EdgeItem::default();
-        match said {
+        Some(match said {
             Said::Open(connection, open) => relay::EdgeItem { connection, open: Some(*open), ..blank },
             Said::Frame(connection, bytes, received) => {
                 let age_us = micros(now.saturating_duration_since(received)).saturating_add(round_trip_us / 2);
@@ -458,7 +466,8 @@ impl Spoken {
             }
             Said::Lost(connection, code) => relay::EdgeItem { connection, lost: code.name().to_owned(), ..blank },
             Said::Probe(number) => relay::EdgeItem { probe: Some(relay::Probe { number, round_trip_us }), ..blank },
-        }
+            Said::End => return None,
+        })
     }
 }
 
@@ -470,13 +479,14 @@ impl Stream for Spoken {
         if let Some(hello) = this.hello.take() {
             return Poll::Ready(Some(relay::FromEdge { hello: Some(hello), items: Vec::new() }));
         }
-        let taken = ready!(this.hears.poll_recv_many(cx, &mut this.together, SAID_TOGETHER));
-        if taken == 0 {
+        if this.ended || ready!(this.hears.poll_recv_many(cx, &mut this.together, SAID_TOGETHER)) == 0 {
             return Poll::Ready(None);
         }
         let now = Instant::now();
-        let together: Vec<_> = this.together.drain(..).collect();
-        let items = together.into_iter().map(|said| this.item(said, now)).collect();
+        let together = std::mem::take(&mut this.together);
+        let said = together.len();
+        let items: Vec<_> = together.into_iter().map_while(|said| this.item(said, now)).collect();
+        this.ended = items.len() < said;
         Poll::Ready(Some(relay::FromEdge { hello: None, items }))
     }
 }

@@ -14,6 +14,7 @@ use std::{
 use ahash::AHashMap;
 use bytes::Bytes;
 use futures_util::Stream;
+use http::HeaderMap;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::{sync::mpsc, time::timeout};
@@ -22,9 +23,10 @@ use tonic::{Request, Response, Status, Streaming};
 use tower::Service as _;
 
 use super::{
-    Relay, Shared,
-    edge::{MESSAGE_BYTES_MAX, PROOF},
+    PROOF, ROUTER, Relay, Shared,
+    edge::MESSAGE_BYTES_MAX,
     leaving::Leaving,
+    proof::Unproven,
     words::{Guest, ago, hello},
 };
 use crate::{
@@ -53,8 +55,6 @@ const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 const STREAMS_MAX: u32 = 4;
 /// What an edge may send before it is read.
 const WINDOW_BYTES: u32 = 2 << 20;
-/// The longest name of a router, in bytes.
-const ROUTER_BYTES_MAX: usize = 64;
 
 /// The clients' port and what links are made of: all that a host needs.
 #[derive(Clone, Debug)]
@@ -78,10 +78,17 @@ pub async fn serve(listener: Listener, host: Host) {
 async fn connection(host: Host, accepted: Accepted) {
     let Accepted { stream, peer: _, permit } = accepted;
     let closing = host.relay.0.closing.clone();
-    let relay = RelayServer::new(host).max_decoding_message_size(MESSAGE_BYTES_MAX);
-    let service = service_fn(move |request: http::Request<hyper::body::Incoming>| {
-        let answered = relay.clone().call(request.map(tonic::body::Body::new));
-        async move { answered.await.map_err(|never: Infallible| never) }
+    let relay = RelayServer::new(host.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX);
+    let service = service_fn(move |mut request: http::Request<hyper::body::Incoming>| {
+        // before anything of a body is read
+        let known = host.known(request.headers()).map(|router| request.extensions_mut().insert(router));
+        let answered = known.map(|_| relay.clone().call(request.map(tonic::body::Body::new)));
+        async move {
+            match answered {
+                Ok(answered) => answered.await,
+                Err(status) => Ok::<_, Infallible>(status.into_http()),
+            }
+        }
     });
     let mut builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
     builder
@@ -111,16 +118,19 @@ impl relay::relay_server::Relay for Host {
 
     async fn carry(&self, request: Request<Streaming<relay::FromEdge>>) -> Result<Response<Pushed>, Status> {
         let shared = &self.relay.0;
-        let proof = request.metadata().get(PROOF).and_then(|proof| proof.to_str().ok()).unwrap_or_default().to_owned();
+        let router = request.extensions().get::<RouterId>().cloned();
+        let router = router.ok_or_else(|| Status::unauthenticated("nobody in particular"))?;
         let mut hearing = request.into_inner();
         let patience = shared.settings.connect_timeout;
         let first = timeout(patience, hearing.message())
             .await
-            .map_err(|_| self.refuse("", Status::deadline_exceeded("no hello")))??;
+            .map_err(|_| self.refuse(&router, Status::deadline_exceeded("no hello")))??;
         let said = first
             .and_then(|first| first.hello)
-            .ok_or_else(|| self.refuse("", Status::invalid_argument("the first message is not a hello")))?;
-        let router = self.known(&said, &proof)?;
+            .ok_or_else(|| self.refuse(&router, Status::invalid_argument("the first message is not a hello")))?;
+        if said.protocol != RELAY_VERSION {
+            return Err(self.refuse(&router, Status::failed_precondition("another version of the protocol")));
+        }
         if shared.closing.is_cancelled() {
             return Err(Status::unavailable("this router ends"));
         }
@@ -144,37 +154,31 @@ impl relay::relay_server::Relay for Host {
 }
 
 impl Host {
-    /// Which router speaks, if it is one of the fleet and means this one.
-    fn known(&self, hello: &relay::Hello, proof: &str) -> Result<RouterId, Status> {
-        let from = hello.router.as_str();
-        if hello.protocol != RELAY_VERSION {
-            return Err(self.refuse(from, Status::failed_precondition("another version of the protocol")));
-        }
-        self.proven(from, proof)
-    }
-
-    /// Which router that is, if it has the fleet's secret and means this one.
-    pub(super) fn proven(&self, from: &str, proof: &str) -> Result<RouterId, Status> {
+    /// Which router speaks, if it has the fleet's secret and means this one.
+    fn known(&self, headers: &HeaderMap) -> Result<RouterId, Status> {
         let shared = &self.relay.0;
-        if from.is_empty() || from.len() > ROUTER_BYTES_MAX || !from.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err(self.refuse("", Status::invalid_argument("what it calls itself is no router's name")));
-        }
-        if let Err(why) = shared.proofs.check(proof, from, &shared.settings.router, clock::unix_ms()) {
-            // whom it meant is in what it signed
-            return Err(self.refuse(from, Status::unauthenticated(format!("the proof is not accepted: {why:?}"))));
-        }
+        let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let from = text(ROUTER);
+        // whom it means is in what it signs
+        shared.proofs.check(text(PROOF), from, &shared.settings.router, clock::unix_ms()).map_err(|why| {
+            // what it calls itself is not told
+            let why = match why {
+                Unproven::Forged => "no proof of this fleet, or for another router",
+                Unproven::Skewed => "a proof of another time: are the clocks right?",
+            };
+            self.refuse(&RouterId::from(""), Status::unauthenticated(why))
+        })?;
         Ok(RouterId::from(from))
     }
 
-    /// Tells a refusal. Who is refused has shown no proof: what it calls itself is not told.
-    fn refuse(&self, from: &str, status: Status) -> Status {
-        let claimed = if from.is_empty() { "who names no router" } else { "who claims to be a router of the fleet" };
+    /// Tells a refusal.
+    fn refuse(&self, router: &RouterId, status: Status) -> Status {
         self.relay.0.observe(RelayFact::LinkDown {
             side: RelaySide::Host,
-            router: RouterId::from(""),
+            router: router.clone(),
             end: RelayEnd::Refused,
             connections: 0,
-            why: format!("{claimed} was refused: {}", status.message()),
+            why: status.message().to_owned(),
         });
         status
     }
