@@ -18,7 +18,6 @@ use crate::load::{LoadError, client::ClientError, run::Run, tokens::Pass};
 const AWAY_MIN_MS: u64 = 20;
 /// up to this long.
 const AWAY_MAX_MS: u64 = 400;
-
 pub(super) async fn play(run: &Arc<Run>) -> Result<(), LoadError> {
     let size = run.options.size;
     let mut members = JoinSet::new();
@@ -29,18 +28,27 @@ pub(super) async fn play(run: &Arc<Run>) -> Result<(), LoadError> {
         let passes: Result<Vec<_>, _> = (0..size).map(|me| run.passes.get(room * size + me, room)).collect();
         let passes: Arc<[Pass]> = passes?.into();
         for me in 0..size {
-            members.spawn(member(run.clone(), group.clone(), passes.clone(), (me, room * size + me)));
+            members.spawn(member(run.clone(), group.clone(), passes.clone(), (me, room * size + me, begin)));
         }
     }
-    until(run, begin + run.options.length).await;
+    until(run, begin + run.options.ramp() * 2 + run.options.length).await;
     run.end();
     while members.join_next().await.is_some() {}
     Ok(())
 }
 
-async fn member(run: Arc<Run>, group: Arc<Group>, passes: Arc<[Pass]>, (me, number): (usize, usize)) {
-    let end = Instant::now() + run.options.length;
-    let entered = Participant::enter(&run, &group, (me, number), passes[me].clone(), Instant::now()).await;
+/// Comes when it is its turn, and goes as long after: nobody leaves before all have come.
+async fn member(run: Arc<Run>, group: Arc<Group>, passes: Arc<[Pass]>, (me, number, begin): (usize, usize, Instant)) {
+    let comes_after = |number: usize| Duration::from_secs_f64(number as f64 / run.options.joins);
+    let due = begin + comes_after(number);
+    // a room ends at once
+    let end = begin + comes_after(number - me) + run.options.ramp() + run.options.length;
+    until(&run, due).await;
+    if run.stop.is_cancelled() {
+        group.note_ready();
+        return group.note_done();
+    }
+    let entered = Participant::enter(&run, &group, (me, number), passes[me].clone(), due).await;
     let next = (me + 1) % group.size();
     let play =
         async |participant: &mut Participant| talk(participant, (next, passes[next].identity.clone()), end).await;
@@ -55,7 +63,9 @@ async fn talk(participant: &mut Participant, next: (usize, String), end: Instant
     }
     let period = Duration::from_secs_f64(1.0 / run.options.rate);
     let mut due = Instant::now() + period.mul_f64(fastrand::f64());
-    let mut drop_at = Instant::now() + run.options.stay.mul_f64(fastrand::f64());
+    // one that drops none by itself does so after the end
+    let stays = run.options.stay.is_zero();
+    let mut drop_at = if stays { end } else { Instant::now() + run.options.stay.mul_f64(fastrand::f64()) };
     let mut to_room = true;
     while due.min(drop_at) < end && !run.stop.is_cancelled() {
         participant.listen_until(due.min(drop_at)).await?;
