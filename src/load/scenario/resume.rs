@@ -18,6 +18,9 @@ use crate::load::{LoadError, client::ClientError, run::Run, tokens::Pass};
 const AWAY_MIN_MS: u64 = 20;
 /// up to this long.
 const AWAY_MAX_MS: u64 = 400;
+/// How soon it is noticed that the run is stopped.
+const STOPPED_WITHIN: Duration = Duration::from_secs(2);
+
 pub(super) async fn play(run: &Arc<Run>) -> Result<(), LoadError> {
     let size = run.options.size;
     let mut members = JoinSet::new();
@@ -55,7 +58,8 @@ async fn member(run: Arc<Run>, group: Arc<Group>, passes: Arc<[Pass]>, (me, numb
     stay(&run, &group, entered, play).await;
 }
 
-/// Says something to the room and to a neighbour in turn, and drops the connection every now and then.
+/// Says something to the room and to a neighbour in turn, and drops the connection every now and then. Who has nothing more to say is
+/// there until the end all the same: others speak to it.
 async fn talk(participant: &mut Participant, next: (usize, String), end: Instant) -> Result<(), ClientError> {
     let run = participant.run.clone();
     while !participant.group.all_ready() && Instant::now() < end {
@@ -67,8 +71,11 @@ async fn talk(participant: &mut Participant, next: (usize, String), end: Instant
     let stays = run.options.stay.is_zero();
     let mut drop_at = if stays { end } else { Instant::now() + run.options.stay.mul_f64(fastrand::f64()) };
     let mut to_room = true;
-    while due.min(drop_at) < end && !run.stop.is_cancelled() {
-        participant.listen_until(due.min(drop_at)).await?;
+    while due.min(drop_at) < end {
+        listen(participant, due.min(drop_at)).await?;
+        if run.stop.is_cancelled() {
+            break;
+        }
         if drop_at <= due {
             participant.reconnect(Duration::from_millis(fastrand::u64(AWAY_MIN_MS..AWAY_MAX_MS))).await?;
             drop_at = Instant::now() + run.options.stay.mul_f64(0.5 + fastrand::f64());
@@ -83,6 +90,14 @@ async fn talk(participant: &mut Participant, next: (usize, String), end: Instant
         }
         to_room = !to_room;
         due += period;
+    }
+    listen(participant, end).await
+}
+
+/// Listens until then, or until the run is stopped: all of a room notice that before one of them has waited too long for the others.
+async fn listen(participant: &mut Participant, at: Instant) -> Result<(), ClientError> {
+    while Instant::now() < at && !participant.run.stop.is_cancelled() {
+        participant.listen_until(at.min(Instant::now() + STOPPED_WITHIN)).await?;
     }
     Ok(())
 }
