@@ -6,7 +6,7 @@ export CACHE
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo fleet watch faults test backtest bench paths simulate build fuzz fmt clean
+.PHONY: help demo fleet drain watch faults test backtest bench paths simulate build fuzz fmt clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,6 +23,11 @@ fleet: ## three routers on an etcd and a Redis, two media nodes, calls across al
 	@.ci/setup fleet
 	$(CARGO) build --release --locked
 	@deploy/fleet/run $(or $(CARGO_TARGET_DIR),target)/release/signalbox $(or $(SECONDS),0)
+
+drain: ## three routers with 15,000 sessions, one of which drains: who is left when, and whether all that was promised holds (three minutes)
+	@.ci/setup fleet
+	$(CARGO) build --release --locked
+	@deploy/fleet/drain $(or $(CARGO_TARGET_DIR),target)/release/signalbox
 
 watch: ## faults on purpose, and whom the shipped rules tell of them: a real Prometheus and Alertmanager, some three minutes
 	@.ci/setup test

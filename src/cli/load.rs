@@ -24,6 +24,7 @@ Examples:
   signalbox load fanout --rooms 50 --size 8 --rate 20 --pid $(pidof signalbox)
   signalbox load join --rate 500 --seconds 8
   signalbox load resume --encoding protobuf --max-p99 80
+  signalbox load resume --rooms 500 --joins 200 --stay 0 --seconds 60
   signalbox load call --transport grpc --json
   signalbox load call --seconds 60 --by-second
   signalbox load overload --seconds 10 --max-p99 80 --min-goodput 90 --svg overload.svg
@@ -71,7 +72,10 @@ pub(super) struct Args {
     /// Messages a second of each participant; of `join` and `churn`, arrivals a second in all.
     #[arg(long)]
     rate: Option<f64>,
-    /// How long traffic is offered.
+    /// Joins a second of `resume`; all go at the same rate, too [default: 500].
+    #[arg(long, value_name = "PER_SECOND")]
+    joins: Option<f64>,
+    /// How long traffic is offered; of `resume`, from when all have come until the first one goes.
     #[arg(long, default_value_t = 10.0, value_name = "SECONDS")]
     seconds: f64,
     /// The first part, whose latencies are not counted [default: a tenth of --seconds, at most 2].
@@ -80,7 +84,7 @@ pub(super) struct Args {
     /// Padding of each message.
     #[arg(long, default_value_t = 200, value_name = "BYTES")]
     payload_bytes: usize,
-    /// How long a participant of `churn` stays, a call lasts, and one of `resume` is there between two drops.
+    /// How long a participant of `churn` stays, a call lasts, and one of `resume` is there between two drops; 0: it drops none by itself.
     #[arg(long, value_name = "SECONDS")]
     stay: Option<f64>,
     /// Server process whose CPU and memory to report; may be given again.
@@ -204,6 +208,7 @@ fn options(args: &Args) -> Result<Options> {
     options.rooms = args.rooms.unwrap_or(options.rooms);
     options.size = args.size.unwrap_or(options.size);
     options.rate = args.rate.unwrap_or(options.rate);
+    options.joins = args.joins.unwrap_or(options.joins);
     options.payload_bytes = args.payload_bytes;
     options.by_second = args.by_second;
     if let Some(stay) = args.stay {
@@ -288,6 +293,7 @@ mod tests {
             (&[][..], "fanout, join"),
             (&["fanout", "--seconds", "4000"], "3600"),
             (&["fanout", "--warmup", "11"], "--warmup"),
+            (&["resume", "--joins", "0"], "--joins"),
             (&["join", "--token-file", "/nonexistent"], "--token-file"),
         ] {
             let refused = parse(line).unwrap_err().to_string();

@@ -24,6 +24,16 @@ pub(crate) struct Ledger {
     flows: Vec<Flow>,
 }
 
+/// What is missing of one flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Gap {
+    pub(crate) flow: usize,
+    /// The number of the first that is missing,
+    pub(crate) first: u64,
+    /// and how many are.
+    pub(crate) missing: u64,
+}
+
 #[derive(Clone, Debug, Default)]
 struct Flow {
     newest: u64,
@@ -44,11 +54,16 @@ impl Ledger {
 
     /// How many are missing when each flow has had that many sent.
     pub(crate) fn missing(&self, sent: impl Fn(usize) -> u64) -> u64 {
-        let of = |(index, flow): (usize, &Flow)| {
-            let behind = sent(index).saturating_sub(flow.newest);
-            behind + flow.missing.len() as u64 + flow.given_up
-        };
-        self.flows.iter().enumerate().map(of).sum()
+        self.gaps(sent).map(|gap| gap.missing).sum()
+    }
+
+    /// The flows that something is missing of, when each has had that many sent.
+    pub(crate) fn gaps(&self, sent: impl Fn(usize) -> u64) -> impl Iterator<Item = Gap> {
+        self.flows.iter().enumerate().filter_map(move |(flow, seen)| {
+            let missing = sent(flow).saturating_sub(seen.newest) + seen.missing.len() as u64 + seen.given_up;
+            let first = seen.missing.first().copied().unwrap_or(seen.newest + 1);
+            (missing > 0).then_some(Gap { flow, first, missing })
+        })
     }
 }
 
@@ -86,6 +101,7 @@ mod tests {
         ledger.note(0, 1);
         ledger.note(0, 4);
         assert_eq!(ledger.missing(|_| 4), 2);
+        assert_eq!(ledger.gaps(|_| 4).collect::<Vec<_>>(), [Gap { flow: 0, first: 2, missing: 2 }]);
         assert_eq!(ledger.missing(|_| 6), 4);
     }
 

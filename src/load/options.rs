@@ -15,6 +15,8 @@ pub const SECONDS_MAX: u64 = 3_600;
 pub const SESSIONS_MAX: usize = 50_000;
 /// Payloads a second, all participants together.
 pub const RATE_MAX: f64 = 1_000_000.0;
+/// Joins a second, when the command line says nothing: a router of two cores that also carries its clients takes them.
+const JOINS_A_SECOND: f64 = 500.0;
 /// Times the peak that is offered at most.
 const FACTOR_MAX: f64 = 100.0;
 /// Steps of offered load.
@@ -113,13 +115,16 @@ pub struct Options {
     pub size: usize,
     /// Messages a second of each participant; of `join` and `churn`, arrivals a second.
     pub rate: f64,
-    /// How long traffic is offered.
+    /// Joins a second of `resume`, and as many leave a second at its end.
+    pub joins: f64,
+    /// How long traffic is offered; of `resume`, by all of them at once.
     pub length: Duration,
     /// Latencies of the first part that are left out; what is lost in it is not.
     pub warmup: Duration,
     /// Padding of each message.
     pub payload_bytes: usize,
-    /// How long a participant of `churn` stays, a call lasts, and a participant of `resume` is there between two drops.
+    /// How long a participant of `churn` stays, a call lasts, and a participant of `resume` is there between two drops;
+    /// zero: it does not drop its connection by itself.
     pub stay: Duration,
     /// Requests a second that the router of `overload` can serve; absent: measured first.
     pub peak: Option<f64>,
@@ -149,6 +154,7 @@ impl Options {
             rooms,
             size,
             rate: scenario.default_rate(),
+            joins: JOINS_A_SECOND,
             length: Duration::from_secs(10),
             warmup: Duration::from_secs(1),
             payload_bytes: 200,
@@ -171,6 +177,11 @@ impl Options {
             Scenario::Churn => (self.rate * self.stay.as_secs_f64() * 1.5).ceil() as usize + self.rooms,
             _ => self.rooms.saturating_mul(self.size),
         }
+    }
+
+    /// How long it takes until all of `resume` have come.
+    pub fn ramp(&self) -> Duration {
+        Duration::from_secs_f64(self.sessions() as f64 / self.joins)
     }
 
     /// Checks every bound.
@@ -208,7 +219,10 @@ impl Options {
             check(allowed, format!("--peak is {peak}, allowed: from 1, and {RATE_MAX} a second in all"))?;
         }
         let stay = self.stay.as_secs_f64();
-        check((0.2..=600.0).contains(&stay), format!("--stay is {stay} s, allowed: 0.2 to 600"))?;
+        let stays = self.scenario == Scenario::Resume && self.stay.is_zero();
+        check(stays || (0.2..=600.0).contains(&stay), format!("--stay is {stay} s, allowed: 0.2 to 600"))?;
+        let joins = (1.0..=RATE_MAX).contains(&self.joins);
+        check(joins, format!("--joins is {}, allowed: 1 to {RATE_MAX} a second", self.joins))?;
         let payload = self.payload_bytes;
         check(payload <= PAYLOAD_BYTES_MAX, format!("--payload-bytes is {payload}, at most {PAYLOAD_BYTES_MAX}"))?;
         let bare = self.target.dialect == Dialect::Bare;
@@ -234,9 +248,18 @@ mod tests {
     }
 
     #[test]
+    fn who_resumes_need_not_drop_its_connection_by_itself() {
+        let mut options = options(Scenario::Resume);
+        options.stay = Duration::ZERO;
+        options.validate().unwrap();
+        (options.rooms, options.size, options.joins) = (100, 10, 250.0);
+        assert_eq!(options.ramp(), Duration::from_secs(4));
+    }
+
+    #[test]
     fn what_is_out_of_bounds_is_named_with_the_bound() {
         type Change = fn(&mut Options);
-        let cases: [(Change, &str); 10] = [
+        let cases: [(Change, &str); 12] = [
             (|o| o.factors.clear(), "--factors"),
             (|o| o.factors.push(101.0), "100"),
             (|o| o.peak = Some(0.5), "--peak"),
@@ -246,6 +269,8 @@ mod tests {
             (|o| o.size = 1, "--size"),
             (|o| o.rooms = 1_000_000, "50000"),
             (|o| o.rate = 0.0, "--rate"),
+            (|o| o.joins = 0.0, "--joins"),
+            (|o| o.stay = Duration::ZERO, "--stay"),
             (|o| o.payload_bytes = 60_001, "60000"),
         ];
         for (change, named) in cases {

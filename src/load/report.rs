@@ -61,6 +61,8 @@ pub struct Report {
     pub snapshots: u64,
     /// How often a participant went to another router: closed or advised to, or because its connection was lost.
     pub moved: u64,
+    /// Participants that did so at all.
+    pub sessions_moved: u64,
     /// Resumes that were refused because the session was gone: whoever it was of joined anew.
     pub sessions_lost: u64,
     /// Joins and resumes that a router sent on to the one that has the room.
@@ -72,6 +74,9 @@ pub struct Report {
     /// Whether the report for people shows it.
     #[serde(skip)]
     pub by_second: bool,
+    /// Joins and resumes that were refused and tried again, by code: those that a router shed or that another router had to answer.
+    /// Whoever did not get in at last is among the refused, too.
+    pub retried: BTreeMap<String, u64>,
     /// Refusals and failures by code.
     pub refused: BTreeMap<String, u64>,
     /// The first different ones in words.
@@ -133,11 +138,13 @@ impl Report {
             resumed: count(&counts.resumed),
             snapshots: count(&counts.snapshots),
             moved: count(&counts.moved),
+            sessions_moved: count(&counts.sessions_moved),
             sessions_lost: count(&counts.sessions_lost),
             sent_on: run.routers.sent_on(),
             media: run.media.used(),
             seconds_of_run,
             by_second: options.by_second,
+            retried: run.retries(),
             refused: run.refusals(),
             examples: run.examples(),
             server: marks.and_then(|(begun, ended)| {
@@ -274,11 +281,14 @@ impl Report {
         }
         if self.moved + self.sessions_lost > 0 {
             line(format!(
-                "moved on     {} closes, losses and advice followed, {} lost the session",
-                self.moved, self.sessions_lost
+                "moved on     {} closes, losses and advice followed, by {} sessions, {} lost the session",
+                self.moved, self.sessions_moved, self.sessions_lost
             ));
         }
         self.media.iter().filter(|media| media.is_any()).flat_map(MediaUse::lines).for_each(&mut line);
+        for (reason, count) in &self.retried {
+            line(format!("tried again  {count} joins and resumes: {reason}"));
+        }
         for (reason, count) in &self.refused {
             line(format!("refused      {count} {reason}"));
         }
@@ -346,6 +356,8 @@ mod tests {
     fn a_run_that_held_has_no_failures() {
         assert!(good().failures(None, None).is_empty());
         assert!(good().failures(Some(2.0), None).is_empty());
+        let retried = [("overloaded".to_owned(), 3)].into();
+        assert!(Report { retried, ..good() }.failures(None, None).is_empty(), "they got in");
     }
 
     #[test]
@@ -389,8 +401,9 @@ mod tests {
         report.expected = 10;
         report.lost = 3;
         report.refused.insert("room_full".to_owned(), 5);
+        report.retried.insert("overloaded".to_owned(), 7);
         let text = report.to_text();
-        for part in ["lost         3", "5 room_full", "delivery", "P99.9"] {
+        for part in ["lost         3", "5 room_full", "7 joins and resumes: overloaded", "delivery", "P99.9"] {
             assert!(text.contains(part), "{text}");
         }
     }

@@ -45,6 +45,7 @@ pub(crate) struct Counts {
     pub(crate) resumed: AtomicU64,
     pub(crate) snapshots: AtomicU64,
     pub(crate) moved: AtomicU64,
+    pub(crate) sessions_moved: AtomicU64,
     pub(crate) sessions_lost: AtomicU64,
 }
 
@@ -70,6 +71,7 @@ pub(crate) struct Run {
     epoch: Instant,
     measured_from_ns: AtomicU64,
     refusals: Mutex<BTreeMap<String, u64>>,
+    retries: Mutex<BTreeMap<String, u64>>,
     examples: Mutex<Vec<String>>,
     begun: OnceLock<Mark>,
     ended: OnceLock<Mark>,
@@ -93,6 +95,7 @@ impl Run {
             epoch: Instant::now(),
             measured_from_ns: AtomicU64::new(u64::MAX),
             refusals: Mutex::default(),
+            retries: Mutex::default(),
             examples: Mutex::default(),
             begun: OnceLock::new(),
             ended: OnceLock::new(),
@@ -198,10 +201,25 @@ impl Run {
         let mut refusals = locked(&self.refusals);
         *refusals.entry(reason.to_owned()).or_default() += 1;
         drop(refusals);
+        self.tell(text);
+    }
+
+    /// Keeps an example of what went wrong.
+    pub(crate) fn tell(&self, text: &str) {
         let mut examples = locked(&self.examples);
         if examples.len() < EXAMPLES_MAX && !examples.iter().any(|example| example == text) {
             examples.push(text.to_owned());
         }
+    }
+
+    /// Counts a join or resume that was refused, by its reason, and is tried again.
+    pub(crate) fn tries_again(&self, refusal: &ClientError) {
+        *locked(&self.retries).entry(refusal.reason()).or_default() += 1;
+    }
+
+    /// These, by reason.
+    pub(crate) fn retries(&self) -> BTreeMap<String, u64> {
+        locked(&self.retries).clone()
     }
 
     /// Refusals and failures so far, by reason.

@@ -1,4 +1,10 @@
-//! Draining: every session is advised to go elsewhere, spread over the window, and what is left is closed.
+//! Draining: every session is advised to go elsewhere, room by room, spread over the window, and what is left is closed.
+//!
+//! A room is advised as one because it goes as one. Where it is kept, or has a record in etcd, the first member to come to another
+//! router takes the room along, and all the others are sent after it at once; were they advised one by one, some member of nearly
+//! every room would be among the first few, and all would be gone at the beginning of the window. Where a router is alone its clients are
+//! sent to routers that know nothing of each other's rooms: whoever left early would be without the others until the last one
+//! followed, and so is for no longer than the jitter of one advice.
 
 use std::time::{Duration, Instant};
 
@@ -26,10 +32,12 @@ const RETRY_MS: u64 = 500;
 pub(super) struct Drain {
     began: Instant,
     window: Duration,
-    /// Sessions to be advised, in random order, taken from the end.
-    queue: Vec<Seat>,
-    /// How many there were.
+    /// Sessions to be advised, those of one room together; rooms in random order, taken from the end.
+    queue: Vec<Vec<Seat>>,
+    /// How many sessions there were,
     total: usize,
+    /// and how many of them were advised.
+    advised: usize,
     timer: Option<Instant>,
 }
 
@@ -38,24 +46,12 @@ impl Drain {
         self.began + self.window
     }
 
-    /// How many sessions should have been advised by then.
-    fn due(&self, at: Instant) -> usize {
-        let spread = self.window.mul_f64(ADVICE_SHARE);
-        if spread.is_zero() {
-            return self.total;
-        }
-        let share = at.saturating_duration_since(self.began).as_secs_f64() / spread.as_secs_f64();
-        ((self.total as f64 * share).floor() as usize).min(self.total)
-    }
-
-    /// When the next one is due; the end of the window when all are advised.
-    fn next(&self, at: Instant) -> Instant {
-        if self.queue.is_empty() || self.total == 0 {
-            return self.ends();
-        }
-        let advised = self.total - self.queue.len();
-        let share = (advised + 1) as f64 / self.total as f64 * ADVICE_SHARE;
-        (self.began + self.window.mul_f64(share)).max(at + STEP).min(self.ends())
+    /// When the next room is due: as the slope comes to its middle, so that of large rooms, too, about as many sessions were advised
+    /// as the slope says. The end of the window when all are.
+    fn due(&self) -> Instant {
+        let Some(room) = self.queue.last() else { return self.ends() };
+        let share = (self.advised as f64 + room.len() as f64 / 2.0) / self.total as f64;
+        self.began + self.window.mul_f64(share * ADVICE_SHARE)
     }
 }
 
@@ -63,18 +59,26 @@ impl Router {
     /// Begins to drain, or begins again with another window: a window of zero ends it at once.
     pub(super) fn start_drain(&mut self, window: Duration, now: Now) {
         // in a second drain those advised before are not advised again
-        let mut queue = match self.drain.take() {
+        let queue = match self.drain.take() {
             Some(mut before) => {
                 self.timers.cancel(&mut before.timer, Timer::Drain);
                 before.queue
             }
-            None => self.sessions.keys().copied().collect(),
+            None => self.rooms_to_advise(),
         };
-        // sorted first: the order of a hash map is not ours to depend on
-        queue.sort_unstable();
-        self.rng.shuffle(&mut queue);
-        self.drain = Some(Drain { began: now.at, window, total: queue.len(), queue, timer: None });
+        let total = queue.iter().map(Vec::len).sum();
+        self.drain = Some(Drain { began: now.at, window, queue, total, advised: 0, timer: None });
         self.go_on_draining(now);
+    }
+
+    /// The sessions of each room, the rooms in random order.
+    fn rooms_to_advise(&mut self) -> Vec<Vec<Seat>> {
+        // by name first: the order of keys is not ours to depend on
+        let halls: Vec<_> = self.names.values().copied().collect();
+        let mut queue: Vec<_> =
+            halls.into_iter().map(|hall| self.seats_of(hall)).filter(|seats| !seats.is_empty()).collect();
+        self.rng.shuffle(&mut queue);
+        queue
     }
 
     /// Advises those who are due; closes everybody at the end of the window.
@@ -83,18 +87,19 @@ impl Router {
         drain.timer = None;
         if now.at >= drain.ends() {
             drain.queue = Vec::new();
-            drain.total = 0;
             self.drain = Some(drain);
             self.close_everything(now);
             return;
         }
-        let due = drain.due(now.at);
-        while drain.total - drain.queue.len() < due
-            && let Some(seat) = drain.queue.pop()
+        while drain.due() <= now.at
+            && let Some(room) = drain.queue.pop()
         {
-            self.advise_reconnect(seat, drain.window);
+            drain.advised += room.len();
+            for seat in room {
+                self.advise_reconnect(seat, drain.window);
+            }
         }
-        let next = drain.next(now.at);
+        let next = drain.due().max(now.at + STEP).min(drain.ends());
         self.timers.arm(&mut drain.timer, next, Timer::Drain);
         self.drain = Some(drain);
     }

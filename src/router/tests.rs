@@ -3,6 +3,7 @@
 mod administering;
 mod bounds;
 mod configuring;
+mod draining;
 mod ending;
 mod joining;
 mod keeping;

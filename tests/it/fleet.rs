@@ -1,17 +1,21 @@
-//! `make fleet`: the script brings a fleet up, calls go across it, also while one of its routers drains, and nothing of it is left.
+//! `make fleet` and `make drain`: the scripts bring a fleet up, calls go across it, also while one of its routers drains, and nothing of it is
+//! left.
 
 use std::{
     net::{TcpListener, TcpStream},
     path::Path,
     process::{Command, Stdio},
+    sync::atomic::{AtomicUsize, Ordering::Relaxed},
 };
 
 use crate::harness::eventually;
 
-/// The first of 32 ports in a row that nobody has.
+/// The first of 32 ports in a row that nobody has; of each call others.
 fn free_ports() -> u16 {
+    static CALLS: AtomicUsize = AtomicUsize::new(0);
+    let first = std::process::id() as usize + 100 * CALLS.fetch_add(1, Relaxed);
     // below those that connections take by themselves
-    let mut bases = (10_000..32_000).step_by(32).cycle().skip(std::process::id() as usize % 687).take(687);
+    let mut bases = (10_000..32_000).step_by(32).cycle().skip(first % 687).take(687);
     let is_free = |base: &u16| (*base..*base + 32).all(|port| TcpListener::bind(("127.0.0.1", port)).is_ok());
     bases.find(is_free).expect("32 ports in a row")
 }
@@ -27,6 +31,31 @@ fn fleet(seconds: &str, port: u16) -> Command {
 /// Whether all that it took is given back.
 fn is_gone(port: u16) -> bool {
     (port..port + 32).all(|port| TcpStream::connect(("127.0.0.1", port)).is_err())
+}
+
+/// Few of them, and no figure of how evenly they go: beside other tests that is nobody's promise.
+#[tokio::test]
+async fn who_is_on_a_router_that_drains_is_resumed_elsewhere_once_and_the_script_says_so() {
+    let port = free_ports();
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/fleet/drain");
+    let mut command = Command::new(script);
+    command.arg(env!("CARGO_BIN_EXE_signalbox")).env("FLEET_PORT", port.to_string());
+    command.envs([("DRAIN_SESSIONS", "240"), ("DRAIN_JOINS", "120"), ("DRAIN_SECONDS", "10")]);
+    let ended = command.stdin(Stdio::null()).output().unwrap();
+    let (told, errors) = (String::from_utf8_lossy(&ended.stdout), String::from_utf8_lossy(&ended.stderr));
+    for part in [
+        "| 10 | 0 | 100 % | 100 % |",
+        "holds   240 sessions joined",
+        "on r3 moved once",
+        "holds   and was resumed once",
+        "holds   r1 and r2 have 240",
+        "holds   no join was refused for good",
+        "holds   nothing was lost, doubled, out of order or unanswered",
+        "holds   the load's own verdicts",
+    ] {
+        assert!(told.contains(part), "no `{part}` in:\n{told}\n{errors}");
+    }
+    assert!(is_gone(port));
 }
 
 #[tokio::test]

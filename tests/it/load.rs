@@ -73,6 +73,22 @@ async fn dropped_participants_miss_nothing_and_see_nothing_twice() {
 }
 
 #[tokio::test]
+async fn who_has_said_all_that_it_had_to_say_stays_for_what_is_said_to_it() {
+    let router = Router::dev();
+    let url = url(router.client, false);
+    // the second message of each, to one alone, comes when others have been silent for longer than anybody is waited for
+    let ran = blocking(move || {
+        let shape = ["--rooms", "60", "--size", "4", "--joins", "200", "--stay", "0"];
+        let line = [&["load", "resume", "--json", "--url", &url, "--rate", "0.15", "--seconds", "10.5"][..], &shape];
+        run_to_end(&line.concat())
+    });
+    let (code, report, said) = ran.await;
+    let report: Value = serde_json::from_str(&report).unwrap_or_else(|e| panic!("no report ({e}): {report}{said}"));
+    assert_eq!(report["joined"], 240, "{report}");
+    assert_whole(&(code, report));
+}
+
+#[tokio::test]
 async fn observers_of_a_churn_see_each_come_and_go_once() {
     let router = Router::dev();
     assert_whole(&load(&router, "churn", &["--rooms", "2", "--rate", "20", "--stay", "0.5"]).await);

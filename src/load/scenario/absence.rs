@@ -70,6 +70,7 @@ impl Participant {
     /// Goes to another router, as it was told to or has to.
     pub(super) async fn move_on(&mut self) -> Result<(), ClientError> {
         self.run.counts.moved.fetch_add(1, Relaxed);
+        self.moves += 1;
         if self.sent.goes_at.is_none() && self.sent.url.is_empty() {
             return self.reconnect(pause()).await;
         }
@@ -112,7 +113,8 @@ impl Participant {
             if !may_come_back(&refusal) || Instant::now() >= until || self.run.stop.is_cancelled() {
                 return Err(refusal);
             }
-            tokio::time::sleep(pause()).await;
+            self.run.tries_again(&refusal);
+            tokio::time::sleep(pause_after(&refusal)).await;
         }
         Err(ClientError::Silence)
     }
@@ -172,7 +174,8 @@ impl Participant {
     }
 }
 
-/// Joins; a router that is gone, or goes, is none: then by another one. Whether that was so comes with it.
+/// Joins; a router that is gone, or goes, is none: then by another one. What a router sheds is tried again when it said. Whether
+/// it had to be tried again comes with it.
 pub(super) async fn come_in(
     run: &Arc<Run>,
     number: usize,
@@ -183,17 +186,30 @@ pub(super) async fn come_in(
     loop {
         match run.join_by(run.routers.way(number + attempt), pass).await {
             Ok((client, joined)) => return Ok((client, joined, attempt > 0)),
-            Err(refusal) if !is_leaving(&refusal) || Instant::now() >= until || run.stop.is_cancelled() => {
-                return Err(refusal);
+            Err(refusal) => {
+                let again = is_leaving(&refusal) || is_shed(&refusal);
+                if !again || Instant::now() >= until || run.stop.is_cancelled() {
+                    return Err(refusal);
+                }
+                run.tries_again(&refusal);
+                attempt += 1;
+                tokio::time::sleep(pause_after(&refusal)).await;
             }
-            Err(_) => attempt += 1,
         }
-        tokio::time::sleep(pause()).await;
     }
 }
 
 fn pause() -> Duration {
     Duration::from_millis(fastrand::u64(PAUSE_MS))
+}
+
+/// As long as the router says that sheds, a little longer than it says at least; else any.
+fn pause_after(refusal: &ClientError) -> Duration {
+    let says = match refusal {
+        ClientError::Refused { error, .. } | ClientError::Error(error) if is_shed(refusal) => error.retry_after_ms,
+        _ => None,
+    };
+    says.map_or(Duration::ZERO, Duration::from_millis) + pause()
 }
 
 fn code_of(error: &ClientError) -> Option<Code> {
@@ -218,6 +234,11 @@ fn is_leaving(refusal: &ClientError) -> bool {
         ClientError::Lost(_) | ClientError::Handshake(_) => true,
         refusal => matches!(code_of(refusal), Some(Code::Draining | Code::NotReady | Code::RoomElsewhere)),
     }
+}
+
+/// Whether the router has too much to do, and would let in who comes again in a while.
+fn is_shed(refusal: &ClientError) -> bool {
+    code_of(refusal) == Some(Code::Overloaded)
 }
 
 /// Whether no router has the session any more.
@@ -249,6 +270,16 @@ mod tests {
         assert!(is_leaving(&refused(Code::Draining)) && is_leaving(&refused(Code::RoomElsewhere)));
         assert!(!is_leaving(&refused(Code::RoomFull)) && !is_leaving(&refused(Code::Unauthenticated)));
         assert!(is_gone(&refused(Code::SessionGone)) && !is_gone(&refused(Code::Draining)));
+    }
+
+    #[test]
+    fn what_is_shed_is_tried_again_when_the_router_said() {
+        let shed = ClientError::Error(Code::Overloaded.refuse().retry_after_ms(3_000).to_wire());
+        assert!(is_shed(&shed) && !is_leaving(&shed));
+        assert!((3_050..=3_500).contains(&pause_after(&shed).as_millis()));
+        // another router is asked without waiting for this one
+        let drains = ClientError::Error(Code::Draining.refuse().retry_after_ms(3_000).to_wire());
+        assert!(!is_shed(&drains) && pause_after(&drains) <= Duration::from_millis(500));
     }
 
     #[test]

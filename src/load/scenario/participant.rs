@@ -69,6 +69,8 @@ pub(super) struct Participant {
     pub(super) acknowledged: u64,
     pub(super) told: Told,
     pub(super) sent: Sent,
+    /// How often it went to another router.
+    pub(super) moves: u64,
     /// It has said so.
     pub(super) leaves: bool,
 }
@@ -113,11 +115,11 @@ impl Participant {
         pass: Pass,
         due: Instant,
     ) -> Result<Self, ClientError> {
-        let (client, joined, moved) = absence::come_in(run, number, &pass).await?;
+        let (client, joined, retried) = absence::come_in(run, number, &pass).await?;
         run.media.joined(&joined);
         let mut told = Told::default();
         told.joined(&joined);
-        if !moved {
+        if !retried {
             run.record(number, Measure::Join, run.nanos(due), Instant::now());
         }
         let mut participant = Self {
@@ -135,6 +137,7 @@ impl Participant {
             acknowledged: 0,
             told,
             sent: Sent::default(),
+            moves: 0,
             leaves: false,
         };
         participant.take_kept();
@@ -351,9 +354,30 @@ impl Participant {
     pub(super) fn close_books(&self) {
         let counts = &self.run.counts;
         counts.expected.fetch_add(self.group.expected(self.me), Relaxed);
-        counts.lost.fetch_add(self.missing(), Relaxed);
+        let missing = self.missing();
+        counts.lost.fetch_add(missing, Relaxed);
+        if missing > 0 {
+            self.tell_what_is_missing();
+        }
         counts.unanswered.fetch_add(self.pending.len() as u64, Relaxed);
+        counts.sessions_moved.fetch_add(u64::from(self.moves > 0), Relaxed);
         self.told.close(&self.group.moves, &self.run.media);
+    }
+
+    /// Whose messages, and which: where a loss is looked for begins with it.
+    fn tell_what_is_missing(&self) {
+        for gap in self.ledger.gaps(|flow| self.group.sent(self.me, flow)) {
+            let to = if gap.flow.is_multiple_of(2) { "the room" } else { "it alone" };
+            self.run.tell(&format!(
+                "lost in {}: {} misses {} that place {} said to {to}, from number {} on; it had moved {} times",
+                self.pass.room,
+                self.pass.identity,
+                gap.missing,
+                gap.flow / 2,
+                gap.first,
+                self.moves,
+            ));
+        }
     }
 
     /// Leaves; a close with `left` is as good as the reply.

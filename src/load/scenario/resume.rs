@@ -18,6 +18,8 @@ use crate::load::{LoadError, client::ClientError, run::Run, tokens::Pass};
 const AWAY_MIN_MS: u64 = 20;
 /// up to this long.
 const AWAY_MAX_MS: u64 = 400;
+/// How soon it is noticed that the run is stopped.
+const STOPPED_WITHIN: Duration = Duration::from_secs(2);
 
 pub(super) async fn play(run: &Arc<Run>) -> Result<(), LoadError> {
     let size = run.options.size;
@@ -29,25 +31,35 @@ pub(super) async fn play(run: &Arc<Run>) -> Result<(), LoadError> {
         let passes: Result<Vec<_>, _> = (0..size).map(|me| run.passes.get(room * size + me, room)).collect();
         let passes: Arc<[Pass]> = passes?.into();
         for me in 0..size {
-            members.spawn(member(run.clone(), group.clone(), passes.clone(), (me, room * size + me)));
+            members.spawn(member(run.clone(), group.clone(), passes.clone(), (me, room * size + me, begin)));
         }
     }
-    until(run, begin + run.options.length).await;
+    until(run, begin + run.options.ramp() * 2 + run.options.length).await;
     run.end();
     while members.join_next().await.is_some() {}
     Ok(())
 }
 
-async fn member(run: Arc<Run>, group: Arc<Group>, passes: Arc<[Pass]>, (me, number): (usize, usize)) {
-    let end = Instant::now() + run.options.length;
-    let entered = Participant::enter(&run, &group, (me, number), passes[me].clone(), Instant::now()).await;
+/// Comes when it is its turn, and goes as long after: nobody leaves before all have come.
+async fn member(run: Arc<Run>, group: Arc<Group>, passes: Arc<[Pass]>, (me, number, begin): (usize, usize, Instant)) {
+    let comes_after = |number: usize| Duration::from_secs_f64(number as f64 / run.options.joins);
+    let due = begin + comes_after(number);
+    // a room ends at once
+    let end = begin + comes_after(number - me) + run.options.ramp() + run.options.length;
+    until(&run, due).await;
+    if run.stop.is_cancelled() {
+        group.note_ready();
+        return group.note_done();
+    }
+    let entered = Participant::enter(&run, &group, (me, number), passes[me].clone(), due).await;
     let next = (me + 1) % group.size();
     let play =
         async |participant: &mut Participant| talk(participant, (next, passes[next].identity.clone()), end).await;
     stay(&run, &group, entered, play).await;
 }
 
-/// Says something to the room and to a neighbour in turn, and drops the connection every now and then.
+/// Says something to the room and to a neighbour in turn, and drops the connection every now and then. Who has nothing more to say is
+/// there until the end all the same: others speak to it.
 async fn talk(participant: &mut Participant, next: (usize, String), end: Instant) -> Result<(), ClientError> {
     let run = participant.run.clone();
     while !participant.group.all_ready() && Instant::now() < end {
@@ -55,10 +67,15 @@ async fn talk(participant: &mut Participant, next: (usize, String), end: Instant
     }
     let period = Duration::from_secs_f64(1.0 / run.options.rate);
     let mut due = Instant::now() + period.mul_f64(fastrand::f64());
-    let mut drop_at = Instant::now() + run.options.stay.mul_f64(fastrand::f64());
+    // one that drops none by itself does so after the end
+    let stays = run.options.stay.is_zero();
+    let mut drop_at = if stays { end } else { Instant::now() + run.options.stay.mul_f64(fastrand::f64()) };
     let mut to_room = true;
-    while due.min(drop_at) < end && !run.stop.is_cancelled() {
-        participant.listen_until(due.min(drop_at)).await?;
+    while due.min(drop_at) < end {
+        listen(participant, due.min(drop_at)).await?;
+        if run.stop.is_cancelled() {
+            break;
+        }
         if drop_at <= due {
             participant.reconnect(Duration::from_millis(fastrand::u64(AWAY_MIN_MS..AWAY_MAX_MS))).await?;
             drop_at = Instant::now() + run.options.stay.mul_f64(0.5 + fastrand::f64());
@@ -73,6 +90,14 @@ async fn talk(participant: &mut Participant, next: (usize, String), end: Instant
         }
         to_room = !to_room;
         due += period;
+    }
+    listen(participant, end).await
+}
+
+/// Listens until then, or until the run is stopped: all of a room notice that before one of them has waited too long for the others.
+async fn listen(participant: &mut Participant, at: Instant) -> Result<(), ClientError> {
+    while Instant::now() < at && !participant.run.stop.is_cancelled() {
+        participant.listen_until(at.min(Instant::now() + STOPPED_WITHIN)).await?;
     }
     Ok(())
 }

@@ -10,14 +10,14 @@ const GATHER: Duration = Duration::from_millis(20);
 const BEAT: Duration = Duration::from_millis(10);
 const REFRESH: Duration = Duration::from_secs(40);
 
-fn keeps(seed: u64) -> Settings {
+pub(super) fn keeps(seed: u64) -> Settings {
     let keeping = KeepingSettings { gather: GATHER, refresh: REFRESH };
     Settings { keeping: Some(keeping), seed, ..settings() }
 }
 
 /// A router, and how it is called where rooms are kept.
-struct Keeps {
-    world: World,
+pub(super) struct Keeps {
+    pub(super) world: World,
     name: &'static str,
     /// Nothing that is asked arrives.
     cut: bool,
@@ -28,7 +28,7 @@ impl Keeps {
         Self::with(name, keeps(seed))
     }
 
-    fn with(name: &'static str, settings: Settings) -> Self {
+    pub(super) fn with(name: &'static str, settings: Settings) -> Self {
         // clients count on where they come from: no request here is one of there
         let request = settings.seed * 1_000;
         Self { world: World { request, ..World::with(settings) }, name, cut: false }
@@ -63,7 +63,7 @@ impl Keeps {
     }
 
     /// Lets time pass in small steps; what is asked is carried out at once.
-    fn pass(&mut self, time: Duration, memory: &mut Memory) {
+    pub(super) fn pass(&mut self, time: Duration, memory: &mut Memory) {
         let end = self.world.elapsed + time;
         while self.world.elapsed < end {
             self.carry_out(memory);
@@ -91,7 +91,7 @@ impl Keeps {
     }
 }
 
-fn elsewhere() -> Refusal {
+pub(super) fn elsewhere() -> Refusal {
     Refusal::elsewhere("b", "wss://b")
 }
 
