@@ -365,7 +365,8 @@ async fn admins_reach_every_room_by_any_router_and_see_which_router_does_not_ans
     let (_elsewhere, _) = Socket::join(&third, "b", "alice").await;
     let user = call(&third, "GET /v1/users/alice", "").await.json();
     let sessions = user["sessions"].as_array().unwrap();
-    let told = |session: &Value| [&session["room"], &session["router"], &session["participant"]["state"]].map(Value::clone);
+    let told =
+        |session: &Value| [&session["room"], &session["router"], &session["participant"]["state"]].map(Value::clone);
     let expected = [["a room", "r1", "connected"], ["b", "r2", "connected"]].map(|row| row.map(|text| json!(text)));
     assert_eq!(sessions.iter().map(told).collect::<Vec<_>>(), expected, "{user}");
     assert_eq!(call(&one, "GET /v1/users/nobody", "").await.json(), json!({ "identity": "nobody" }));
