@@ -141,10 +141,10 @@ impl RoomsOfAll {
         sessions
     }
 
-    /// The other routers of the fleet, as far as they can be asked.
+    /// The other routers of the fleet; one that takes no links does not answer.
     fn others(&self) -> Vec<Elsewhere> {
         let Some(view) = self.fleet.view() else { return Vec::new() };
-        let others = view.routers.iter().filter(|row| row.id != view.router && !row.relay_url.is_empty());
+        let others = view.routers.iter().filter(|row| row.id != view.router);
         let there = |row: &RouterRow| Elsewhere {
             router: RouterId::from(row.id.as_str()),
             relay_url: row.relay_url.clone(),

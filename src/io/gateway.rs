@@ -23,7 +23,7 @@ use std::{
 use ahash::AHashMap;
 use arc_swap::ArcSwap;
 pub(crate) use door::{Admission, Knock, bearer};
-pub(crate) use inbound::{Inbound, leave_push};
+pub(crate) use inbound::{Arrived, Inbound, leave_push};
 use ipnet::IpNet;
 pub use serve::{ConnectionInfo, serve};
 use tokio_util::task::TaskTracker;

@@ -47,6 +47,8 @@ pub enum Mark {
     Delivery(Delivery),
     /// It answered a signal, which so has ended.
     Answer(Box<Signal>, Outcome),
+    /// Nothing: another router tells what is to be told.
+    Told,
 }
 
 impl Mark {
@@ -54,7 +56,7 @@ impl Mark {
     pub fn gone(self) -> Option<Event> {
         match self {
             Self::Answer(signal, _) => Some(Event::SignalEnded { signal, outcome: Outcome::Gone }),
-            Self::Unmeasured | Self::Delivery(_) => None,
+            Self::Unmeasured | Self::Delivery(_) | Self::Told => None,
         }
     }
 }
@@ -83,6 +85,7 @@ impl Sent {
             Mark::Unmeasured => self.others += 1,
             Mark::Delivery(delivery) => self.deliveries.push(delivery),
             Mark::Answer(signal, outcome) => self.answers.push((signal, outcome)),
+            Mark::Told => {}
         }
     }
 

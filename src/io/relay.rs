@@ -16,6 +16,7 @@ mod edge;
 mod host;
 mod leaving;
 mod proof;
+mod saying;
 mod words;
 
 use std::{
@@ -210,7 +211,9 @@ impl Relay {
         clients.iter().for_each(|client| client.close(Code::Draining.refuse()));
         let over = tokio::time::Instant::now() + longest;
         let mut every = tokio::time::interval(Duration::from_millis(5));
-        while tokio::time::Instant::now() < over && self.connections() > 0 {
+        // those whose rooms were here are still being told that these go
+        let hosted = || self.0.hosted.connections.load(Ordering::Relaxed) > 0;
+        while tokio::time::Instant::now() < over && (self.connections() > 0 || hosted()) {
             every.tick().await;
         }
         self.0.closing.cancel();

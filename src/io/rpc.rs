@@ -26,7 +26,7 @@ use tonic::{
 };
 
 use super::{
-    gateway::{ConnectionInfo, Gateway, Inbound, Knock, leave_push},
+    gateway::{Arrived, ConnectionInfo, Gateway, Inbound, Knock, leave_push},
     outbound::{Batch, Outbound, Outgoing, Sent},
     workers,
 };
@@ -71,7 +71,7 @@ impl tower::Service<http::Request<axum::body::Body>> for Signaling {
         Box::pin(async move {
             let mut grpc = Grpc::new(Frames).apply_max_message_size_config(Some(largest), None);
             let response = grpc.streaming(connect, request).await;
-            Ok(response.map(|body| tonic::body::Body::new(Asked { body, asked })))
+            Ok(response.map(|body| tonic::body::Body::new(Asked::new(body, asked))))
         })
     }
 }
@@ -84,9 +84,16 @@ struct Connect {
 /// A response's body that says when it is asked for more: HTTP/2 then has taken all that it gave before, which is as
 /// near to the socket as can be seen from here. The stream within it cannot tell: it is asked until it has no more,
 /// while its frames are put together.
-struct Asked {
+pub(super) struct Asked {
     body: tonic::body::Body,
     asked: Arc<AtomicBool>,
+}
+
+impl Asked {
+    /// That body, and where it says so.
+    pub(super) const fn new(body: tonic::body::Body, asked: Arc<AtomicBool>) -> Self {
+        Self { body, asked }
+    }
 }
 
 impl Body for Asked {
@@ -163,7 +170,7 @@ async fn read(gateway: Arc<Gateway>, mut inbound: Inbound, mut frames: Streaming
         workers::step();
         match frame {
             Ok(Some(frame)) => {
-                if let Err(refusal) = inbound.receive(Encoding::Protobuf, &frame, Instant::now()).await {
+                if let Err(refusal) = inbound.receive(Encoding::Protobuf, &frame, Arrived::here(Instant::now())).await {
                     outbound.close(refusal);
                 }
             }

@@ -100,7 +100,7 @@ fn compose_takes_it_and_would_not_take_a_mistake() {
 
 #[test]
 fn it_brings_up_what_make_fleet_does_and_mounts_what_there_is() {
-    let (compose, script) = (compose(), text("deploy/fleet/run"));
+    let (compose, script) = (compose(), text("deploy/fleet/run") + &text("deploy/fleet/processes"));
     let services = services(&compose);
     let own = ROUTERS.into_iter().chain(MEDIA_NODES).chain(["etcd", "redis", "calls"]);
     let watching = ["prometheus", "alertmanager", "grafana", "collector"];

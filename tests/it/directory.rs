@@ -4,6 +4,7 @@ mod etcd;
 mod kept;
 mod limits;
 mod load;
+mod members;
 mod nodes;
 mod relay;
 mod rooms;

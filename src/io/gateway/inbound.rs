@@ -30,6 +30,22 @@ use crate::{
     telemetry::trace::{new_span, new_trace},
 };
 
+/// When a frame arrived.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Arrived {
+    /// From its client, wherever that is connected: latencies are from then.
+    pub(crate) received: Instant,
+    /// At this router: limits and deadlines are from then.
+    pub(crate) heard: Instant,
+}
+
+impl Arrived {
+    /// Here, from its client.
+    pub(crate) const fn here(at: Instant) -> Self {
+        Self { received: at, heard: at }
+    }
+}
+
 /// Who takes the frames of a connection.
 #[derive(Debug)]
 enum Taker {
@@ -106,7 +122,8 @@ impl Inbound {
     ///
     /// # Errors
     /// Only what ends the connection; everything else is answered.
-    pub(crate) async fn receive(&mut self, encoding: Encoding, bytes: &[u8], received: Instant) -> Result<(), Refusal> {
+    pub(crate) async fn receive(&mut self, encoding: Encoding, bytes: &[u8], at: Arrived) -> Result<(), Refusal> {
+        let received = at.received;
         match self.encoding {
             None => {
                 self.encoding = Some(encoding);
@@ -140,8 +157,9 @@ impl Inbound {
         let id = frame.id;
         let op = OpKind::of(frame.op.as_ref());
         let signal = self.gateway.telemetry.begin(op, &frame.traceparent, received);
-        let brought = match self.allowed(op, received) {
-            Ok(under_way) => Brought { signal, received, under_way },
+        let brought = match self.allowed(op, at.heard) {
+            // the way here was in no queue: neither is the signal late by it, nor the shard behind
+            Ok(under_way) => Brought { signal, received: at.heard, under_way },
             Err(refusal) => return self.turn_away(id, op, refusal, signal),
         };
         match self.hand_on((encoding, bytes), frame, op, brought).await {
@@ -280,7 +298,8 @@ impl Inbound {
             Err(Absent::Refused(refusal)) => return Err((refusal, brought.signal)),
             Err(Absent::Elsewhere(there)) => {
                 // to be counted where it is carried out
-                let carried = self.carry(there, (grant, labels), (bytes, brought.received)).await;
+                let received = brought.signal.as_ref().map_or(brought.received, |signal| signal.timeline.received());
+                let carried = self.carry(there, (grant, labels), (bytes, received)).await;
                 return carried.map_err(|refusal| (refusal, brought.signal));
             }
         }
@@ -409,6 +428,10 @@ impl Inbound {
 
     /// Answers what did not reach a shard.
     fn refuse(&self, id: Option<u64>, refusal: Refusal, signal: Began) -> Result<(), Refusal> {
+        if !self.carries && self.outbound.attachment() == Attachment::None {
+            // first, as a shard does: another opening may be one for another router
+            self.outbound.set_attachment(Attachment::None);
+        }
         let frame = ServerFrame { id, body: Some(Body::Error(refusal.to_wire())) };
         let bytes = encode(self.outbound.encoding(), &frame);
         let mark = signal.map_or(Mark::Unmeasured, |mut signal| {

@@ -16,7 +16,7 @@ use tokio::{
 };
 use tokio_websockets::{CloseCode, Config, Limits, Message, ServerBuilder, WebSocketStream};
 
-use super::{Gateway, Inbound, inbound::leave_push, upgrade::Rewound};
+use super::{Arrived, Gateway, Inbound, inbound::leave_push, upgrade::Rewound};
 use crate::{
     event::Event,
     io::{
@@ -148,7 +148,7 @@ impl Socket {
             // the codec answers pings and closes by itself; it wants to be polled for it
             _ => return Ok(()),
         };
-        inbound.receive(encoding, message.as_payload(), received).await
+        inbound.receive(encoding, message.as_payload(), Arrived::here(received)).await
     }
 
     /// Takes all that waits and begins to write it.

@@ -32,8 +32,13 @@ pub(crate) enum Item {
 struct Waiting {
     items: Vec<(u64, Item)>,
     bytes: usize,
+    /// Where the frame is that was queued last, and how long: one to many connections leaves once, and counts once.
+    last: Option<(usize, usize)>,
     end: Option<End>,
 }
+
+/// What an item counts beside its frame.
+const ITEM_BYTES: usize = 64;
 
 /// Why a queue takes nothing more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,14 +74,18 @@ impl SharedQueue {
         if waiting.end.is_some() {
             return Err(item);
         }
-        if let Item::Frame(outgoing, _) = &item {
-            waiting.bytes += outgoing.frame.len();
-            if waiting.bytes > self.bytes_max {
-                waiting.end = Some(End::Overflowed);
-                drop(waiting);
-                self.waker.wake();
-                return Err(item);
-            }
+        let frame = match &item {
+            Item::Frame(outgoing, _) => Some((outgoing.frame.as_ptr() as usize, outgoing.frame.len())),
+            _ => None,
+        };
+        let again = frame.is_some() && waiting.last == frame;
+        waiting.last = frame;
+        waiting.bytes += ITEM_BYTES + frame.filter(|_| !again).map_or(0, |(_, bytes)| bytes);
+        if waiting.bytes > self.bytes_max {
+            waiting.end = Some(End::Overflowed);
+            drop(waiting);
+            self.waker.wake();
+            return Err(item);
         }
         let was_empty = waiting.items.is_empty();
         waiting.items.push((connection, item));
@@ -98,7 +107,8 @@ impl SharedQueue {
             return Poll::Pending;
         }
         std::mem::swap(&mut waiting.items, items);
-        waiting.bytes = 0;
+        // what is taken may be gone, and another frame in its place
+        (waiting.bytes, waiting.last) = (0, None);
         Poll::Ready(Ok(()))
     }
 
@@ -194,13 +204,24 @@ mod tests {
 
     #[test]
     fn past_its_bound_it_takes_nothing_more_and_says_so() {
-        let queue = Arc::new(SharedQueue::new(100));
+        let queue = Arc::new(SharedQueue::new(300));
         let (one, two) = (of(&queue, 1, 1_000), of(&queue, 2, 1_000));
-        one.push(vec![0; 80].into(), Mark::Unmeasured).unwrap();
-        assert_eq!(two.push(vec![0; 80].into(), Mark::Unmeasured), Err(Unsent::Closed(Mark::Unmeasured)));
+        one.push(vec![0; 100].into(), Mark::Unmeasured).unwrap();
+        assert_eq!(two.push(vec![0; 100].into(), Mark::Unmeasured), Err(Unsent::Closed(Mark::Unmeasured)));
         assert!(matches!(take(&queue), Poll::Ready(Err(End::Overflowed))));
         assert_eq!(queue.close().len(), 1, "what waited is not lost without a word");
         assert!(matches!(take(&queue), Poll::Ready(Err(End::Overflowed))), "the first reason holds");
+    }
+
+    #[test]
+    fn a_frame_to_many_counts_once() {
+        let queue = Arc::new(SharedQueue::new(2_000));
+        let frame: bytes::Bytes = vec![0; 1_000].into();
+        for connection in 1..=10 {
+            of(&queue, connection, 5_000).push(frame.clone(), Mark::Unmeasured).unwrap();
+        }
+        let other = of(&queue, 11, 5_000).push(vec![0; 1_000].into(), Mark::Unmeasured);
+        assert_eq!(other, Err(Unsent::Closed(Mark::Unmeasured)), "another one of the same size does");
     }
 
     #[test]

@@ -39,7 +39,7 @@ enum NotAsked {
 pub(crate) struct Gathered {
     /// Each answer, whose it is, and of a list whether others follow in it.
     answers: Vec<(RouterId, AdminReply, bool)>,
-    /// Routers that did not answer.
+    /// Routers that did not answer, or not with all.
     pub(crate) missing: Vec<String>,
 }
 
@@ -105,7 +105,13 @@ impl Relay {
         let mut answers = stream::iter(asked).buffer_unordered(ASKED_AT_ONCE);
         while let Some((router, answered)) = answers.next().await {
             match answered {
-                Ok((Ok(reply), more)) => gathered.answers.push((router, reply, more)),
+                Ok((Ok(reply), more)) => {
+                    // of rooms, the others come with the next page
+                    if more && matches!(reply, AdminReply::User(_)) {
+                        gathered.missing.push(router.as_str().to_owned());
+                    }
+                    gathered.answers.push((router, reply, more));
+                }
                 _ => gathered.missing.push(router.as_str().to_owned()),
             }
         }

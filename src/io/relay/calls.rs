@@ -73,8 +73,10 @@ pub(super) fn answer(reply: Result<AdminReply, Refusal>) -> relay::AdminAnswer {
         Ok(AdminReply::Track(track)) => Answer::Track(track),
         Ok(AdminReply::Sent { offset }) => Answer::Sent(relay::Sent { offset }),
         Ok(AdminReply::User(mut sessions)) => {
+            let all = sessions.len();
             sessions.truncate(fitting(&sessions));
-            Answer::User(relay::User { sessions })
+            let more = sessions.len() < all;
+            Answer::User(relay::User { sessions, more })
         }
         Ok(AdminReply::Done) => Answer::Done(relay::Done {}),
         Err(refusal) => Answer::Refused(closed(&refusal)),
@@ -103,7 +105,7 @@ pub(super) fn reply(answer: relay::AdminAnswer) -> Option<(Result<AdminReply, Re
         Answer::Participant(participant) => (Ok(AdminReply::Participant(Box::new(participant))), false),
         Answer::Track(track) => (Ok(AdminReply::Track(track)), false),
         Answer::Sent(relay::Sent { offset }) => (Ok(AdminReply::Sent { offset }), false),
-        Answer::User(relay::User { sessions }) => (Ok(AdminReply::User(sessions)), false),
+        Answer::User(relay::User { sessions, more }) => (Ok(AdminReply::User(sessions)), more),
         Answer::Done(relay::Done {}) => (Ok(AdminReply::Done), false),
         Answer::Refused(refused) => (Err(refusal(refused)), false),
     })

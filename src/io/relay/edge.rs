@@ -2,27 +2,25 @@
 
 use std::{
     collections::VecDeque,
-    pin::Pin,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicU32, AtomicU64, Ordering},
     },
-    task::{Context, Poll, ready},
     time::{Duration, Instant},
 };
 
 use ahash::AHashMap;
 use bytes::Bytes;
-use futures_util::Stream;
 use tokio::{
-    sync::{mpsc, watch},
+    sync::{Semaphore, mpsc, watch},
     time::{MissedTickBehavior, interval, sleep, timeout},
 };
 use tonic::{Request, Status, Streaming, transport::Channel};
 
 use super::{
     Frames, Shared,
-    words::{self, Guest, hello, micros},
+    saying::{Said, Spoken},
+    words::{self, Guest, micros},
 };
 use crate::{
     event::{Labels, RelayEnd, RelayFact, RelayOpening, RelaySide},
@@ -30,7 +28,7 @@ use crate::{
     io::{
         dialing::{Dial, connect},
         finder::Elsewhere,
-        outbound::{Attachment, Mark, Outbound, Seat, Unsent},
+        outbound::{Attachment, Outbound, Seat, Unsent},
         workers,
     },
     protocol::{Code, RELAY_VERSION, Refusal, relay, relay::relay_client::RelayClient},
@@ -38,14 +36,16 @@ use crate::{
 
 /// What clients have said that waits for the link to take it; past it they wait, and then are told so.
 const SAID_WAITING: usize = 1_024;
-/// Said in one message.
-const SAID_TOGETHER: usize = 64;
+/// Of these, of one client.
+const FRAMES_WAITING: usize = 16;
 /// How long a client waits for a place in the link's queue.
 const PLACE_WAIT: Duration = Duration::from_millis(500);
 /// Signs of life are asked for so often;
 const PROBE_EVERY: Duration = Duration::from_secs(1);
 /// so many that did not come back, and the link counts as dead.
 const UNANSWERED_MAX: usize = 3;
+/// The way of what travels is half of the least of so many round trips.
+const TRIPS: usize = 10;
 /// A link that nobody used for so long ends.
 const IDLE: Duration = Duration::from_secs(60);
 /// How long a host may take to end a link that is ended here.
@@ -92,17 +92,6 @@ pub(super) struct Link {
     channel: OnceLock<Channel>,
 }
 
-/// What is to be said to the host.
-#[derive(Debug)]
-enum Said {
-    Open(u64, Box<relay::Open>),
-    Frame(u64, Bytes, Instant),
-    Lost(u64, Code),
-    Probe(u64),
-    /// Nothing more.
-    End,
-}
-
 impl Link {
     fn clients_held(&self) -> MutexGuard<'_, Clients> {
         // one map and a mark, changed at once
@@ -139,7 +128,7 @@ impl Link {
             return Err(RelayOpening::Full);
         }
         clients.all.insert(connection, Client { outbound: outbound.clone(), labels });
-        Ok(Carried { link: self.clone(), connection })
+        Ok(Carried { link: self.clone(), connection, places: Arc::new(Semaphore::new(FRAMES_WAITING)) })
     }
 
     /// For calls beside the stream; absent: it does not stand.
@@ -165,6 +154,8 @@ impl Link {
 pub(crate) struct Carried {
     link: Arc<Link>,
     connection: u64,
+    /// Of frames that the link has not taken yet: who says more than it carries waits, and nobody else.
+    places: Arc<Semaphore>,
 }
 
 impl Carried {
@@ -174,7 +165,12 @@ impl Carried {
     /// The link has no place for it, or is over.
     pub(crate) async fn frame(&self, bytes: &[u8], received: Instant) -> Result<(), Refusal> {
         self.link.frames.to_host.fetch_add(1, Ordering::Relaxed);
-        let said = Said::Frame(self.connection, Bytes::copy_from_slice(bytes), received);
+        let place = match self.places.clone().try_acquire_owned() {
+            Ok(place) => place,
+            // boxed, as below
+            Err(_) => Box::pin(self.places.clone().acquire_owned()).await.map_err(|_| lost())?,
+        };
+        let said = Said::Frame(self.connection, Bytes::copy_from_slice(bytes), received, place);
         match self.link.said.try_send(said) {
             Ok(()) => Ok(()),
             // boxed: it is rare, and its future would otherwise be part of every connection's task
@@ -244,7 +240,8 @@ async fn keep(shared: Arc<Shared>, link: Arc<Link>, there: Elsewhere, hears: mps
         Ok(hearing) => {
             link.standing.send_replace(Standing::Up);
             shared.observe(RelayFact::LinkUp { side: RelaySide::Edge, router: there.router.clone() });
-            let mut listening = Listening { shared: &shared, link: &link, router: &there.router, round_trip_us };
+            let trips = VecDeque::with_capacity(TRIPS);
+            let mut listening = Listening { shared: &shared, link: &link, router: &there.router, trips, round_trip_us };
             (listening.listen(hearing).await, Duration::ZERO)
         }
     };
@@ -262,7 +259,11 @@ async fn keep(shared: Arc<Shared>, link: Arc<Link>, there: Elsewhere, hears: mps
         () = sleep(rest) => {}
         () = shared.closing.cancelled() => {}
     }
-    shared.links().remove(&there.router);
+    let mut links = shared.links();
+    // one that ended unused may have another in its place
+    if links.get(&there.router).is_some_and(|standing| Arc::ptr_eq(standing, &link)) {
+        links.remove(&there.router);
+    }
 }
 
 /// Connects, says hello and hears who answers.
@@ -318,6 +319,9 @@ struct Listening<'a> {
     shared: &'a Shared,
     link: &'a Link,
     router: &'a RouterId,
+    /// The latest ones.
+    trips: VecDeque<u32>,
+    /// The least of them: what waits in a link's queues has its wait counted already.
     round_trip_us: Arc<AtomicU32>,
 }
 
@@ -380,19 +384,27 @@ impl Listening<'_> {
         self.link.clients_held().all.is_empty()
     }
 
-    /// Whether it can end: nobody has entered since it was looked.
+    /// Whether it can end: nobody has entered since it was looked. Who comes from now on has another one made.
     fn ends_unused(&self) -> bool {
+        let mut links = self.shared.links();
         let mut clients = self.link.clients_held();
         clients.over = clients.all.is_empty();
+        if clients.over {
+            links.remove(self.router);
+        }
         clients.over
     }
 
-    fn echoed(&self, unanswered: &mut VecDeque<(u64, Instant)>, number: u64, heard: Instant) {
+    fn echoed(&mut self, unanswered: &mut VecDeque<(u64, Instant)>, number: u64, heard: Instant) {
         // an echo of nothing tells nothing
         let Some(at) = unanswered.iter().position(|(sent, _)| *sent == number) else { return };
         let Some((_, sent)) = unanswered.drain(..=at).next_back() else { return };
         let took = heard.saturating_duration_since(sent);
-        self.round_trip_us.store(micros(took), Ordering::Relaxed);
+        if self.trips.len() >= TRIPS {
+            self.trips.pop_front();
+        }
+        self.trips.push_back(micros(took));
+        self.round_trip_us.store(self.trips.iter().copied().min().unwrap_or_default(), Ordering::Relaxed);
         self.shared.observe(RelayFact::RoundTrip { router: self.router.clone(), took });
     }
 
@@ -433,60 +445,8 @@ impl Listening<'_> {
             false => client.outbound.push(push.frame.clone(), mark),
         };
         // as in a shard: the room does not wait for one that reads slowly. One that closes is being told so
-        if let Err(Unsent::Full(Mark::Unmeasured | Mark::Delivery(_) | Mark::Answer(..))) = unsent {
+        if let Err(Unsent::Full(_)) = unsent {
             client.outbound.close(Code::SlowReader.refuse());
         }
-    }
-}
-
-/// What is said to the host: a hello, then what comes, many at once.
-struct Spoken {
-    hello: Option<relay::Hello>,
-    ended: bool,
-    hears: mpsc::Receiver<Said>,
-    together: Vec<Said>,
-    round_trip_us: Arc<AtomicU32>,
-}
-
-impl Spoken {
-    fn new(shared: &Shared, hears: mpsc::Receiver<Said>, round_trip_us: Arc<AtomicU32>) -> Self {
-        let hello = hello(&shared.settings.router);
-        Self { hello: Some(hello), ended: false, hears, together: Vec::with_capacity(SAID_TOGETHER), round_trip_us }
-    }
-
-    /// None: it ends here.
-    fn item(&self, said: Said, now: Instant) -> Option<relay::EdgeItem> {
-        let round_trip_us = self.round_trip_us.load(Ordering::Relaxed);
-        let blank = relay::EdgeItem::default();
-        Some(match said {
-            Said::Open(connection, open) => relay::EdgeItem { connection, open: Some(*open), ..blank },
-            Said::Frame(connection, bytes, received) => {
-                let age_us = micros(now.saturating_duration_since(received)).saturating_add(round_trip_us / 2);
-                relay::EdgeItem { connection, frame: Some(relay::Frame { bytes, age_us }), ..blank }
-            }
-            Said::Lost(connection, code) => relay::EdgeItem { connection, lost: code.name().to_owned(), ..blank },
-            Said::Probe(number) => relay::EdgeItem { probe: Some(relay::Probe { number, round_trip_us }), ..blank },
-            Said::End => return None,
-        })
-    }
-}
-
-impl Stream for Spoken {
-    type Item = relay::FromEdge;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let this = &mut *self;
-        if let Some(hello) = this.hello.take() {
-            return Poll::Ready(Some(relay::FromEdge { hello: Some(hello), items: Vec::new() }));
-        }
-        if this.ended || ready!(this.hears.poll_recv_many(cx, &mut this.together, SAID_TOGETHER)) == 0 {
-            return Poll::Ready(None);
-        }
-        let now = Instant::now();
-        let together = std::mem::take(&mut this.together);
-        let said = together.len();
-        let items: Vec<_> = together.into_iter().map_while(|said| this.item(said, now)).collect();
-        this.ended = items.len() < said;
-        Poll::Ready(Some(relay::FromEdge { hello: None, items }))
     }
 }

@@ -5,7 +5,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     task::{Context, Poll, ready},
     time::{Duration, Instant},
@@ -34,12 +34,13 @@ use crate::{
     ids::RouterId,
     io::{
         clock,
-        gateway::{Gateway, Inbound},
+        gateway::{Arrived, Gateway, Inbound},
         listener::{Accepted, Listener},
         outbound::{
             Outbound,
             shared::{SharedQueue, Way},
         },
+        rpc::Asked,
         workers,
     },
     protocol::{Code, Encoding, RELAY_VERSION, relay, relay::relay_server::RelayServer},
@@ -51,8 +52,10 @@ const FRAMES_WAITING: usize = 256;
 const KEEP_ALIVE_EVERY: Duration = Duration::from_secs(20);
 /// And ends when it does not say so.
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
-/// An edge makes one link at a time.
-const STREAMS_MAX: u32 = 4;
+/// Of one edge: its link, and calls of the admin API beside it.
+const STREAMS_MAX: u32 = 256;
+/// An edge that says nothing for so long is gone: it asks for a sign of life each second.
+const SILENCE_MAX: Duration = Duration::from_secs(5);
 /// What an edge may send before it is read.
 const WINDOW_BYTES: u32 = 2 << 20;
 
@@ -78,14 +81,24 @@ pub async fn serve(listener: Listener, host: Host) {
 async fn connection(host: Host, accepted: Accepted) {
     let Accepted { stream, peer: _, permit } = accepted;
     let closing = host.relay.0.closing.clone();
+    let patience = host.relay.0.settings.connect_timeout;
     let relay = RelayServer::new(host.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX);
+    let (proven, shown) = (Arc::<AtomicBool>::default(), tokio::time::sleep(patience));
+    let is_proven = proven.clone();
     let service = service_fn(move |mut request: http::Request<hyper::body::Incoming>| {
         // before anything of a body is read
-        let known = host.known(request.headers()).map(|router| request.extensions_mut().insert(router));
-        let answered = known.map(|_| relay.clone().call(request.map(tonic::body::Body::new)));
+        let (known, asked) = (host.known(request.headers()), Arc::<AtomicBool>::default());
+        proven.fetch_or(known.is_ok(), Ordering::Relaxed);
+        let known = known.map(|router| {
+            request.extensions_mut().insert(router);
+            request.extensions_mut().insert(GivenOn(asked.clone()));
+        });
+        let answered = known.map(|()| relay.clone().call(request.map(tonic::body::Body::new)));
         async move {
             match answered {
-                Ok(answered) => answered.await,
+                Ok(answered) => {
+                    answered.await.map(|answer| answer.map(|body| tonic::body::Body::new(Asked::new(body, asked))))
+                }
                 Err(status) => Ok::<_, Infallible>(status.into_http()),
             }
         }
@@ -100,17 +113,32 @@ async fn connection(host: Host, accepted: Accepted) {
         .keep_alive_interval(KEEP_ALIVE_EVERY)
         .keep_alive_timeout(KEEP_ALIVE_TIMEOUT);
     let connection = builder.serve_connection(TokioIo::new(stream), service);
-    tokio::pin!(connection);
-    tokio::select! {
-        // errors are the other side's: it went away, or spoke no HTTP/2
-        _ = connection.as_mut() => {}
-        () = closing.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await.ok();
+    tokio::pin!(connection, shown);
+    let mut waiting = true;
+    loop {
+        tokio::select! {
+            // errors are the other side's: it went away, or spoke no HTTP/2
+            _ = connection.as_mut() => break,
+            () = shown.as_mut(), if waiting => {
+                waiting = false;
+                // whoever shows nothing takes a place of those who would
+                if !is_proven.load(Ordering::Relaxed) {
+                    break;
+                }
+            }
+            () = closing.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await.ok();
+                break;
+            }
         }
     }
     drop(permit);
 }
+
+/// Where the body of an answer says that it is asked for more.
+#[derive(Clone)]
+struct GivenOn(Arc<AtomicBool>);
 
 #[tonic::async_trait]
 impl relay::relay_server::Relay for Host {
@@ -120,6 +148,8 @@ impl relay::relay_server::Relay for Host {
         let shared = &self.relay.0;
         let router = request.extensions().get::<RouterId>().cloned();
         let router = router.ok_or_else(|| Status::unauthenticated("nobody in particular"))?;
+        let GivenOn(asked) =
+            request.extensions().get::<GivenOn>().cloned().ok_or_else(|| Status::internal("no body"))?;
         let mut hearing = request.into_inner();
         let patience = shared.settings.connect_timeout;
         let first = timeout(patience, hearing.message())
@@ -142,7 +172,7 @@ impl relay::relay_server::Relay for Host {
             round_trip_us: AtomicU32::default(),
         });
         let over = CancellationToken::new();
-        let leaving = Leaving::new(self.gateway.clone(), link.clone());
+        let leaving = Leaving::new(self.gateway.clone(), link.clone(), asked);
         let pushed = Pushed { hello: Some(hello(&shared.settings.router)), leaving, _over: over.clone().drop_guard() };
         shared.tasks.spawn(Edge { host: self.clone(), link, router, guests: AHashMap::new() }.hear(hearing, over));
         Ok(Response::new(pushed))
@@ -206,7 +236,7 @@ impl HostLink {
 
 /// What a connection is told.
 enum Told {
-    Frame(Bytes, Instant),
+    Frame(Bytes, Arrived),
     Over(Code),
 }
 
@@ -224,14 +254,15 @@ impl Edge {
         let closing = self.shared().closing.clone();
         let (end, why) = loop {
             tokio::select! {
-                message = hearing.message() => match message {
-                    Ok(Some(message)) => {
+                message = timeout(SILENCE_MAX, hearing.message()) => match message {
+                    Ok(Ok(Some(message))) => {
                         workers::step();
                         let heard = Instant::now();
                         message.items.into_iter().for_each(|item| self.take(item, heard));
                     }
-                    Ok(None) => break (RelayEnd::Closed, "the other router ended it".to_owned()),
-                    Err(status) => break (RelayEnd::Lost, format!("the stream ended ({:?})", status.code())),
+                    Ok(Ok(None)) => break (RelayEnd::Closed, "the other router ended it".to_owned()),
+                    Ok(Err(status)) => break (RelayEnd::Lost, format!("the stream ended ({:?})", status.code())),
+                    Err(_) => break (RelayEnd::Silent, format!("nothing was heard for {SILENCE_MAX:?}")),
                 },
                 () = over.cancelled() => break self.ended(),
                 () = closing.cancelled() => break (RelayEnd::Closed, "this router ends".to_owned()),
@@ -261,7 +292,7 @@ impl Edge {
         let connection = item.connection;
         match item {
             relay::EdgeItem { frame: Some(frame), .. } => {
-                let told = Told::Frame(frame.bytes, ago(frame.age_us, heard));
+                let told = Told::Frame(frame.bytes, Arrived { received: ago(frame.age_us, heard), heard });
                 if self.guests.get(&connection).is_some_and(|guest| guest.try_send(told).is_err()) {
                     self.floods(connection);
                 }
@@ -328,9 +359,9 @@ async fn serve_guest(
     gateway.observe_from(&Event::ConnectionOpened { transport: "relay" }, inbound.outbound());
     let reason = loop {
         match told.recv().await {
-            Some(Told::Frame(bytes, received)) => {
+            Some(Told::Frame(bytes, at)) => {
                 workers::step();
-                if let Err(refusal) = inbound.receive(encoding, &bytes, received).await {
+                if let Err(refusal) = inbound.receive(encoding, &bytes, at).await {
                     inbound.outbound().close(refusal);
                 }
                 inbound.settle();

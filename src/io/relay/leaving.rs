@@ -1,7 +1,10 @@
 //! What leaves a host by a link: taken from its queue many at once, the same frame to many connections as one.
 
 use std::{
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll, ready},
     time::Instant,
     vec,
@@ -10,6 +13,7 @@ use std::{
 use bytes::Bytes;
 
 use super::{
+    edge::MESSAGE_BYTES_MAX,
     host::HostLink,
     words::{closed, push},
 };
@@ -18,11 +22,13 @@ use crate::{
         gateway::Gateway,
         outbound::{Mark, Outgoing, Sent, shared::Item},
     },
-    protocol::relay,
+    protocol::{Code, relay},
 };
 
 /// Frames of one message; a larger one has a message to itself.
 const BYTES_TOGETHER: usize = 256 << 10;
+/// A longer frame is not carried: what the other end takes as a message, less its frame of its own.
+const FRAME_BYTES_MAX: usize = MESSAGE_BYTES_MAX - (1 << 20);
 /// Items of one message.
 const ITEMS_TOGETHER: usize = 1_024;
 
@@ -31,8 +37,10 @@ const ITEMS_TOGETHER: usize = 1_024;
 pub(super) struct Leaving {
     gateway: Arc<Gateway>,
     link: Arc<HostLink>,
+    /// Whether the answer's body was asked for more since this was looked at last.
+    asked: Arc<AtomicBool>,
     taken: vec::IntoIter<(u64, Item)>,
-    /// Given, and not yet known to be taken: it is when more is asked for.
+    /// Given, and not yet known to be taken by HTTP/2: what was given before its body is asked for more is.
     given: Vec<(u64, usize, Mark)>,
 }
 
@@ -41,8 +49,8 @@ type Last = Option<(Bytes, Option<crate::event::Delivery>)>;
 
 impl Leaving {
     /// Of that link.
-    pub(super) fn new(gateway: Arc<Gateway>, link: Arc<HostLink>) -> Self {
-        Self { gateway, link, taken: Vec::new().into_iter(), given: Vec::new() }
+    pub(super) fn new(gateway: Arc<Gateway>, link: Arc<HostLink>, asked: Arc<AtomicBool>) -> Self {
+        Self { gateway, link, asked, taken: Vec::new().into_iter(), given: Vec::new() }
     }
 
     /// The next message's items; none: the link is over.
@@ -69,6 +77,11 @@ impl Leaving {
                 items.push(self.said(connection, item));
                 continue;
             };
+            if frame.len() > FRAME_BYTES_MAX {
+                last = None;
+                self.too_large(connection, frame.len(), mark);
+                continue;
+            }
             let delivery = if let Mark::Delivery(delivery) = &mark { Some(*delivery) } else { None };
             let same = |(before, measured): &(Bytes, _)| {
                 before.as_ptr() == frame.as_ptr() && before.len() == frame.len() && *measured == delivery
@@ -87,6 +100,18 @@ impl Leaving {
             self.given.push((connection, counts, mark));
         }
         items
+    }
+
+    /// A frame that no message can have: its connection ends, and no other one.
+    fn too_large(&self, connection: u64, bytes: usize, mark: Mark) {
+        let outbounds = self.link.outbounds();
+        let Some(outbound) = outbounds.get(&connection) else { return };
+        if let Some(event) = mark.gone() {
+            self.gateway.observe_from(&event, outbound);
+        }
+        let why =
+            format!("a frame of {bytes} bytes for the client, and a link between routers carries {FRAME_BYTES_MAX}");
+        outbound.close(Code::LimitExceeded.because(why));
     }
 
     /// What is no frame.
@@ -116,7 +141,7 @@ impl Leaving {
 
     /// What was given has been taken: signals that it answers have ended, when it is there.
     fn tell_taken(&mut self) {
-        if self.given.is_empty() {
+        if !self.asked.swap(false, Ordering::Relaxed) || self.given.is_empty() {
             return;
         }
         let there = Instant::now() + self.link.way();

@@ -105,12 +105,16 @@ pub(super) fn push(
             handled_after_us: delivery.handled_after_us,
             ..blank
         },
-        Mark::Unmeasured | Mark::Answer(..) => blank,
+        Mark::Answer(..) => relay::Push { answer: true, ..blank },
+        Mark::Unmeasured | Mark::Told => blank,
     }
 }
 
 /// The mark of a push that was heard then.
 pub(super) fn mark(push: &relay::Push, telemetry: &Telemetry, heard: Instant) -> Mark {
+    if push.answer {
+        return Mark::Told;
+    }
     let Some(op) = OpKind::ALL.into_iter().find(|op| op.name() == push.op) else { return Mark::Unmeasured };
     let handled_after = Duration::from_micros(push.handled_after_us.into());
     let delivery: Delivery = telemetry.delivery(op, ago(push.age_us, heard), handled_after);
@@ -120,7 +124,11 @@ pub(super) fn mark(push: &relay::Push, telemetry: &Telemetry, heard: Instant) ->
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{io::ops, protocol::v1};
+    use crate::{
+        event::{Outcome, Signal},
+        io::ops,
+        protocol::v1,
+    };
 
     #[test]
     fn a_guest_is_read_as_it_was_said() {
@@ -181,5 +189,8 @@ mod tests {
         assert_eq!(heard, telemetry.delivery(OpKind::Send, at(200), Duration::from_millis(3)));
         let said = push(Bytes::new(), (&Mark::Unmeasured, true), &telemetry, (at(1), way));
         assert!(said.exempt && matches!(mark(&said, &telemetry, at(2)), Mark::Unmeasured));
+        let answer = Mark::Answer(Box::new(Signal::new(OpKind::Ping, started)), Outcome::Ok);
+        let said = push(Bytes::new(), (&answer, false), &telemetry, (at(1), way));
+        assert!(matches!(mark(&said, &telemetry, at(2)), Mark::Told), "no push, and told at the host");
     }
 }

@@ -90,14 +90,28 @@ impl Shard {
         }
     }
 
-    /// Encodes at most once an encoding; every connection gets a reference to the same bytes.
+    /// Encodes once an encoding; every connection gets a reference to the same bytes. One encoding after the other, so that a link
+    /// to another router gets the bytes of each in one go.
     pub(super) fn fan_out(&mut self, to: &[ConnectionId], frame: &ServerFrame) {
-        let (mut json, mut protobuf): (Option<Bytes>, Option<Bytes>) = (None, None);
+        let mut encoded: Option<(Encoding, Bytes)> = None;
+        let mut other = None;
         for connection in to {
             let Some(outbound) = self.outbounds.get(connection) else { continue };
-            let bytes = match outbound.encoding() {
-                Encoding::Json => json.get_or_insert_with(|| encode(Encoding::Json, frame)),
-                Encoding::Protobuf => protobuf.get_or_insert_with(|| encode(Encoding::Protobuf, frame)),
+            let encoding = outbound.encoding();
+            let (first, bytes) = encoded.get_or_insert_with(|| (encoding, encode(encoding, frame)));
+            if *first != encoding {
+                other = Some(encoding);
+                continue;
+            }
+            if let Err(Unsent::Full(_)) = outbound.push(bytes.clone(), self.hand.push_to(*connection)) {
+                self.overflowed.push(*connection);
+            }
+        }
+        let Some(other) = other else { return };
+        let bytes = encode(other, frame);
+        for connection in to {
+            let Some(outbound) = self.outbounds.get(connection).filter(|outbound| outbound.encoding() == other) else {
+                continue;
             };
             if let Err(Unsent::Full(_)) = outbound.push(bytes.clone(), self.hand.push_to(*connection)) {
                 self.overflowed.push(*connection);

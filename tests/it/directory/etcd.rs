@@ -18,6 +18,10 @@ pub(crate) struct Etcd {
     client: SocketAddr,
     peer: SocketAddr,
     tls: bool,
+    /// What its members call it.
+    name: &'static str,
+    /// Its members, where it has others.
+    cluster: Option<String>,
     folder: TempDir,
 }
 
@@ -39,8 +43,39 @@ impl Etcd {
         etcd
     }
 
+    /// Three members of one that has a leader.
+    pub(crate) async fn three() -> [Self; 3] {
+        let mut members = [Self::new(false), Self::new(false), Self::new(false)];
+        for (member, name) in members.iter_mut().zip(["a", "b", "c"]) {
+            member.name = name;
+        }
+        let cluster = members.each_ref().map(|member| format!("{}=http://{}", member.name, member.peer)).join(",");
+        for member in &mut members {
+            member.cluster = Some(cluster.clone());
+        }
+        let [a, b, c] = &mut members;
+        tokio::join!(a.begin(a.client), b.begin(b.client), c.begin(c.client));
+        within("they have a leader", members[0].client().await.get("/", None)).await.unwrap();
+        members
+    }
+
+    /// Which of them leads.
+    pub(crate) async fn leader(members: &[Self]) -> usize {
+        answered("one of them leads", async || {
+            for (place, member) in members.iter().enumerate().filter(|(_, member)| member.child.is_some()) {
+                let status = member.client().await.status().await.ok()?;
+                if status.leader() != 0 && Some(status.leader()) == status.header().map(|header| header.member_id()) {
+                    return Some(place);
+                }
+            }
+            None
+        })
+        .await
+    }
+
     fn new(tls: bool) -> Self {
-        Self { child: None, client: free(), peer: free(), tls, folder: TempDir::new().unwrap() }
+        let (client, peer, folder) = (free(), free(), TempDir::new().unwrap());
+        Self { child: None, client, peer, tls, name: "default", cluster: None, folder }
     }
 
     /// Where routers find it.
@@ -51,9 +86,11 @@ impl Etcd {
     async fn begin(&mut self, client: SocketAddr) {
         let scheme = if self.tls { "https" } else { "http" };
         let (url, peer) = (format!("{scheme}://{client}"), format!("http://{}", self.peer));
-        let cluster = format!("default={peer}");
+        let cluster = self.cluster.clone().unwrap_or_else(|| format!("default={peer}"));
         let mut command = Command::new("etcd");
         command.arg("--data-dir").arg(self.folder.path().join("data")).args([
+            "--name",
+            self.name,
             "--listen-client-urls",
             &url,
             "--advertise-client-urls",

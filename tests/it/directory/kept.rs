@@ -34,7 +34,7 @@ pub(super) async fn three_with(etcd: &Etcd, redis: &Redis, handover_ms: &str) ->
 
 /// Somebody in a room, and what it needs to come back.
 pub(super) struct Member {
-    identity: &'static str,
+    pub(super) identity: &'static str,
     room: &'static str,
     pub(super) socket: Socket,
     /// Connections that it had: each counts its requests on.

@@ -151,6 +151,24 @@ async fn an_opening_that_the_rooms_router_refuses_may_be_followed_by_another() {
 }
 
 #[tokio::test]
+async fn what_the_rooms_router_refuses_before_the_room_sees_it_leaves_the_connection_free_as_well() {
+    let etcd = Etcd::start().await;
+    // it takes less of a name than the router that the client is connected to
+    let one = relaying(&etcd, "r1", &[("limits.metadata_bytes", "10")]);
+    let other = relaying(&etcd, "r2", &[]);
+    agree(&[&one, &other], &["r1", "r2"]).await;
+    let (_alice, _) = Socket::join(&one, "r", "alice").await;
+    let anywhere = Token::new("x", "bob").grant("room", Value::Null).grant("canUpdateOwnMetadata", true).sign();
+    let mut bob = Socket::connect(&other, &anywhere).await;
+    let (code, why) = bob.refusal(json!({ "join": { "room": "r", "metadata": "x".repeat(11) } })).await;
+    assert_eq!((code.as_str(), why.contains("metadata")), ("limit_exceeded", true), "{why}");
+    let joined = bob.ask(json!({ "join": { "room": "here", "metadata": "x".repeat(11) } })).await;
+    assert!(joined["joined"].is_object(), "{joined}");
+    assert!(bob.ask(json!({ "send": { "data": 1 } })).await["ok"].is_object());
+    answered("bob is there", async || (metric(&other, "signalbox_sessions").await? == 1.0).then_some(())).await;
+}
+
+#[tokio::test]
 async fn a_rooms_router_that_is_killed_costs_those_who_are_connected_elsewhere_one_resume() {
     let (etcd, redis) = (Etcd::start().await, Redis::start().await);
     let [one, other, third] = three_that_keep(&etcd, &redis).await;
@@ -231,6 +249,9 @@ async fn a_rooms_router_that_drains_takes_its_room_along_and_nobody_is_lost() {
     let [mut one, other, third] = three_that_keep(&etcd, &redis).await;
     let mut alice = Member::join(&one, "r", "alice").await;
     let mut bob = Member::join(&other, "r", "bob").await;
+    let mut carol = Member::join(&other, "another", "carol").await;
+    let mut stays = Member::join(&one, "alone", "dave").await;
+    let mut far = Member::join(&third, "alone", "eve").await;
     alice.say(1).await;
     bob.hears(1).await;
     one.terminate();
@@ -239,7 +260,16 @@ async fn a_rooms_router_that_drains_takes_its_room_along_and_nobody_is_lost() {
     assert!(alice.back(&third).await);
     alice.say(2).await;
     bob.hears(2).await;
+    carol.say(1).await;
+    // who stays until the end is told why, wherever it is connected
+    for member in [&mut stays, &mut far] {
+        let (number, leave) = member.socket.closed().await;
+        assert_eq!((number, &leave.unwrap()["code"]), (4000, &json!("draining")), "{}", member.identity);
+    }
     one.ended().await;
+    assert!(far.back(&third).await && stays.back(&other).await);
+    far.say(1).await;
+    stays.hears(1).await;
 }
 
 #[tokio::test]
