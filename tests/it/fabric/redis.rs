@@ -164,6 +164,16 @@ impl Redis {
         async move { self.ask(command).await.unwrap_or_else(|error| panic!("{place}: {command:?}: {error}")) }
     }
 
+    /// Waits until this replica has what its master was told until now; `WAIT` would wait for what its own connection wrote.
+    pub(crate) async fn has_all_of(&self, master: &Self) {
+        let told = master.info("replication", "master_repl_offset").await.unwrap().parse::<u64>().unwrap();
+        answered("the replica has it", async || {
+            let has = self.info("replication", "slave_repl_offset").await?;
+            (has.parse::<u64>().ok()? >= told).then_some(())
+        })
+        .await;
+    }
+
     /// What it says of itself under that name.
     pub(crate) async fn info(&self, section: &str, name: &str) -> Option<String> {
         let Ok(Value::BulkString(text)) = self.ask(&["INFO", section]).await else { return None };
