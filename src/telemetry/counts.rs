@@ -3,7 +3,7 @@
 //! Values are the places of a three-digit HDR histogram, so that adding and taking away loses nothing and
 //! every quantile is the one that the dense histogram would give.
 
-use std::time::Duration;
+use std::{sync::LazyLock, time::Duration};
 
 use hdrhistogram::{Counter, Histogram};
 
@@ -24,6 +24,13 @@ pub(super) fn histogram<C: Counter>() -> Histogram<C> {
 pub(super) const fn micros(latency_ns: u64) -> u64 {
     let micros = latency_ns.saturating_sub(1) / 1_000;
     if micros < MICROS_MAX { micros } else { MICROS_MAX }
+}
+
+/// The place of a latency in each [`histogram`]: its highest microsecond.
+pub(super) fn place(latency_ns: u64) -> u32 {
+    // its places are those of all; nothing is recorded in it
+    static SHAPE: LazyLock<Histogram<u8>> = LazyLock::new(histogram);
+    narrow(SHAPE.highest_equivalent(micros(latency_ns)))
 }
 
 /// How often each latency was seen.

@@ -6,7 +6,7 @@ use crate::{
     event::{SpanId, TraceId, nanos},
     telemetry::{
         catalog::EDGES_US,
-        counts::{Counts, histogram, micros, upper},
+        counts::{Counts, place, upper},
     },
 };
 
@@ -52,18 +52,20 @@ impl Total {
         self.count += counts.total();
         self.sum += sum;
         for (at, count) in counts.places() {
-            let (latency, count) = (upper(*at), u64::from(*count));
-            self.buckets[bucket(latency)] += count;
-            *self.native.entry(native_bucket(latency)).or_default() += count;
+            self.see(upper(*at), u64::from(*count));
         }
     }
 
-    /// One alone, of what is rare.
+    /// One alone, as what is told one by one has them: where the histograms of all others would have it.
     pub(in crate::telemetry) fn record(&mut self, latency: Duration) {
-        // where the histograms of all others would have it
-        let mut one = histogram::<u32>();
-        one.saturating_record(micros(nanos(latency)));
-        self.add(&Counts::of(&one), latency);
+        self.count += 1;
+        self.sum += latency;
+        self.see(upper(place(nanos(latency))), 1);
+    }
+
+    fn see(&mut self, latency: Duration, count: u64) {
+        self.buckets[bucket(latency)] += count;
+        *self.native.entry(native_bucket(latency)).or_default() += count;
     }
 
     /// The latest of each bucket stays, whatever order they are told in: Prometheus complains of one that is older than
@@ -117,6 +119,7 @@ fn native_bucket(latency: Duration) -> i32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::telemetry::counts::{histogram, micros};
 
     fn total(latencies: &[Duration]) -> Total {
         let mut dense = histogram::<u32>();
@@ -144,6 +147,18 @@ mod tests {
         assert_eq!((total.count(), total.sum()), (3, latencies.iter().sum()));
         assert_eq!(total.buckets().last().map(|(edge, count, _)| (edge, count)), Some((None, 3)));
         assert_eq!(total.native().map(|(_, count)| count).sum::<u64>(), 3);
+    }
+
+    #[test]
+    fn one_by_one_they_stand_where_a_histogram_of_all_has_them() {
+        let mut random = fastrand::Rng::with_seed(7);
+        let edges = EDGES_US.iter().map(|edge| Duration::from_micros(u64::from(*edge)));
+        let random = (0..500).map(|bits| Duration::from_nanos(random.u64(..) >> (20 + bits % 44)));
+        let latencies: Vec<_> = edges.chain(random).chain([Duration::ZERO, Duration::from_secs(90)]).collect();
+        let (mut one_by_one, all) = (Total::default(), total(&latencies));
+        latencies.iter().for_each(|latency| one_by_one.record(*latency));
+        assert_eq!((one_by_one.count(), one_by_one.sum()), (all.count(), all.sum()));
+        assert!(one_by_one.buckets().eq(all.buckets()) && one_by_one.native().eq(all.native()));
     }
 
     #[test]
