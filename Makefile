@@ -33,7 +33,7 @@ watch: ## faults on purpose, and whom the shipped rules tell of them: a real Pro
 	@.ci/setup test
 	$(CARGO) test --locked --test watch each_fault -- --nocapture
 
-faults: ## what faults of etcd, Redis, the network and a router cost three routers under load: a table (RUNS=5, FAULT=redis-kill)
+faults: ## what faults of etcd, Redis, the network, links and a router cost three routers under load: a table (RUNS=5, FAULT=redis-kill)
 	@.ci/setup test
 	@mkdir -p target
 	FAULTS_RUNS=$(or $(RUNS),5) FAULTS_ONLY=$(FAULT) FAULTS_JSON=$(CURDIR)/target/faults.json \

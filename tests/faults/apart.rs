@@ -35,6 +35,8 @@ pub(crate) struct Outcome {
     /// and how many the other one did.
     pub(crate) had: [usize; 2],
     pub(crate) made: [usize; 2],
+    /// Who was told where its room is, and got in there.
+    pub(crate) sent_on: usize,
     pub(crate) complaints: Vec<String>,
 }
 

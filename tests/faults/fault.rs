@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use crate::{fleet::Fleet, proxy::Weather};
+use crate::{
+    fleet::Fleet,
+    guests::{LINKED_BY_FEW, UNLINKED},
+    proxy::Weather,
+};
 
 /// A row of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +34,11 @@ pub(crate) enum Fault {
     RedisUpwards,
     RedisDownwards,
     RouterKilled,
+    LinksSlow,
+    LinksNarrow,
+    LinksRefused,
+    LinksReset,
+    LinksSilent,
 }
 
 /// What a fault happens to.
@@ -41,15 +50,17 @@ pub(crate) enum Ground {
     Tls,
     /// Routers, an etcd, and a Redis that they keep their rooms in.
     Redis,
+    /// Routers that carry each other's clients over links, and an etcd.
+    Links,
 }
 
 impl Ground {
-    pub(crate) const ALL: [Self; 3] = [Self::Etcd, Self::Tls, Self::Redis];
+    pub(crate) const ALL: [Self; 4] = [Self::Etcd, Self::Tls, Self::Redis, Self::Links];
 }
 
 impl Fault {
     /// In the order of the table.
-    pub(crate) const ALL: [Self; 23] = [
+    pub(crate) const ALL: [Self; 28] = [
         Self::Killed,
         Self::Frozen,
         Self::Compacted,
@@ -73,10 +84,15 @@ impl Fault {
         Self::RedisUpwards,
         Self::RedisDownwards,
         Self::RouterKilled,
+        Self::LinksSlow,
+        Self::LinksNarrow,
+        Self::LinksRefused,
+        Self::LinksReset,
+        Self::LinksSilent,
     ];
 
     /// Those that every run of the tests takes.
-    pub(crate) const SHORT: [Self; 3] = [Self::TwoOfOneName, Self::RedisKilled, Self::RouterKilled];
+    pub(crate) const SHORT: [Self; 4] = [Self::TwoOfOneName, Self::RedisKilled, Self::RouterKilled, Self::LinksReset];
 
     /// By which `FAULT=` picks it.
     pub(crate) const fn name(self) -> &'static str {
@@ -104,6 +120,11 @@ impl Fault {
             Self::RedisUpwards => "redis-cut-up",
             Self::RedisDownwards => "redis-cut-down",
             Self::RouterKilled => "router-kill",
+            Self::LinksSlow => "link-latency",
+            Self::LinksNarrow => "link-bandwidth",
+            Self::LinksRefused => "link-refused",
+            Self::LinksReset => "link-reset",
+            Self::LinksSilent => "link-silent",
         }
     }
 
@@ -133,6 +154,11 @@ impl Fault {
             Self::RedisUpwards => "nothing gets to Redis",
             Self::RedisDownwards => "nothing gets back from Redis",
             Self::RouterKilled => "r1 killed with -9, started again",
+            Self::LinksSlow => "links: latency of 100 ms, jitter of 20 ms",
+            Self::LinksNarrow => "links: 64 KiB/s",
+            Self::LinksRefused => "no new links to r3",
+            Self::LinksReset => "links to r1 reset, once",
+            Self::LinksSilent => "links to r1 taken, never answered",
         }
     }
 
@@ -141,6 +167,7 @@ impl Fault {
             Self::Expired => Ground::Tls,
             Self::RouterKilled => Ground::Redis,
             _ if self.is_of_redis() => Ground::Redis,
+            _ if self.is_of_links() => Ground::Links,
             _ => Ground::Etcd,
         }
     }
@@ -159,6 +186,21 @@ impl Fault {
                 | Self::RedisUpwards
                 | Self::RedisDownwards
         )
+    }
+
+    /// Whether it is the links between routers that fail.
+    pub(crate) const fn is_of_links(self) -> bool {
+        matches!(self, Self::LinksSlow | Self::LinksNarrow | Self::LinksRefused | Self::LinksReset | Self::LinksSilent)
+    }
+
+    /// Whether links that stand are lost, and who is carried by them resumes: once, and nobody else.
+    pub(crate) const fn loses_links(self) -> bool {
+        matches!(self, Self::LinksReset | Self::LinksSilent)
+    }
+
+    /// Whether rooms, members or links are elsewhere after it than the next one expects.
+    pub(crate) const fn leaves_marks(self) -> bool {
+        self.loses_links() || matches!(self, Self::RouterKilled | Self::LinksRefused)
     }
 
     pub(crate) async fn begin(self, fleet: &mut Fleet) {
@@ -185,8 +227,15 @@ impl Fault {
             Self::RedisEmptied => drop(fleet.redis().run(&["FLUSHALL"]).await),
             Self::RouterKilled => fleet.routers[0].send_signal("KILL"),
             _ if self.is_of_redis() => fleet.weather_to_redis(self.weather()),
+            _ if self.is_of_links() => fleet.weather_of_links(self.links_to(), self.weather()),
             _ => fleet.weather(self.weather()),
         }
+    }
+
+    /// How long it is looked at, of the time that others are.
+    pub(crate) fn lasts(self, during: Duration) -> Duration {
+        // over at once
+        if self == Self::LinksReset { during / 2 } else { during }
     }
 
     /// Once this is over, the fault is.
@@ -199,7 +248,10 @@ impl Fault {
             Self::RedisFrozen => fleet.redis().thaw(),
             Self::RedisEmptied => {}
             Self::RouterKilled => fleet.start_again(0),
+            // it was over at once
+            Self::LinksReset => {}
             _ if self.is_of_redis() => fleet.weather_to_redis(Weather::default()),
+            _ if self.is_of_links() => fleet.weather_of_links(self.links_to(), Weather::default()),
             _ => fleet.weather(Weather::default()),
         }
     }
@@ -211,6 +263,13 @@ impl Fault {
                 Weather { latency: Some((Duration::from_millis(3_000), Duration::from_millis(500))), ..fine }
             }
             Self::Narrow | Self::RedisNarrow => Weather { bytes_a_second: Some(1_024), ..fine },
+            Self::LinksSlow => {
+                Weather { latency: Some((Duration::from_millis(100), Duration::from_millis(20))), ..fine }
+            }
+            Self::LinksNarrow => Weather { bytes_a_second: Some(64 << 10), ..fine },
+            Self::LinksRefused => Weather { refuse: true, ..fine },
+            Self::LinksReset => Weather { cuts: 1, ..fine },
+            Self::LinksSilent => Weather { void: true, ..fine },
             Self::Reset | Self::RedisReset => Weather { reset: true, ..fine },
             Self::Mute | Self::RedisMute => Weather { mute: true, ..fine },
             Self::Upwards | Self::RedisUpwards => Weather { cut_up: true, ..fine },
@@ -220,11 +279,24 @@ impl Fault {
         }
     }
 
-    /// Which routers must have had trouble with etcd, or with Redis, meanwhile: a fault that nobody notices proves nothing.
+    /// To which routers links fail.
+    const fn links_to(self) -> &'static [usize] {
+        match self {
+            Self::LinksReset | Self::LinksSilent => &[0],
+            Self::LinksRefused => &[LINKED_BY_FEW],
+            _ => &[0, 1, 2],
+        }
+    }
+
+    /// Which routers must have had trouble with etcd, with Redis or with links meanwhile: a fault that nobody notices proves nothing.
     pub(crate) const fn struck(self) -> &'static [usize] {
         match self {
             Self::Partition | Self::TwoOfOneName => &[0],
             Self::RouterKilled => &[],
+            // the load fits into it: nothing is to be noticed
+            Self::LinksNarrow => &[],
+            Self::LinksRefused => &[UNLINKED],
+            Self::LinksReset | Self::LinksSilent => &[1, 2],
             _ => &[0, 1, 2],
         }
     }

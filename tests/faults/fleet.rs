@@ -1,4 +1,5 @@
-//! Three routers of a fleet, a real etcd and, where rooms are kept, a real Redis, each router with a proxy of its own on the way to either.
+//! Three routers of a fleet, a real etcd and, where rooms are kept, a real Redis, each router with a proxy of its own on the way to
+//! either. Where they carry each other's clients, a proxy is also in front of each router's port for links.
 
 use std::{
     collections::BTreeSet,
@@ -9,7 +10,7 @@ use std::{
 
 use crate::{
     etcd::{Etcd, compact},
-    fault::Ground,
+    fault::{Fault, Ground},
     harness::{Authority, Router, free, get, remember},
     kept::Redis,
     load,
@@ -26,6 +27,8 @@ const RESUME_SECRET: &str = "resume-secret-of-the-fleet-resume-secret";
 const STAYS: Duration = Duration::from_millis(1_200);
 /// Nobody waits longer for a fleet to be well.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// A sign of life that takes longer over a link, in seconds, is told as trouble.
+const QUICK: &str = "0.064";
 /// For how long a change may wait to be written, in seconds: some always does.
 const BEHIND_MAX: f64 = 0.5;
 
@@ -38,6 +41,8 @@ pub(crate) struct Fleet {
     authority: Option<Authority>,
     /// Where rooms are kept, and the ways there.
     kept: Option<(Redis, Vec<Proxy>)>,
+    /// The ways to each router for the links of the others, where they have any.
+    links: Vec<Proxy>,
     /// What each router was started with.
     settings: Vec<Vec<(&'static str, String)>>,
 }
@@ -53,7 +58,7 @@ impl Fleet {
         let authorities = etcd.file("ca.pem", &authority.as_ref().map(Authority::pem).unwrap_or_default());
         remember(RESUME_SECRET);
         let mut kept = if ground == Ground::Redis { Some((Redis::start().await, Vec::new())) } else { None };
-        let (mut proxies, mut routers, mut all_settings) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut proxies, mut routers, mut all_settings, mut links) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for number in 1..=ROUTERS {
             let (proxy, client) = (Proxy::start(address).await, free());
             let mut settings = vec![
@@ -74,11 +79,18 @@ impl Fleet {
                 settings.push(("redis.addrs", format!("redis://{}", way.at)));
                 ways.push(way);
             }
+            if ground == Ground::Links {
+                let listen = free();
+                let way = Proxy::start(listen).await;
+                settings.push(("relay.listen", listen.to_string()));
+                settings.push(("relay.url", format!("http://{}", way.at)));
+                links.push(way);
+            }
             routers.push(router(client, &settings));
             proxies.push(proxy);
             all_settings.push(settings);
         }
-        let fleet = Self { etcd, proxies, routers, authority, kept, settings: all_settings };
+        let fleet = Self { etcd, proxies, routers, authority, kept, links, settings: all_settings };
         fleet.converged(Instant::now(), false).await.unwrap_or_else(|why| panic!("no fleet: {why}"));
         fleet
     }
@@ -91,6 +103,11 @@ impl Fleet {
     /// The network of all routers to Redis is so.
     pub(crate) fn weather_to_redis(&self, weather: Weather) {
         self.kept.iter().flat_map(|(_, ways)| ways).for_each(|way| way.set(weather));
+    }
+
+    /// The network of the others to these routers is so, as far as links go.
+    pub(crate) fn weather_of_links(&self, to: &[usize], weather: Weather) {
+        to.iter().for_each(|number| self.links[*number].set(weather));
     }
 
     /// A router that was killed is there once more, where it was.
@@ -170,6 +187,12 @@ impl Fleet {
                 return Err(format!("etcd has {rooms} rooms of the load"));
             }
         }
+        // one that only one end knows of is lost
+        let [edges, hosts] = ["edge", "host"].map(|side| format!("signalbox_relay_links{{side=\"{side}\"}}"));
+        let (edges, hosts) = (self.total(&edges).await, self.total(&hosts).await);
+        if edges != hosts {
+            return Err(format!("{edges} links stand by their edges, {hosts} by their hosts"));
+        }
         match &self.kept {
             Some((redis, _)) => self.is_kept(redis, loaded).await,
             None => Ok(()),
@@ -194,17 +217,12 @@ impl Fleet {
         Ok(())
     }
 
-    /// What each router has had to do with etcd, or with Redis, that did not go well so far.
-    pub(crate) async fn troubles(&self, of_redis: bool) -> Vec<f64> {
-        let calls = if of_redis { "signalbox_fabric_calls_total{" } else { "signalbox_directory_calls_total{" };
+    /// What each router has had to do with what that fault is of, and did not go well so far.
+    pub(crate) async fn troubles(&self, fault: Fault) -> Vec<f64> {
         let mut troubles = Vec::new();
         for router in &self.routers {
             let metrics = get(router.ops, "/metrics").await.body;
-            let counts = metrics.lines().filter(|line| {
-                let failed = line.starts_with(calls) && !line.contains("outcome=\"ok\"");
-                failed || (!of_redis && line.starts_with("signalbox_directory_watches_lost_total "))
-            });
-            troubles.push(counts.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum());
+            troubles.push(trouble(&metrics, fault));
         }
         troubles
     }
@@ -245,6 +263,27 @@ impl Fleet {
 fn router(client: SocketAddr, settings: &[(&'static str, String)]) -> Router {
     let settings: Vec<_> = settings.iter().map(|(key, value)| (*key, value.as_str())).collect();
     Router::dev_at(client, &settings)
+}
+
+/// What is told there of what did not go well.
+fn trouble(metrics: &str, fault: Fault) -> f64 {
+    let sum = |begins: &str, fine: &[&str]| -> f64 {
+        let counts =
+            metrics.lines().filter(|line| line.starts_with(begins) && fine.iter().all(|fine| !line.contains(fine)));
+        counts.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+    };
+    if fault.is_of_redis() {
+        return sum("signalbox_fabric_calls_total{", &["outcome=\"ok\""]);
+    }
+    if !fault.is_of_links() {
+        let failed = sum("signalbox_directory_calls_total{", &["outcome=\"ok\""]);
+        return failed + sum("signalbox_directory_watches_lost_total ", &[]);
+    }
+    let trips = "signalbox_relay_round_trip_latency_seconds";
+    let quick = sum(&format!("{trips}_bucket{{le=\"{QUICK}\"}} "), &[]);
+    let slow = sum(&format!("{trips}_count "), &[]) - quick;
+    let ended = sum("signalbox_relay_links_ended_total{side=\"edge\"", &["reason=\"idle\"", "reason=\"closed\""]);
+    slow + ended + sum("signalbox_relay_openings_total{", &["outcome=\"relayed\""])
 }
 
 async fn metric(router: &Router, series: &str) -> f64 {

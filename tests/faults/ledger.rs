@@ -2,6 +2,8 @@
 
 use std::{
     collections::BTreeMap,
+    fmt,
+    ops::Range,
     time::{Duration, Instant},
 };
 
@@ -57,21 +59,40 @@ pub(crate) struct Counts {
     pub(crate) unanswered: u64,
 }
 
+/// A session that ended.
+#[derive(Clone)]
+pub(crate) struct Ended {
+    pub(crate) room: String,
+    pub(crate) member: usize,
+    pub(crate) why: String,
+    pub(crate) at: Instant,
+}
+
+impl fmt::Debug for Ended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} m{} {}", self.room, self.member, self.why)
+    }
+}
+
+/// A message that was heard: in which room, when it had been due, and how long after that.
+type Heard = (usize, Instant, Duration);
+
 /// See the module.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
     lines: BTreeMap<Line, Spoken>,
-    /// When each message that was heard had been due, and how long after that it was heard.
-    took: Vec<(Instant, Duration)>,
+    took: Vec<Heard>,
     /// Heard more than once, or by somebody whom it was not for.
     pub(crate) doubled: u64,
     /// Heard after something that was said later.
     pub(crate) disordered: u64,
-    /// Sessions that ended: at which router, and why.
-    pub(crate) closed: Vec<String>,
+    /// Sessions that ended.
+    pub(crate) closed: Vec<Ended>,
     /// How many of them came back by a resume, and how many found their session gone.
     pub(crate) resumed: u64,
     pub(crate) gone: u64,
+    /// When the last one of them came back.
+    pub(crate) back: Option<Instant>,
 }
 
 impl Ledger {
@@ -99,7 +120,7 @@ impl Ledger {
             self.disordered += 1;
         }
         spoken.newest[member] = spoken.newest[member].max(Some(number));
-        self.took.push((said.due, now.saturating_duration_since(said.due)));
+        self.took.push((line.room, said.due, now.saturating_duration_since(said.due)));
     }
 
     pub(crate) fn mark(&self) -> Mark {
@@ -151,9 +172,9 @@ impl Ledger {
         self.took.clear();
     }
 
-    /// Of what was due in that time; absent: nothing was heard of it.
-    pub(crate) fn p99(&self, from: Instant, to: Instant) -> Option<Duration> {
-        let due = |(due, took): &(Instant, Duration)| (*due >= from && *due < to).then_some(*took);
+    /// Of what was due in that time, in those rooms; absent: nothing was heard of it.
+    pub(crate) fn p99(&self, rooms: Range<usize>, from: Instant, to: Instant) -> Option<Duration> {
+        let due = |(room, due, took): &Heard| (rooms.contains(room) && *due >= from && *due < to).then_some(*took);
         let mut took: Vec<_> = self.took.iter().filter_map(due).collect();
         took.sort_unstable();
         took.get((took.len() * 99).div_ceil(100).checked_sub(1)?).copied()
@@ -226,7 +247,8 @@ mod tests {
             ledger.hear(ONE, number, 1, now + Duration::from_millis(took));
         }
         let later = now + Duration::from_secs(1);
-        assert_eq!(ledger.p99(now, later), Some(Duration::from_millis(99)));
-        assert_eq!(ledger.p99(later, later + Duration::from_secs(1)), None);
+        assert_eq!(ledger.p99(0..1, now, later), Some(Duration::from_millis(99)));
+        assert_eq!(ledger.p99(0..1, later, later + Duration::from_secs(1)), None);
+        assert_eq!(ledger.p99(1..2, now, later), None);
     }
 }

@@ -2,7 +2,8 @@
 //! said, what was acknowledged and what it heard.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
+    ops::Range,
     sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
@@ -21,12 +22,19 @@ use tokio::{
 
 use crate::{
     comers::{self, Identity},
+    fleet::ROUTERS,
     harness::{Router, answered},
-    ledger::{Counts, Ledger, Line, Mark, SIZE},
+    ledger::{Counts, Ended, Ledger, Line, Mark, SIZE},
 };
 
 /// Rooms that each router has.
 pub(crate) const ROOMS: usize = 2;
+/// Where routers carry each other's clients, so many of them have as many rooms more, whose members are connected to one router each.
+const SPREAD_BY: usize = 2;
+/// The rooms whose members are all connected to the router that has them, by place,
+pub(crate) const LOCAL: Range<usize> = 0..ROUTERS * ROOMS;
+/// and the others.
+pub(crate) const SPREAD: Range<usize> = LOCAL.end..LOCAL.end + SPREAD_BY * ROOMS;
 /// A member speaks so often: 360 messages a second of all, 540 deliveries.
 const SPEAKS_EVERY: Duration = Duration::from_millis(50);
 /// Directed pushes are acknowledged so often, by messages.
@@ -41,6 +49,26 @@ pub(crate) fn room(router: usize, number: usize) -> String {
     format!("load-{router}-{number}")
 }
 
+/// The name of a room whose members are connected to one router each, by the one that has it.
+fn spread(router: usize, number: usize) -> String {
+    format!("spread-{router}-{number}")
+}
+
+/// Who is carried to that router: the rooms and the members.
+pub(crate) fn carried_to(router: usize) -> BTreeSet<(String, usize)> {
+    (0..ROOMS).flat_map(|number| (1..SIZE).map(move |member| (spread(router, number), member))).collect()
+}
+
+/// Of each room by its place: its name, the router that has it, and how much further on each next member is connected.
+fn rooms(is_spread: bool) -> Vec<(String, usize, usize)> {
+    let numbered = |routers: usize| (0..routers).flat_map(|at| (0..ROOMS).map(move |number| (at, number)));
+    let mut rooms: Vec<_> = numbered(ROUTERS).map(|(at, number)| (room(at, number), at, 0)).collect();
+    if is_spread {
+        rooms.extend(numbered(SPREAD_BY).map(|(at, number)| (spread(at, number), at, 1)));
+    }
+    rooms
+}
+
 /// See the module.
 pub(crate) struct Load {
     ledger: Arc<Mutex<Ledger>>,
@@ -48,21 +76,20 @@ pub(crate) struct Load {
 }
 
 impl Load {
-    /// Everybody is in, and each has been heard.
-    pub(crate) async fn start(routers: &[Router]) -> Self {
+    /// Everybody is in, and each has been heard; spread: some by other routers than those that have their rooms.
+    pub(crate) async fn start(routers: &[Router], is_spread: bool) -> Self {
         let ledger = Arc::new(Mutex::new(Ledger::default()));
         let urls: Vec<_> = routers.iter().map(comers::url).collect();
         let mut joined = Vec::new();
-        for (at, router) in routers.iter().enumerate() {
-            for number in 0..ROOMS {
-                for member in 0..SIZE {
-                    let (name, url, urls) = (room(at, number), comers::url(router), urls.clone());
-                    let identity = Identity::new(&format!("m{member}"));
-                    let (client, _) = comers::join(&url, &name, &identity).await.unwrap();
-                    let ledger = ledger.clone();
-                    let place = at * ROOMS + number;
-                    joined.push(Member { room: place, member, name, urls, identity, client, ledger, turn: 0, seq: 0 });
-                }
+        for (room, (name, at, further)) in rooms(is_spread).into_iter().enumerate() {
+            for member in 0..SIZE {
+                let (name, mut urls) = (name.clone(), urls.clone());
+                urls.rotate_left((at + further * member) % ROUTERS);
+                let identity = Identity::new(&format!("m{member}"));
+                // where it is to be, and no further
+                let (client, _) = comers::join_at(&urls[0], &name, &identity).await.unwrap();
+                let ledger = ledger.clone();
+                joined.push(Member { room, member, name, urls, identity, client, ledger, turn: 0, seq: 0 });
             }
         }
         let (begin, members) = (Instant::now(), joined.len() as u32);
@@ -113,7 +140,7 @@ struct Member {
     room: usize,
     member: usize,
     name: String,
-    /// Of all routers.
+    /// Of all routers, the one that it is connected to first.
     urls: Vec<String>,
     identity: Identity,
     client: Client,
@@ -133,7 +160,8 @@ impl Member {
                 frame = self.client.next_frame() => frame.map(|frame| self.hear(frame, &mut waiting)),
             };
             if let Err(ended) = done {
-                self.ledger.lock().unwrap().closed.push(format!("{} {}", self.name, ended.reason()));
+                let (room, member, at) = (self.name.clone(), self.member, std::time::Instant::now());
+                self.ledger.lock().unwrap().closed.push(Ended { room, member, why: ended.reason(), at });
                 self.come_back(&mut waiting).await;
                 // who is away does not speak
                 ticks.reset();
@@ -150,7 +178,10 @@ impl Member {
             match comers::resume(url, &self.identity, (&position, last_id)).await {
                 Ok(client) => {
                     self.client = client;
-                    self.ledger.lock().unwrap().resumed += 1;
+                    let mut ledger = self.ledger.lock().unwrap();
+                    ledger.resumed += 1;
+                    ledger.back = Some(std::time::Instant::now());
+                    drop(ledger);
                     break;
                 }
                 Err(ClientError::Error(error)) if error.code == Code::SessionGone.name() => {

@@ -1,6 +1,6 @@
 //! The table of faults: three routers of a fleet on a real etcd, and on a real Redis that they keep their rooms in, under a steady load
-//! within rooms, and what each fault of these, of the network to them and of a router costs who is there. `make faults` takes all of
-//! them; the tests take three, once.
+//! within rooms, and what each fault of these, of the network to them and between routers that carry each other's clients, and of a
+//! router costs who is there. `make faults` takes all of them; the tests take four, once.
 //!
 //! A program of its own, so that nothing else runs meanwhile: latencies are compared.
 
@@ -15,6 +15,7 @@ mod comers;
 mod etcd;
 mod fault;
 mod fleet;
+mod guests;
 #[path = "../it"]
 #[allow(dead_code, unused_imports)] // the black-box tests use all of it
 mod it {
@@ -28,13 +29,16 @@ mod load;
 mod proxy;
 mod report;
 
-use std::time::{Duration, Instant};
+use std::{
+    ops::Range,
+    time::{Duration, Instant},
+};
 
 use self::{
-    apart::Pairs,
     comers::Visits,
     fault::{Fault, Ground},
     fleet::Fleet,
+    guests::Guests,
     it::harness,
     load::Load,
     report::{Row, Seen},
@@ -91,7 +95,7 @@ struct Stage {
 impl Stage {
     async fn start(ground: Ground) -> Self {
         let fleet = Fleet::start(ground).await;
-        let load = Load::start(&fleet.routers).await;
+        let load = Load::start(&fleet.routers, ground == Ground::Links).await;
         let visits = Visits::start(&fleet.routers);
         fleet.converged(Instant::now(), true).await.unwrap_or_else(|why| panic!("no fleet: {why}"));
         Self { visits, load, fleet }
@@ -99,12 +103,8 @@ impl Stage {
 
     /// One fault, from the quiet before it until the fleet is one again.
     async fn run(&mut self, fault: Fault, number: usize, plan: &Plan) -> Seen {
-        let mut pairs = match fault {
-            Fault::TwoOfOneName => Some(Pairs::before(&self.fleet, number).await),
-            _ => None,
-        };
-        let of_redis = fault.is_of_redis();
-        let (troubles, compactions) = (self.fleet.troubles(of_redis).await, self.fleet.compactions().await);
+        let mut guests = Guests::before(fault, &self.fleet, number).await;
+        let (troubles, compactions) = (self.fleet.troubles(fault).await, self.fleet.compactions().await);
         let given_up = self.fleet.given_up().await;
         self.visits.take();
         let (from, doubled, disordered, closed, resumed, gone) = {
@@ -118,22 +118,17 @@ impl Stage {
         let begun = Instant::now();
         fault.begin(&mut self.fleet).await;
         let struck = Instant::now();
-        if let Some(pairs) = &mut pairs {
-            pairs.meanwhile(&self.fleet).await;
-        }
-        tokio::time::sleep(plan.during.saturating_sub(begun.elapsed())).await;
+        guests.meanwhile(&self.fleet).await;
+        tokio::time::sleep(fault.lasts(plan.during).saturating_sub(begun.elapsed())).await;
         // a router that is not there has nothing to say
         let (seen_troubles, whys) = match fault.struck() {
             [] => (troubles.clone(), Vec::new()),
-            _ => (self.fleet.troubles(of_redis).await, self.fleet.whys().await),
+            _ => (self.fleet.troubles(fault).await, self.fleet.whys().await),
         };
         let ending = Instant::now();
         fault.end(&mut self.fleet).await;
         let ended = Instant::now();
-        let outcome = match pairs {
-            Some(pairs) => Some(pairs.after(&self.fleet).await),
-            None => None,
-        };
+        let outcome = guests.after(&self.fleet).await;
         let converged = self.fleet.converged(ended, true).await;
         let to = self.load.ledger().mark();
         let counts = self.load.settled(&from, &to).await;
@@ -142,11 +137,20 @@ impl Stage {
         let compactions = self.fleet.compactions().await - compactions;
         let written = begun.checked_sub(WRITTEN_WITHIN).unwrap_or(begun);
         let ledger = self.load.ledger();
+        let closed = ledger.closed[closed..].to_vec();
+        let p99 =
+            |rooms: Range<usize>| Some([ledger.p99(rooms.clone(), quiet, begun)?, ledger.p99(rooms, begun, ending)?]);
+        // they may be longer about it than the routers
+        let back = ledger.back.filter(|_| fault.is_of_links());
+        let late = back.map_or(Duration::ZERO, |back| back.saturating_duration_since(ended));
+        let [before, during] = p99(load::LOCAL).unwrap();
         Seen {
             counts,
             doubled: ledger.doubled - doubled,
             disordered: ledger.disordered - disordered,
-            closed: ledger.closed[closed..].to_vec(),
+            found: closed.iter().map(|ended| ended.at.saturating_duration_since(begun)).max(),
+            back: back.map(|back| back.saturating_duration_since(begun)),
+            closed,
             resumed: ledger.resumed - resumed,
             gone: ledger.gone - gone,
             lost_although_written: ledger
@@ -154,10 +158,11 @@ impl Stage {
                 .iter()
                 .filter(|due| !(written..struck).contains(*due))
                 .count() as u64,
-            before: ledger.p99(quiet, begun).unwrap(),
-            during: ledger.p99(begun, ending).unwrap(),
+            before,
+            during,
+            carried: p99(load::SPREAD),
             tally: self.visits.take(),
-            converged,
+            converged: converged.map(|took| took.max(late)),
             troubles: less(seen_troubles, &troubles),
             whys,
             compactions,
@@ -185,8 +190,7 @@ async fn each_fault_costs_no_session_and_nothing_that_was_acknowledged() {
                 let seen = on.run(row.fault, run, &plan).await;
                 say(&format!("  {}", seen.line()));
                 row.seen.push(seen);
-                if row.fault == Fault::RouterKilled {
-                    // its rooms are elsewhere now
+                if row.fault.leaves_marks() {
                     stage = None;
                 }
             }

@@ -35,6 +35,12 @@ pub(crate) struct Weather {
     pub(crate) reset: bool,
     /// Every connection is held open and nothing comes of it, ever.
     pub(crate) mute: bool,
+    /// The same, and the server hears nothing of it either: what both ends say on those that stand vanishes, ever.
+    pub(crate) void: bool,
+    /// Nobody listens for new connections, and those that stand go on.
+    pub(crate) refuse: bool,
+    /// Once it changes, the connections that stand are reset, and those to come are as ever.
+    pub(crate) cuts: u32,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -65,15 +71,7 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let at = listener.local_addr().unwrap();
         let (weather, seen) = watch::channel(Weather::default());
-        let accepting = tokio::spawn(async move {
-            let mut carried = JoinSet::new();
-            loop {
-                tokio::select! {
-                    Ok((client, _)) = listener.accept() => drop(carried.spawn(carry(client, server, seen.clone()))),
-                    Some(_) = carried.join_next() => {}
-                }
-            }
-        });
+        let accepting = tokio::spawn(accept(listener, server, seen));
         Self { at, weather, accepting }
     }
 
@@ -88,13 +86,37 @@ impl Drop for Proxy {
     }
 }
 
+async fn accept(listener: TcpListener, server: SocketAddr, mut weather: watch::Receiver<Weather>) {
+    let at = listener.local_addr().unwrap();
+    let (mut listener, mut carried) = (Some(listener), JoinSet::new());
+    loop {
+        let refuse = weather.borrow_and_update().refuse;
+        if refuse {
+            listener = None;
+        } else if listener.is_none() {
+            listener = Some(TcpListener::bind(at).await.unwrap());
+        }
+        let accepted = async {
+            match &listener {
+                Some(listener) => listener.accept().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            Ok((client, _)) = accepted => drop(carried.spawn(carry(client, server, weather.clone()))),
+            Some(_) = carried.join_next() => {}
+            Ok(()) = weather.changed() => {}
+        }
+    }
+}
+
 async fn carry(mut client: TcpStream, server: SocketAddr, mut weather: watch::Receiver<Weather>) {
     let present = *weather.borrow_and_update();
     if present.reset {
         client.set_zero_linger().ok();
         return;
     }
-    if present.mute {
+    if present.mute || present.void {
         return hold(&mut client).await;
     }
     let Ok(server) = TcpStream::connect(server).await else { return };
@@ -107,24 +129,31 @@ async fn carry(mut client: TcpStream, server: SocketAddr, mut weather: watch::Re
         // one direction that has ended ends both: neither end of these uses half a connection
         _ = up.run() => return,
         _ = down.run() => return,
-        broken = weather.wait_for(|weather| weather.reset || weather.mute) => if broken.is_err() { return },
+        broken = weather.wait_for(|weather| {
+            weather.reset || weather.mute || weather.void || weather.cuts != present.cuts
+        }) => if broken.is_err() { return },
     }
-    let reset = weather.borrow().reset;
+    let now = *weather.borrow();
     let mut client = up.from.reunite(down.to).unwrap();
-    let server = down.from.reunite(up.to).unwrap();
+    let mut server = down.from.reunite(up.to).unwrap();
+    if now.void {
+        // what one end does to it, the other does not hear of
+        tokio::join!(hold(&mut client), hold(&mut server));
+        return;
+    }
     server.set_zero_linger().ok();
     drop(server);
-    if reset {
+    if !now.mute {
         client.set_zero_linger().ok();
         return;
     }
     hold(&mut client).await;
 }
 
-/// Until the client gives it up: what it says is read, and goes nowhere.
-async fn hold(client: &mut TcpStream) {
+/// Until that end gives it up: what it says is read, and goes nowhere.
+async fn hold(end: &mut TcpStream) {
     let mut nowhere = [0; CHUNK];
-    while client.read(&mut nowhere).await.is_ok_and(|read| read > 0) {}
+    while end.read(&mut nowhere).await.is_ok_and(|read| read > 0) {}
 }
 
 /// One direction of a connection.
@@ -184,12 +213,14 @@ async fn write(
         let mut rest = &chunk[..];
         while !rest.is_empty() {
             let rate = weather.borrow().bytes_a_second;
-            let size = rate.map_or(rest.len(), |rate| rest.len().min(rate / 10));
+            let slice = rate.map_or(rest.len(), |rate| rate / 10);
+            let size = rest.len().min(slice);
             let (now, later) = rest.split_at(size);
             to.write_all(now).await?;
             rest = later;
             if rate.is_some() {
-                sleep_until(Instant::now() + SLICE).await;
+                // a short one takes less of the line
+                sleep_until(Instant::now() + SLICE.mul_f64(size as f64 / slice as f64)).await;
             }
         }
     }
@@ -199,7 +230,7 @@ async fn write(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::harness::within;
+    use crate::harness::{answered, within};
 
     /// One connection through a proxy to a server that says everything back.
     async fn echoed() -> (Proxy, TcpStream) {
@@ -265,5 +296,38 @@ mod tests {
         assert!(tokio::time::timeout(Duration::from_millis(200), stream.read_u8()).await.is_err());
         proxy.set(Weather::default());
         assert!(tokio::time::timeout(Duration::from_millis(200), stream.read_u8()).await.is_err(), "held for good");
+    }
+
+    #[tokio::test]
+    async fn those_that_stand_are_reset_once_and_new_ones_are_taken_or_refused() {
+        let (proxy, mut stream) = echoed().await;
+        proxy.set(Weather { cuts: 1, ..Weather::default() });
+        let ended = within("a reset", stream.read_u8()).await.unwrap_err();
+        assert_eq!(ended.kind(), io::ErrorKind::ConnectionReset);
+        let mut stream = TcpStream::connect(proxy.at).await.unwrap();
+        says(&mut stream, b"once").await;
+        proxy.set(Weather { cuts: 1, refuse: true, ..Weather::default() });
+        let refused = async || {
+            TcpStream::connect(proxy.at).await.err().filter(|why| why.kind() == io::ErrorKind::ConnectionRefused)
+        };
+        answered("a refusal", refused).await;
+        says(&mut stream, b"goes on").await;
+        proxy.set(Weather { cuts: 1, ..Weather::default() });
+        let taken = async || TcpStream::connect(proxy.at).await.ok();
+        says(&mut answered("a connection", taken).await, b"again").await;
+    }
+
+    #[tokio::test]
+    async fn what_either_end_says_vanishes() {
+        let (proxy, mut stream) = echoed().await;
+        proxy.set(Weather { void: true, ..Weather::default() });
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        for weather in [Weather { void: true, ..Weather::default() }, Weather::default()] {
+            proxy.set(weather);
+            stream.write_all(b"hello").await.unwrap();
+            assert!(tokio::time::timeout(Duration::from_millis(200), stream.read_u8()).await.is_err(), "{weather:?}");
+        }
+        let mut stream = TcpStream::connect(proxy.at).await.unwrap();
+        says(&mut stream, b"new").await;
     }
 }

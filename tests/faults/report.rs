@@ -1,6 +1,9 @@
 //! What was seen of each fault, what of it breaks a demand, and both as a table and as JSON.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use serde_json::{Value, json};
 
@@ -8,7 +11,7 @@ use crate::{
     apart::Outcome,
     comers::Tally,
     fault::Fault,
-    ledger::{Counts, SIZE},
+    ledger::{Counts, Ended, SIZE},
     load,
 };
 
@@ -17,6 +20,8 @@ const P99_TIMES: f64 = 1.2;
 const P99_MORE: Duration = Duration::from_millis(5);
 /// What a fleet may take to be one again.
 const CONVERGES_MAX: Duration = Duration::from_secs(20);
+/// After which everybody who was carried over a silent link has heard that it is lost.
+const FOUND_MAX: Duration = Duration::from_millis(4_500);
 
 /// One run of one fault.
 #[derive(Debug)]
@@ -24,14 +29,21 @@ pub(crate) struct Seen {
     pub(crate) counts: Counts,
     pub(crate) doubled: u64,
     pub(crate) disordered: u64,
-    pub(crate) closed: Vec<String>,
+    pub(crate) closed: Vec<Ended>,
+    /// How long after the fault began the last of these ended.
+    pub(crate) found: Option<Duration>,
+    /// And the last one of them was back, where a link was lost.
+    pub(crate) back: Option<Duration>,
     /// Of those, how many came back by a resume, and how many found their session gone.
     pub(crate) resumed: u64,
     pub(crate) gone: u64,
     /// Of the lost ones, those that had stood long enough before the fault to be written, or came after it.
     pub(crate) lost_although_written: u64,
+    /// P99 within one router.
     pub(crate) before: Duration,
     pub(crate) during: Duration,
+    /// The same in rooms whose members are connected to several, where there are any.
+    pub(crate) carried: Option<[Duration; 2]>,
     pub(crate) tally: Tally,
     /// Or why not.
     pub(crate) converged: Result<Duration, String>,
@@ -47,15 +59,23 @@ pub(crate) struct Seen {
 
 impl Seen {
     pub(crate) fn line(&self) -> String {
+        let within = |time: Option<Duration>| {
+            time.map_or_else(String::new, |time| format!(" within {:.1} s", time.as_secs_f64()))
+        };
         format!(
-            "closed {}, resumed {}, acknowledged {}, lost {}, doubled {}, P99 {:.1} ms, then {:.1} ms, {}",
+            "closed {}{}, resumed {}{}, acknowledged {}, lost {}, doubled {}, P99 {:.1} ms, then {:.1} ms{}, {}",
             self.closed.len(),
+            within(self.found),
             self.resumed,
+            within(self.back),
             self.counts.acknowledged,
             self.counts.lost,
             self.doubled,
             ms(self.before),
             ms(self.during),
+            self.carried.map_or_else(String::new, |[before, during]| {
+                format!(" ({:.1}, {:.1} between routers)", ms(before), ms(during))
+            }),
             match &self.converged {
                 Ok(took) => format!("converged after {:.1} s", took.as_secs_f64()),
                 Err(why) => format!("NOT converged: {why}"),
@@ -85,8 +105,17 @@ impl Seen {
             let late = self.lost_although_written;
             demand(late == 0, format!("{late} acknowledged messages were lost that had time to be written"));
         } else {
-            demand(self.closed.is_empty(), format!("sessions were closed: {:?}", self.closed));
+            demand(self.closed_as_it_may(fault), format!("sessions were closed: {:?}", self.closed));
+            let (resumed, gone) = (self.resumed, self.gone);
+            demand(gone == 0, format!("{resumed} resumed, {gone} were gone"));
             demand(lost == 0, format!("{lost} acknowledged messages were lost"));
+        }
+        let found = self.found.unwrap_or_default();
+        demand(fault != Fault::LinksSilent || found <= FOUND_MAX, format!("it was found after {found:?}"));
+        if fault.is_of_links() && !fault.loses_links() {
+            let Tally { refused, apart, closed, .. } = &self.tally;
+            demand(refused.is_empty() && closed.is_empty(), format!("visitors: {refused:?}, {closed:?}"));
+            demand(*apart == 0, format!("{apart} times two did not meet"));
         }
         demand(unanswered == 0, format!("{unanswered} messages were not answered"));
         // a machine that others use as well may be too slow for `signal.timeout_ms`
@@ -107,6 +136,15 @@ impl Seen {
             demand(outcome.complaints.is_empty(), format!("{:?}", outcome.complaints));
         }
         complaints
+    }
+}
+
+impl Seen {
+    /// Nobody, but who was carried over a link that was lost, and each of them once and back.
+    fn closed_as_it_may(&self, fault: Fault) -> bool {
+        let carried = if fault.loses_links() { load::carried_to(0) } else { BTreeSet::new() };
+        let closed: BTreeSet<_> = self.closed.iter().map(|ended| (ended.room.clone(), ended.member)).collect();
+        closed == carried && self.closed.len() == carried.len() && self.resumed as usize == carried.len()
     }
 }
 
@@ -157,6 +195,13 @@ impl Row {
         self.sum(|seen| seen.outcome.as_ref().map_or(0, Outcome::made_way) as u64)
     }
 
+    /// P99 in rooms whose members are connected to several routers, before and during.
+    fn carried(&self) -> Option<[f64; 2]> {
+        let seen: Option<Vec<_>> = self.seen.iter().map(|seen| seen.carried).collect();
+        let seen = seen?;
+        Some([0, 1].map(|at| ms(median(seen.iter().map(|times| times[at])))))
+    }
+
     fn refused(&self) -> BTreeMap<&str, u64> {
         let mut refused = BTreeMap::new();
         for (why, count) in self.seen.iter().flat_map(|seen| &seen.tally.refused) {
@@ -205,6 +250,9 @@ impl Row {
                 "told_by_router": seen.whys,
                 "rooms_given_up_by_router": seen.given_up,
                 "gave_way": outcome(seen),
+                "sent_on": seen.outcome.as_ref().map(|outcome| outcome.sent_on),
+                "back_seconds": seen.back.map(|back| back.as_secs_f64()),
+                "found_seconds": seen.found.map(|found| found.as_secs_f64()),
             })
         };
         json!({
@@ -222,6 +270,7 @@ impl Row {
             "unanswered": self.sum(|seen| seen.counts.unanswered),
             "p99_before_ms": ms(self.before()),
             "p99_during_ms": ms(self.during()),
+            "p99_carried_ms": self.carried(),
             "joins": self.sum(|seen| seen.tally.joins),
             "joins_refused": self.refused(),
             "joins_apart": self.sum(|seen| seen.tally.apart),

@@ -70,6 +70,8 @@ enum Standing {
 struct Client {
     outbound: Arc<Outbound>,
     labels: Labels,
+    /// As in [`Carried`]: who waits for one when the link is over waits no longer.
+    places: Arc<Semaphore>,
 }
 
 #[derive(Debug, Default)]
@@ -127,8 +129,9 @@ impl Link {
         if self.said.try_send(Said::Open(connection, Box::new(guest.to_wire()))).is_err() {
             return Err(RelayOpening::Full);
         }
-        clients.all.insert(connection, Client { outbound: outbound.clone(), labels });
-        Ok(Carried { link: self.clone(), connection, places: Arc::new(Semaphore::new(FRAMES_WAITING)) })
+        let places = Arc::new(Semaphore::new(FRAMES_WAITING));
+        clients.all.insert(connection, Client { outbound: outbound.clone(), labels, places: places.clone() });
+        Ok(Carried { link: self.clone(), connection, places })
     }
 
     /// For calls beside the stream; absent: it does not stand.
@@ -254,7 +257,11 @@ async fn keep(shared: Arc<Shared>, link: Arc<Link>, there: Elsewhere, hears: mps
     let (end, why) = over;
     let (side, router, connections) = (RelaySide::Edge, there.router.clone(), left.len());
     shared.observe(RelayFact::LinkDown { side, router, end, connections, why });
-    left.into_values().for_each(|client| client.outbound.close(lost()));
+    for client in left.into_values() {
+        client.outbound.close(lost());
+        // HTTP/2 may hold what was said a while longer, and with it the places
+        client.places.close();
+    }
     tokio::select! {
         () = sleep(rest) => {}
         () = shared.closing.cancelled() => {}
@@ -330,7 +337,7 @@ impl Listening<'_> {
         let mut ticks = interval(PROBE_EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (mut sent, mut unanswered) = (0, VecDeque::with_capacity(UNANSWERED_MAX));
-        let mut used = Instant::now();
+        let (mut used, mut heard_of) = (Instant::now(), true);
         loop {
             tokio::select! {
                 _ = ticks.tick() => {
@@ -343,14 +350,17 @@ impl Listening<'_> {
                         return self.part(hearing, RelayEnd::Idle, "nobody used it for a minute").await;
                     }
                     sent += 1;
-                    // in the order of all else: a queue that does not move is no life. When it has no place, it is full of others' words
-                    if self.link.said.try_send(Said::Probe(sent)).is_ok() {
+                    // in the order of all else: a queue that does not move is no life. When it has no place, it is full of others'
+                    // words, and moves as long as these are answered
+                    if self.link.said.try_send(Said::Probe(sent)).is_ok() || !heard_of {
                         unanswered.push_back((sent, Instant::now()));
                     }
+                    heard_of = false;
                 }
                 message = hearing.message() => match message {
                     Ok(Some(message)) => {
                         workers::step();
+                        heard_of = true;
                         let heard = Instant::now();
                         for item in message.items {
                             if let Some(echo) = &item.echo {

@@ -361,6 +361,44 @@ async fn one_that_reads_slowly_is_closed_where_it_is_and_the_others_hear_all() {
 }
 
 #[tokio::test]
+async fn a_link_that_is_silent_is_found_as_soon_when_it_is_full() {
+    let etcd = Etcd::start().await;
+    let [one, other, _third] = three(&etcd).await;
+    let (_alice, _) = Socket::join(&one, "r", "alice").await;
+    let (mut quiet, _) = Socket::join(&other, "r", "quiet").await;
+    let mut busy = Vec::new();
+    for number in 0..72 {
+        busy.push(Socket::join(&other, "r", &format!("busy-{number}")).await.0);
+    }
+    one.send_signal("STOP");
+    let since = std::time::Instant::now();
+    // more than HTTP/2 takes that is not read, and then more than may wait for it
+    let (large, small) = ("x".repeat(48 << 10), "x".to_owned());
+    for (text, times) in [(large, 2), (small, 24)] {
+        let frame = json!({ "send": { "data": text } });
+        for client in &mut busy {
+            for _ in 0..times {
+                client.send(&frame).await;
+            }
+        }
+    }
+    // one that says nothing, those whose frames wait, and those that found no place for one
+    let mut ends = std::collections::BTreeMap::new();
+    for client in [&mut quiet].into_iter().chain(&mut busy) {
+        let (_, leave) = client.closed().await;
+        let code = leave.unwrap()["code"].as_str().unwrap().to_owned();
+        *ends.entry(code).or_insert(0) += 1;
+        assert!(since.elapsed() < std::time::Duration::from_secs(6), "{:?}, {ends:?}", since.elapsed());
+    }
+    assert!(
+        ends["room_unavailable"] > 40 && ends.keys().all(|code| code == "room_unavailable" || code == "overloaded"),
+        "{ends:?}"
+    );
+    let silent = "signalbox_relay_links_ended_total{side=\"edge\",reason=\"silent\"}";
+    assert_eq!(metric(&other, silent).await, Some(1.0));
+}
+
+#[tokio::test]
 async fn admins_reach_every_room_by_any_router_and_see_which_router_does_not_answer() {
     let etcd = Etcd::start().await;
     let [one, other, third] = three(&etcd).await;
