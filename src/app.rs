@@ -134,20 +134,17 @@ impl Running {
         let (instance_id, telemetry, observe) = measured(&edition);
         let authenticator = Authenticator::new(&config.auth_settings(), Arc::new(clock::unix_ms), observe.clone())?;
         let limits = listener::Limits::new(limit_settings(config));
-        let listener = Listener::bind(listener_settings(config, limits.clone(), observe.clone()))?;
+        let ports = Ports::bind(config, limits.clone(), &observe)?;
         let (state, connections) = (Arc::new(State::new(Instant::now())), TaskTracker::new());
         let captures = open_captures(config, &instance_id, &telemetry);
         let (faults, resume_secret) = (faults(config, watched, &observe), resume_secret(config));
-        let (registry, media_addr) = media_listener(config, &observe)?;
-        let (links, relay_url) = relay_listener(config, &observe)?.unzip();
-        let relay = config.relay_settings(&instance_id, &resume_secret);
-        let relay = relay.map(|settings| Relay::new(settings, telemetry.clone()));
+        let relay = relay_to_others(config, &instance_id, &resume_secret, &telemetry);
         let media = Media::new(config.media_settings(&instance_id), observe.clone(), faults.clone());
         let (homes, driver) = config.room_wait().map(|wait| Homes::new(wait, observe.clone())).unzip();
         let finder = find_rooms(config, &instance_id, &telemetry, homes);
         let shards = start_shards(config, &resume_secret, &surroundings(&telemetry, &faults, &media, &finder));
         let (rooms, guard) = (driver.zip(Some(shards.clone())), Arc::new(Guard::new(config.guard_settings())));
-        let (directory, fleet) = join_fleet(config, (&instance_id, relay_url), (&telemetry, &media, &guard), rooms);
+        let (directory, fleet) = join_fleet(config, (&instance_id, &ports), (&telemetry, &media, &guard), rooms);
         let shown = Shown {
             telemetry: telemetry.clone(),
             state: state.clone(),
@@ -159,28 +156,26 @@ impl Running {
             fleet: fleet.clone(),
         };
         let ops = Ops::start(ops_settings(config, observe.clone()), shown)?;
-        media.start(shards.clone(), registry);
+        media.start(shards.clone(), ports.registry);
         let exporter = start_exporter(config, &instance_id, &telemetry, lines)?;
         let observers = Observers::start(config, watched, (&telemetry, &shards, &guard), captures)?;
-        let gateway = Gateway::new(
-            gateway_settings(config),
-            GatewayParts {
-                shards: shards.clone(),
-                telemetry: telemetry.clone(),
-                authenticator,
-                resume_tokens: ResumeTokens::new(&resume_secret),
-                state: state.clone(),
-                addresses: limits,
-                guard,
-                finder: finder.clone(),
-                relay: relay.clone(),
-                connections: connections.clone(),
-                faults: faults.clone(),
-            },
-        );
+        let parts = GatewayParts {
+            shards: shards.clone(),
+            telemetry: telemetry.clone(),
+            authenticator,
+            resume_tokens: ResumeTokens::new(&resume_secret),
+            state: state.clone(),
+            addresses: limits,
+            guard,
+            finder: finder.clone(),
+            relay: relay.clone(),
+            connections: connections.clone(),
+            faults: faults.clone(),
+        };
+        let gateway = Gateway::new(gateway_settings(config), parts);
         let parts = Parts { watched, media: &media, rules: fleet.rules().clone(), instance_id };
         let running = Self {
-            client_addrs: listener.local_addrs(),
+            client_addrs: ports.client.local_addrs(),
             ops,
             state,
             shards,
@@ -197,9 +192,9 @@ impl Running {
             directory,
             keeper: finder.keeper,
             relay,
-            media_addr,
+            media_addr: ports.media_addr,
         };
-        running.spawn(config, (listener, links), (gateway, fleet));
+        running.spawn(config, (ports.client, ports.links), (gateway, fleet));
         Ok(running)
     }
 
@@ -318,6 +313,26 @@ impl Drop for Running {
     }
 }
 
+/// The ports that a router takes, but for that of its operators.
+struct Ports {
+    client: Listener,
+    /// Where media nodes register, and its address.
+    registry: Option<Listener>,
+    media_addr: Option<SocketAddr>,
+    /// Where links of other routers come in, and what they are told.
+    links: Option<Listener>,
+    relay_url: Option<String>,
+}
+
+impl Ports {
+    fn bind(config: &Config, limits: Arc<listener::Limits>, observe: &listener::Observe) -> Result<Self> {
+        let client = Listener::bind(listener_settings(config, limits, observe.clone()))?;
+        let (registry, media_addr) = media_listener(config, observe)?;
+        let (links, relay_url) = relay_listener(config, observe)?.unzip();
+        Ok(Self { client, registry, media_addr, links, relay_url })
+    }
+}
+
 /// How long closed connections may take to go.
 const CLOSING_MAX: Duration = Duration::from_secs(2);
 
@@ -379,16 +394,21 @@ fn start_shards(config: &Config, resume_secret: &[u8], around: &Surroundings) ->
     shards
 }
 
+/// Carries clients to the routers that have their rooms; absent: they are sent there.
+fn relay_to_others(config: &Config, instance_id: &str, secret: &[u8], telemetry: &Arc<Telemetry>) -> Option<Relay> {
+    config.relay_settings(instance_id, secret).map(|settings| Relay::new(settings, telemetry.clone()))
+}
+
 /// Where the fleet agrees, and what is seen of it; absent: this router runs alone.
 fn join_fleet(
     config: &Config,
-    (instance_id, relay_url): (&str, Option<String>),
+    (instance_id, ports): (&str, &Ports),
     (telemetry, media, guard): (&Arc<Telemetry>, &Media, &Arc<Guard>),
     rooms: Option<(HomesDriver, Shards)>,
 ) -> (Option<DirectoryHandle>, Fleet) {
     let fleet = Fleet::default();
     let start = |mut settings: DirectorySettings| {
-        settings.relay_url = relay_url.unwrap_or_default();
+        settings.relay_url = ports.relay_url.clone().unwrap_or_default();
         let (observe, telemetry, media) = (observer(telemetry), telemetry.clone(), media.clone());
         let around = Around {
             observe,
