@@ -38,6 +38,7 @@ use std::{
 use ahash::AHashMap;
 use slab::Slab;
 
+pub(crate) use self::drain::{ADVICE_SHARE, STEP as ADVICE_STEP, reconnect_advice};
 use self::{
     asking::{Asked, Asks},
     carriage::Carried,

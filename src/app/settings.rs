@@ -93,16 +93,18 @@ pub(super) fn listener_settings(
 pub(super) fn relay_listener(config: &Config, observe: &listener::Observe) -> Result<Option<(Listener, String)>> {
     let relay = &config.relay;
     let Some(listen) = relay.listen else { return Ok(None) };
-    let tls = relay.cert_file.clone().zip(relay.key_file.clone()).map(|(certificates, key)| TlsSettings {
-        certificates,
-        key,
-        client_ca: relay.ca_file.clone(),
-    });
+    let tls = tls_of(&relay.cert_file, &relay.key_file, &relay.ca_file);
     let scheme = if tls.is_some() { "https" } else { "http" };
     let listener = Listener::bind(inside(config, observe, ("relay", listen), (tls, LINKS_MAX)))?;
     let at = listener.local_addrs().first().copied().unwrap_or(listen);
     let url = relay.url.as_ref().map_or_else(|| format!("{scheme}://{at}"), |url| url.as_str().to_owned());
     Ok(Some((listener, url)))
+}
+
+/// Of a port whose callers show a certificate of that authority, where there is one.
+fn tls_of(cert: &Option<PathBuf>, key: &Option<PathBuf>, client_ca: &Option<PathBuf>) -> Option<TlsSettings> {
+    let files = cert.clone().zip(key.clone());
+    files.map(|(certificates, key)| TlsSettings { certificates, key, client_ca: client_ca.clone() })
 }
 
 /// A port for other machines of ours.
@@ -135,11 +137,7 @@ pub(super) fn media_listener(
     let Some(listen) = media.listen else { return Ok((None, None)) };
     // a node registers over one connection, and over another one after a restart
     let connections_max = 2 * media.nodes_max + 64;
-    let tls = media.tls.cert_file.clone().zip(media.tls.key_file.clone()).map(|(certificates, key)| TlsSettings {
-        certificates,
-        key,
-        client_ca: media.tls.client_ca_file.clone(),
-    });
+    let tls = tls_of(&media.tls.cert_file, &media.tls.key_file, &media.tls.client_ca_file);
     let listener = Listener::bind(inside(config, observe, ("media", listen), (tls, connections_max)))?;
     let address = listener.local_addrs().first().copied();
     Ok((Some(listener), address))

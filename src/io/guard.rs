@@ -221,9 +221,7 @@ impl Guard {
     pub fn enter(&self, door: AtTheDoor, (key, identity): (&str, &str), at: Instant) -> Result<Entered, Shed> {
         let now_ns = self.nanos(at);
         let AtTheDoor { address, taken } = door;
-        let (of_key, of_user) = (self.keys.cell(key, now_ns), self.users.cell((key, identity), now_ns));
-        let scopes = [Some(self.router.clone()), Some(of_key), Some(address), Some(of_user)];
-        let scopes = Arc::new(Scopes::new(scopes));
+        let scopes = self.scopes(address, (key, identity), now_ns);
         let own = self.connect(&scopes, [Scope::Key, Scope::User], now_ns)?;
         // one for both: there are as many as connections
         let taken = match taken {
@@ -234,12 +232,16 @@ impl Guard {
     }
 
     /// The scopes of a connection that another router let in, and counts.
-    pub(crate) fn relayed(&self, address: IpAddr, (key, identity): (&str, &str), at: Instant) -> Entered {
+    pub(crate) fn relayed(&self, address: IpAddr, user: (&str, &str), at: Instant) -> Entered {
         let now_ns = self.nanos(at);
         let address = self.addresses.cell(origin_of(address), now_ns);
+        Entered { scopes: self.scopes(address, user, now_ns), _taken: None }
+    }
+
+    /// Of a connection from that address, of that API key and identity.
+    fn scopes(&self, address: Arc<Cell>, (key, identity): (&str, &str), now_ns: u64) -> Arc<Scopes> {
         let (of_key, of_user) = (self.keys.cell(key, now_ns), self.users.cell((key, identity), now_ns));
-        let scopes = [Some(self.router.clone()), Some(of_key), Some(address), Some(of_user)];
-        Entered { scopes: Arc::new(Scopes::new(scopes)), _taken: None }
+        Arc::new(Scopes::new([Some(self.router.clone()), Some(of_key), Some(address), Some(of_user)]))
     }
 
     /// Asks for a connection's places, of these scopes.

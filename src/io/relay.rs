@@ -35,11 +35,17 @@ use tonic::metadata::MetadataMap;
 pub use self::host::{Host, serve};
 pub(crate) use self::{edge::Carried, words::Guest};
 use self::{edge::Link, proof::Proofs};
-use super::{clock, dialing::TlsFiles, finder::Elsewhere, outbound::Outbound};
+use super::{
+    clock,
+    dialing::TlsFiles,
+    finder::Elsewhere,
+    outbound::{Mark, Outbound},
+};
 use crate::{
     event::{Event, Labels, RelayFact, RelayOpening, RelaySide},
     ids::RouterId,
-    protocol::{Code, encode, v1},
+    protocol::{Code, encode},
+    router::{ADVICE_SHARE, ADVICE_STEP, reconnect_advice},
     telemetry::{RelayFigures, Telemetry},
 };
 
@@ -51,10 +57,6 @@ const PROOF: &str = "signalbox-proof";
 const LINKS_MAX: usize = 1_024;
 /// How often figures are told.
 const FIGURES_EVERY: Duration = Duration::from_secs(1);
-/// The share of a drain's window over which connections are advised to go; the rest is for the last ones to leave.
-const ADVICE_SHARE: f64 = 0.8;
-/// The least time between two pieces of advice of one drain.
-const ADVICE_STEP: Duration = Duration::from_millis(5);
 
 /// What links need to know; from config.
 #[derive(Clone)]
@@ -187,10 +189,14 @@ impl Relay {
         self.0.links().values().map(|link| link.connections()).sum()
     }
 
+    fn clients(&self) -> Vec<Arc<Outbound>> {
+        self.0.links().values().flat_map(|link| link.clients()).collect()
+    }
+
     /// Advises every client whose room is on another router to go elsewhere, spread over the window: it is this router that ends.
     /// They are told that URL; empty: to come back by the way they came.
     pub fn drain(&self, window: Duration, url: String) {
-        let mut clients: Vec<_> = self.0.links().values().flat_map(|link| link.clients()).collect();
+        let mut clients = self.clients();
         fastrand::shuffle(&mut clients);
         let step = window.mul_f64(ADVICE_SHARE) / u32::try_from(clients.len()).unwrap_or(u32::MAX).max(1);
         self.0.tasks.spawn(async move {
@@ -207,8 +213,7 @@ impl Relay {
 
     /// Closes who is left, then all links, within a bounded time.
     pub async fn finish(&self, longest: Duration) {
-        let clients: Vec<_> = self.0.links().values().flat_map(|link| link.clients()).collect();
-        clients.iter().for_each(|client| client.close(Code::Draining.refuse()));
+        self.clients().iter().for_each(|client| client.close(Code::Draining.refuse()));
         let over = tokio::time::Instant::now() + longest;
         let mut every = tokio::time::interval(Duration::from_millis(5));
         // those whose rooms were here are still being told that these go
@@ -233,10 +238,8 @@ impl Relay {
 
     fn figures(&self) -> RelayFigures {
         let mut figures = RelayFigures::default();
-        let links = self.0.links();
-        figures.links[RelaySide::Edge as usize] = links.values().filter(|link| link.is_up()).count();
-        figures.connections[RelaySide::Edge as usize] = links.values().map(|link| link.connections()).sum();
-        drop(links);
+        figures.links[RelaySide::Edge as usize] = self.0.links().values().filter(|link| link.is_up()).count();
+        figures.connections[RelaySide::Edge as usize] = self.connections();
         let read = |count: &AtomicU64| usize::try_from(count.load(Ordering::Relaxed)).unwrap_or(usize::MAX);
         figures.links[RelaySide::Host as usize] = read(&self.0.hosted.links);
         figures.connections[RelaySide::Host as usize] = read(&self.0.hosted.connections);
@@ -247,11 +250,8 @@ impl Relay {
 
 /// Tells a client to come back, by the same way or by that address.
 fn advise(client: &Outbound, url: &str) {
-    let reconnect = v1::ReconnectAdvice { after_ms: 0, url: url.to_owned() };
-    let advice = v1::Advice { token: None, reconnect: Some(reconnect) };
-    let frame = v1::ServerFrame { id: None, body: Some(v1::server_frame::Body::Advice(advice)) };
-    let bytes = encode(client.encoding(), &frame);
-    if client.push(bytes, super::outbound::Mark::Unmeasured).is_err() {
+    let bytes = encode(client.encoding(), &reconnect_advice(0, url.to_owned()));
+    if client.push(bytes, Mark::Unmeasured).is_err() {
         client.close(Code::SlowReader.refuse());
     }
 }

@@ -18,13 +18,13 @@ use crate::{
 };
 
 /// The share of the window over which advice goes out; the rest is for the last ones to leave.
-const ADVICE_SHARE: f64 = 0.8;
+pub(crate) const ADVICE_SHARE: f64 = 0.8;
 /// The share of the window by which one session's `after_ms` may be put off,
 const JITTER_SHARE: f64 = 0.1;
 /// and at most that long.
 const JITTER_MAX: Duration = Duration::from_secs(2);
 /// The least time between two wake-ups: a slope of steps that small is a slope.
-const STEP: Duration = Duration::from_millis(5);
+pub(crate) const STEP: Duration = Duration::from_millis(5);
 /// When to try elsewhere; jittered upwards to twice that.
 const RETRY_MS: u64 = 500;
 
@@ -116,9 +116,7 @@ impl Router {
         let Some(connection) = self.sessions.get(&seat).and_then(|seated| seated.session.connection()) else { return };
         let jitter_ms = window.mul_f64(JITTER_SHARE).min(JITTER_MAX).as_millis() as u64;
         let after_ms = self.rng.u64(0..=jitter_ms);
-        let reconnect = v1::ReconnectAdvice { after_ms, url: self.settings.reconnect_url.clone() };
-        let advice = v1::Advice { token: None, reconnect: Some(reconnect) };
-        let frame = Box::new(ServerFrame { id: None, body: Some(Body::Advice(advice)) });
+        let frame = Box::new(reconnect_advice(after_ms, self.settings.reconnect_url.clone()));
         self.pushes.push(Push { to: vec![connection], frame });
     }
 
@@ -138,4 +136,10 @@ impl Router {
             self.close_hall(hall, Code::Draining, now.at);
         }
     }
+}
+
+/// Tells a client to come back so much later, by the way that it came or by that URL.
+pub(crate) fn reconnect_advice(after_ms: u64, url: String) -> ServerFrame {
+    let advice = v1::Advice { token: None, reconnect: Some(v1::ReconnectAdvice { after_ms, url }) };
+    ServerFrame { id: None, body: Some(Body::Advice(advice)) }
 }

@@ -168,25 +168,24 @@ impl Drop for Leaving {
     /// The edge takes nothing more: what was given last is not known to have left.
     fn drop(&mut self) {
         let given = self.given.drain(..).map(|(connection, _, mark)| (connection, mark));
-        let frames = self.taken.by_ref().filter_map(|(connection, item)| match item {
-            Item::Frame(Outgoing { mark, .. }, _) => Some((connection, mark)),
-            _ => None,
-        });
-        let gone = given.chain(frames).collect();
-        tell_gone(&self.gateway, &self.link, gone);
+        tell_gone(&self.gateway, &self.link, given.chain(self.taken.by_ref().filter_map(mark_of)));
     }
 }
 
 /// Nothing more leaves by the link.
 pub(super) fn abandon(gateway: &Gateway, link: &HostLink) {
-    let frames = link.queue.close().into_iter().filter_map(|(connection, item)| match item {
-        Item::Frame(Outgoing { mark, .. }, _) => Some((connection, mark)),
-        _ => None,
-    });
-    tell_gone(gateway, link, frames.collect());
+    tell_gone(gateway, link, link.queue.close().into_iter().filter_map(mark_of));
 }
 
-fn tell_gone(gateway: &Gateway, link: &HostLink, marks: Vec<(u64, Mark)>) {
+/// What was to be told of a frame.
+fn mark_of((connection, item): (u64, Item)) -> Option<(u64, Mark)> {
+    match item {
+        Item::Frame(Outgoing { mark, .. }, _) => Some((connection, mark)),
+        _ => None,
+    }
+}
+
+fn tell_gone(gateway: &Gateway, link: &HostLink, marks: impl Iterator<Item = (u64, Mark)>) {
     let outbounds = link.outbounds();
     for (connection, mark) in marks {
         let Some(event) = mark.gone() else { continue };

@@ -2,8 +2,6 @@
 
 use std::time::Instant;
 
-use bytes::Bytes;
-
 use super::Shard;
 use crate::{
     event::{Event, Outcome, Signal, Stage},
@@ -93,29 +91,25 @@ impl Shard {
     /// Encodes once an encoding; every connection gets a reference to the same bytes. One encoding after the other, so that a link
     /// to another router gets the bytes of each in one go.
     pub(super) fn fan_out(&mut self, to: &[ConnectionId], frame: &ServerFrame) {
-        let mut encoded: Option<(Encoding, Bytes)> = None;
-        let mut other = None;
+        let first = to.iter().find_map(|connection| self.outbounds.get(connection)).map(|outbound| outbound.encoding());
+        let mut next = first;
+        while let Some(encoding) = next {
+            let other = self.fan_out_as(encoding, to, frame);
+            next = other.filter(|_| first == Some(encoding));
+        }
+    }
+
+    /// To those with that encoding; answers another one that somebody has.
+    fn fan_out_as(&mut self, encoding: Encoding, to: &[ConnectionId], frame: &ServerFrame) -> Option<Encoding> {
+        let (bytes, mut other) = (encode(encoding, frame), None);
         for connection in to {
             let Some(outbound) = self.outbounds.get(connection) else { continue };
-            let encoding = outbound.encoding();
-            let (first, bytes) = encoded.get_or_insert_with(|| (encoding, encode(encoding, frame)));
-            if *first != encoding {
-                other = Some(encoding);
-                continue;
-            }
-            if let Err(Unsent::Full(_)) = outbound.push(bytes.clone(), self.hand.push_to(*connection)) {
+            if outbound.encoding() != encoding {
+                other = Some(outbound.encoding());
+            } else if let Err(Unsent::Full(_)) = outbound.push(bytes.clone(), self.hand.push_to(*connection)) {
                 self.overflowed.push(*connection);
             }
         }
-        let Some(other) = other else { return };
-        let bytes = encode(other, frame);
-        for connection in to {
-            let Some(outbound) = self.outbounds.get(connection).filter(|outbound| outbound.encoding() == other) else {
-                continue;
-            };
-            if let Err(Unsent::Full(_)) = outbound.push(bytes.clone(), self.hand.push_to(*connection)) {
-                self.overflowed.push(*connection);
-            }
-        }
+        other
     }
 }
