@@ -15,7 +15,7 @@ mod records;
 use bytes::Bytes;
 
 pub use self::{
-    entry::{AudienceKept, EntryKept, SaidKept, To},
+    entry::{AudienceKept, EntryKept, EntryToKeep, SaidKept, SaidToKeep, To},
     records::{EdgeKept, FORMAT, HeldKept, MemberKept, RoomKept, SessionKept, Unreadable},
 };
 use crate::event::FabricOutcome;

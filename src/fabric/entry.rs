@@ -2,11 +2,14 @@
 //!
 //! Participants are named by their id: seats are a router's own.
 
-use bytes::Bytes;
-use prost::Message;
+use bytes::{BufMut, Bytes};
+use prost::{
+    Message,
+    encoding::{WireType, encode_key, encode_varint, encoded_len_varint},
+};
 
 use super::Unreadable;
-use crate::protocol::v1;
+use crate::protocol::v1::{self, event::Kind};
 
 /// See the module. Protobuf: fields that are not known are not kept, and nobody writes an entry twice.
 #[derive(Clone, PartialEq, Message)]
@@ -76,12 +79,112 @@ pub struct AudienceKept<'a> {
     pub other: &'a str,
 }
 
-impl EntryKept {
+/// An entry as a room has it, to be written as an [`EntryKept`] without a copy of what it says: each event of each room that is kept
+/// is written once.
+#[derive(Clone, Copy, Debug)]
+pub struct EntryToKeep<'a> {
+    /// See [`EntryKept`].
+    pub at_unix_ms: u64,
+    /// To whom.
+    pub audience: AudienceKept<'a>,
+    /// Whose request it was, and its `id`.
+    pub by: (&'a str, u64),
+    /// Where it stands in the log.
+    pub offset: u64,
+    /// What happened.
+    pub said: SaidToKeep<'a>,
+}
+
+/// What an entry says, as a room has it.
+#[derive(Clone, Copy, Debug)]
+pub enum SaidToKeep<'a> {
+    /// Something happened.
+    Event(&'a Kind),
+    /// Somebody said something.
+    Data {
+        /// Who; empty: the admin API.
+        from: &'a str,
+        /// As text,
+        data: Option<&'a str>,
+        /// or as bytes.
+        bytes: Option<&'a [u8]>,
+        /// May be empty.
+        topic: &'a str,
+    },
+}
+
+impl EntryToKeep<'_> {
     /// As it is written.
     pub fn bytes(&self) -> Bytes {
-        self.encode_to_vec().into()
+        let (said, tag) = self.said.encoded(self.offset);
+        let AudienceKept { to, one, other } = self.audience;
+        // what numbers and keys take, and the rest
+        let mut out = Vec::with_capacity(48 + one.len() + other.len() + self.by.0.len() + said.len());
+        number(1, self.at_unix_ms, &mut out);
+        // none is negative: written as any other number
+        number(2, u64::from(to as i32 as u32), &mut out);
+        text(3, one, &mut out);
+        text(4, other, &mut out);
+        text(5, self.by.0, &mut out);
+        number(6, self.by.1, &mut out);
+        field(tag, &said, &mut out);
+        out.into()
     }
+}
 
+impl SaidToKeep<'_> {
+    /// As a message of its own, and the field that it is.
+    fn encoded(&self, offset: u64) -> (Vec<u8>, u32) {
+        match *self {
+            Self::Event(kind) => {
+                let mut out = Vec::with_capacity(16 + kind.encoded_len());
+                number(3, offset, &mut out);
+                kind.encode(&mut out);
+                (out, 10)
+            }
+            Self::Data { from, data, bytes, topic } => {
+                let (said, raw) = (data.unwrap_or_default(), bytes.unwrap_or_default());
+                let mut out = Vec::with_capacity(40 + from.len() + said.len() + raw.len() + topic.len());
+                text(1, from, &mut out);
+                if data.is_some() {
+                    field(2, said.as_bytes(), &mut out);
+                }
+                if bytes.is_some() {
+                    field(3, raw, &mut out);
+                }
+                text(4, topic, &mut out);
+                encode_key(5, WireType::Varint, &mut out);
+                encode_varint(offset, &mut out);
+                (out, 11)
+            }
+        }
+    }
+}
+
+/// A field that is not written when it is zero, as proto3 has it;
+fn number(tag: u32, number: u64, out: &mut Vec<u8>) {
+    if number != 0 {
+        encode_key(tag, WireType::Varint, out);
+        encode_varint(number, out);
+    }
+}
+
+/// one that is not when it is empty;
+fn text(tag: u32, text: &str, out: &mut Vec<u8>) {
+    if !text.is_empty() {
+        field(tag, text.as_bytes(), out);
+    }
+}
+
+/// and one that is there whatever it holds.
+fn field(tag: u32, content: &[u8], out: &mut Vec<u8>) {
+    out.reserve(content.len() + encoded_len_varint(content.len() as u64) + 5);
+    encode_key(tag, WireType::LengthDelimited, out);
+    encode_varint(content.len() as u64, out);
+    out.put_slice(content);
+}
+
+impl EntryKept {
     /// What was written.
     ///
     /// # Errors
@@ -93,5 +196,73 @@ impl EntryKept {
     /// Who may see it.
     pub fn audience(&self) -> AudienceKept<'_> {
         AudienceKept { to: self.to(), one: &self.one, other: &self.other }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kept(entry: &EntryToKeep<'_>, said: SaidKept) -> EntryKept {
+        let AudienceKept { to, one, other } = entry.audience;
+        EntryKept {
+            at_unix_ms: entry.at_unix_ms,
+            to: to as i32,
+            one: one.to_owned(),
+            other: other.to_owned(),
+            by: entry.by.0.to_owned(),
+            request: entry.by.1,
+            said: Some(said),
+        }
+    }
+
+    fn holds(entry: EntryToKeep<'_>, said: SaidKept) {
+        let expected = kept(&entry, said);
+        assert_eq!(entry.bytes(), expected.encode_to_vec());
+        assert_eq!(EntryKept::read(&entry.bytes()), Ok(expected));
+    }
+
+    fn entry<'a>(to: To, (one, other): (&'a str, &'a str), said: SaidToKeep<'a>) -> EntryToKeep<'a> {
+        let audience = AudienceKept { to, one, other };
+        EntryToKeep { at_unix_ms: 1_700_000_000_123, audience, by: ("p-é", 77), offset: 1 << 40, said }
+    }
+
+    #[test]
+    fn a_message_is_written_as_its_schema_reads_it() {
+        for (data, bytes) in [(Some("hello"), None), (None, Some(&[0_u8, 255, 7][..])), (Some(""), None), (None, None)]
+        {
+            for (from, topic) in [("alice", "chat"), ("", "")] {
+                let entry = entry(To::All, ("", ""), SaidToKeep::Data { from, data, bytes, topic });
+                let push = v1::DataPush {
+                    from: from.to_owned(),
+                    data: data.map(str::to_owned),
+                    bytes: bytes.map(Bytes::from_static),
+                    topic: topic.to_owned(),
+                    offset: Some(1 << 40),
+                    seq: None,
+                };
+                holds(entry, SaidKept::Data(push));
+            }
+        }
+    }
+
+    #[test]
+    fn an_event_is_written_as_its_schema_reads_it_whoever_may_see_it() {
+        let participant = v1::Participant { id: "p1".to_owned(), identity: "bob".to_owned(), ..Default::default() };
+        let kinds = [Kind::ParticipantJoined(Box::new(participant)), Kind::RoomClosed(v1::RoomClosed::default())];
+        for kind in kinds {
+            for (to, named) in [(To::All, ("", "")), (To::Nobody, ("", "")), (To::Pair, ("p1", "p2"))] {
+                let event = v1::Event { offset: 1 << 40, kind: Some(kind.clone()), ..Default::default() };
+                holds(entry(to, named, SaidToKeep::Event(&kind)), SaidKept::Event(event));
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_zero_is_left_out() {
+        let said = SaidToKeep::Data { from: "", data: None, bytes: None, topic: "" };
+        let audience = AudienceKept { to: To::Nobody, one: "", other: "" };
+        let entry = EntryToKeep { at_unix_ms: 0, audience, by: ("", 0), offset: 0, said };
+        holds(entry, SaidKept::Data(v1::DataPush { offset: Some(0), ..Default::default() }));
     }
 }

@@ -16,7 +16,10 @@ use super::{
     history::{Entry, History, Kept, Said},
 };
 use crate::{
-    fabric::{EdgeKept, EntryKept, FORMAT, MemberKept, RoomKept, SaidKept, To, Unreadable},
+    fabric::{
+        AudienceKept, EdgeKept, EntryKept, EntryToKeep, FORMAT, MemberKept, RoomKept, SaidKept, SaidToKeep, To,
+        Unreadable,
+    },
     ids::{Epoch, Offset, ParticipantId, TrackId},
     protocol::v1::{self, event::Kind},
 };
@@ -111,12 +114,12 @@ impl Room {
     ) -> impl Iterator<Item = (u64, Bytes)> {
         self.history.after(after).map(move |(offset, entry)| {
             let age = at.saturating_duration_since(entry.at).as_millis() as u64;
-            (offset.0, self.entry_kept(offset, entry, unix_ms.saturating_sub(age)).bytes())
+            (offset.0, self.entry_kept(offset, entry, unix_ms.saturating_sub(age)))
         })
     }
 
-    fn entry_kept(&self, offset: Offset, entry: &Entry, at_unix_ms: u64) -> EntryKept {
-        let name = |seat| self.member(seat).map_or("", |member| member.participant.id.as_str()).to_owned();
+    fn entry_kept(&self, offset: Offset, entry: &Entry, at_unix_ms: u64) -> Bytes {
+        let name = |seat| self.member(seat).map_or("", |member| member.participant.id.as_str());
         let (to, one, other) = match entry.audience {
             Audience::All => (To::All, NOBODY, NOBODY),
             Audience::Except(one) => (To::Except, one, NOBODY),
@@ -125,17 +128,18 @@ impl Room {
             Audience::OrdinaryExcept(one) => (To::OrdinaryExcept, one, NOBODY),
             Audience::Pair(one, other) => (To::Pair, one, other),
         };
+        let audience = AudienceKept { to, one: name(one), other: name(other) };
+        let by = entry.by.map_or(("", 0), |(seat, request)| (name(seat), request));
         let said = match &entry.kept {
-            Kept::Event(kind) => SaidKept::Event(v1::Event {
-                room: String::new(),
-                epoch: String::new(),
-                offset: offset.0,
-                kind: Some((**kind).clone()),
-            }),
-            Kept::Message(said) => SaidKept::Data(said.to_push(offset)),
+            Kept::Event(kind) => SaidToKeep::Event(kind),
+            Kept::Message(said) => SaidToKeep::Data {
+                from: said.from.as_str(),
+                data: said.data.as_deref(),
+                bytes: said.bytes.as_deref(),
+                topic: &said.topic,
+            },
         };
-        let (by, request) = entry.by.map_or_else(Default::default, |(seat, request)| (name(seat), request));
-        EntryKept { at_unix_ms, to: to as i32, one: name(one), other: name(other), by, request, said: Some(said) }
+        EntryToKeep { at_unix_ms, audience, by, offset: offset.0, said }.bytes()
     }
 
     /// A room that was kept, with nobody on a connection, and before it goes on.
