@@ -22,6 +22,7 @@ use std::{
 
 use ahash::AHashMap;
 use arc_swap::ArcSwap;
+use futures_util::future::{Either, ready};
 use tokio::sync::mpsc;
 
 pub(crate) use self::arrival::{Arrival, Brought};
@@ -170,12 +171,12 @@ impl Shards {
     ///
     /// # Errors
     /// Why it was not taken, and the signal that it was of.
-    pub(crate) async fn send(&self, shard: usize, arrival: Arrival) -> Result<(), Untaken> {
+    pub(crate) fn send(&self, shard: usize, arrival: Arrival) -> impl Future<Output = Result<(), Untaken>> {
+        // what an arrival is stays out of the future, which is part of every connection's task; that one waits is rare
         match self.handles[shard].inbox.try_send(arrival) {
-            Ok(()) => Ok(()),
-            // boxed: it is rare, and its future would otherwise be part of every connection's task
-            Err(mpsc::error::TrySendError::Full(arrival)) => Box::pin(self.wait(shard, arrival)).await,
-            Err(mpsc::error::TrySendError::Closed(arrival)) => Err((gone(), arrival.signal())),
+            Ok(()) => Either::Left(ready(Ok(()))),
+            Err(mpsc::error::TrySendError::Full(arrival)) => Either::Right(Box::pin(self.wait(shard, arrival))),
+            Err(mpsc::error::TrySendError::Closed(arrival)) => Either::Left(ready(Err((gone(), arrival.signal())))),
         }
     }
 

@@ -49,12 +49,7 @@ pub(super) async fn upgrade(
         return upgrade_required(&Code::BadRequest.because("this connection cannot be upgraded"));
     };
     let inbound = Inbound::new(gateway.clone(), admission, "websocket");
-    gateway.clone().connections.spawn(async move {
-        // fails when the client went away before it read the answer
-        let Some(stream) = upgraded(upgrading).await else { return };
-        websocket::run(&gateway, stream, inbound).await;
-        drop(info);
-    });
+    gateway.clone().connections.spawn(websocket::run(gateway, upgraded(upgrading), inbound, info));
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     let headers = response.headers_mut();
