@@ -138,9 +138,9 @@ impl Running {
         let (state, connections) = (Arc::new(State::new(Instant::now())), TaskTracker::new());
         let captures = open_captures(config, &instance_id, &telemetry);
         let (faults, resume_secret) = (faults(config, watched, &observe), resume_secret(config));
-        let relay = relay_to_others(config, &instance_id, &resume_secret, &telemetry);
         let media = Media::new(config.media_settings(&instance_id), observe.clone(), faults.clone());
         let (homes, driver) = config.room_wait().map(|wait| Homes::new(wait, observe.clone())).unzip();
+        let relay = relay_to_others(config, (&instance_id, &resume_secret), &telemetry, homes.clone());
         let finder = find_rooms(config, &instance_id, &telemetry, homes);
         let shards = start_shards(config, &resume_secret, &surroundings(&telemetry, &faults, &media, &finder));
         let (rooms, guard) = (driver.zip(Some(shards.clone())), Arc::new(Guard::new(config.guard_settings())));
@@ -395,8 +395,13 @@ fn start_shards(config: &Config, resume_secret: &[u8], around: &Surroundings) ->
 }
 
 /// Carries clients to the routers that have their rooms; absent: they are sent there.
-fn relay_to_others(config: &Config, instance_id: &str, secret: &[u8], telemetry: &Arc<Telemetry>) -> Option<Relay> {
-    config.relay_settings(instance_id, secret).map(|settings| Relay::new(settings, telemetry.clone()))
+fn relay_to_others(
+    config: &Config,
+    (instance_id, secret): (&str, &[u8]),
+    telemetry: &Arc<Telemetry>,
+    homes: Option<Homes>,
+) -> Option<Relay> {
+    config.relay_settings(instance_id, secret).map(|settings| Relay::new(settings, telemetry.clone(), homes))
 }
 
 /// Where the fleet agrees, and what is seen of it; absent: this router runs alone.

@@ -16,6 +16,7 @@ mod following;
 pub(crate) mod pace;
 mod part;
 pub mod record;
+mod refusing;
 mod registration;
 mod rooms;
 mod rules;
@@ -36,6 +37,7 @@ use following::Following;
 use part::{Part, Told};
 use record::RoomRecord;
 pub use record::{Load, NodeRecord, RouterRecord};
+use refusing::Refusing;
 use registration::Registration;
 use rooms::{Others, Rooms};
 use rules::RulesText;
@@ -79,6 +81,7 @@ pub struct Directory {
     claims: Claims,
     /// Absent: rooms are this router's own business.
     rooms: Option<Rooms>,
+    refusing: Refusing,
     pending: BTreeMap<u64, Pending>,
     tickets: u64,
     /// Which etcd answered last.
@@ -105,6 +108,7 @@ impl Directory {
             rules: Part { name: RULES, following: following(6), view: View::new(RULES, 1) },
             claims: Claims::new(by, seed.wrapping_add(3), now),
             rooms: one_router_a_room.then(|| Rooms::new(&own, seed.wrapping_add(5), now)),
+            refusing: Refusing::default(),
             own,
             pending: BTreeMap::new(),
             tickets: 0,
@@ -125,6 +129,14 @@ impl Directory {
                 Some(rooms) => rooms.asked(question, room, founds, now),
                 None => outputs.push(Output::Home { question, home: Home::Unknown }),
             },
+            Input::Refused { router } => {
+                if let Some(rooms) = &mut self.rooms
+                    && self.refusing.note(&router, &self.routers.view)
+                {
+                    rooms.forget_elsewhere_of(&router);
+                    outputs.push(Output::Observe(DirectoryFact::RouterRefused { router }));
+                }
+            }
             Input::Rooms(changes) => {
                 if let Some(rooms) = &mut self.rooms {
                     changes.iter().for_each(|(room, exists)| rooms.changed(room, *exists, now));
@@ -277,7 +289,7 @@ impl Directory {
     /// How a call about a room ended.
     fn answered_of_rooms(&mut self, ticket: u64, answer: Result<Answer, Fault>, now: Instant) {
         let lag = self.routers.following.lag(now);
-        let others = Others { routers: &self.routers.view, lag, lease: self.lease };
+        let others = Others { routers: &self.routers.view, lag, lease: self.lease, refusing: &self.refusing };
         if let Some(rooms) = &mut self.rooms {
             rooms.answered(ticket, answer, others, now);
         }

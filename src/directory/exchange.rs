@@ -47,6 +47,11 @@ pub enum Input {
         /// Whether it would be made here if no router has it.
         founds: bool,
     },
+    /// Nobody listens any more where that router did: its machine says so.
+    Refused {
+        /// Which.
+        router: RouterId,
+    },
     /// Rooms that came to be here (true), or ended here, since this was said last.
     Rooms(Vec<(RoomId, bool)>),
     /// How far this router follows the rules of the fleet; others should hear of it now.

@@ -417,6 +417,11 @@ impl Rooms {
         }
     }
 
+    /// What that router has is to be asked anew.
+    pub(super) fn forget_elsewhere_of(&mut self, router: &RouterId) {
+        self.elsewhere.retain(|_, holder| holder.router != *router);
+    }
+
     fn forget_elsewhere(&mut self, now: Instant) {
         while self.elsewhere_until.front().is_some_and(|(until, _)| *until <= now) {
             if let Some((_, room)) = self.elsewhere_until.pop_front() {

@@ -235,6 +235,11 @@ pub enum DirectoryFact {
         /// Which.
         router: RouterId,
     },
+    /// Nobody listens where a router should: its rooms can be taken over, until it is heard of again.
+    RouterRefused {
+        /// Which.
+        router: RouterId,
+    },
     /// A router is not registered any more.
     RouterGone {
         /// Which.
@@ -245,7 +250,7 @@ pub enum DirectoryFact {
         /// What was found.
         found: HomeFound,
     },
-    /// A room was had by a router that is about to end, or is silent; this one has it now.
+    /// A room was had by a router that is about to end, is silent or takes no connection; this one has it now.
     RoomTakenOver {
         /// The room.
         room: RoomId,

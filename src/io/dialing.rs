@@ -3,6 +3,7 @@
 
 use std::{
     error::Error,
+    io,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -35,11 +36,26 @@ pub(super) struct Dial<'a> {
     pub(super) patience: Duration,
 }
 
+/// Why a connection was not made.
+#[derive(Debug)]
+pub(super) struct Unmade {
+    /// In this side's words.
+    pub(super) why: String,
+    /// The other side's machine answered, and nobody listens there: whoever should has ended.
+    pub(super) nobody: bool,
+}
+
+impl From<String> for Unmade {
+    fn from(why: String) -> Self {
+        Self { why, nobody: false }
+    }
+}
+
 /// Connects by HTTP/2. A channel would connect again by itself, to whoever is there then: it is let go of with what was begun on it.
 ///
 /// # Errors
-/// What was in the way, in this side's words.
-pub(super) async fn connect(url: &str, dial: &Dial<'_>) -> Result<Channel, String> {
+/// What was in the way.
+pub(super) async fn connect(url: &str, dial: &Dial<'_>) -> Result<Channel, Unmade> {
     let mut endpoint = Endpoint::from_shared(url.to_owned())
         .map_err(|_| "its address cannot be used".to_owned())?
         .connect_timeout(dial.patience)
@@ -54,9 +70,22 @@ pub(super) async fn connect(url: &str, dial: &Dial<'_>) -> Result<Channel, Strin
         endpoint = endpoint.tls_config(files.config().await?).map_err(|error| cause(&error))?;
     }
     match timeout(dial.patience, endpoint.connect()).await {
-        Ok(connected) => connected.map_err(|error| cause(&error)),
-        Err(_) => Err(format!("no connection within {:?}", dial.patience)),
+        Ok(connected) => connected.map_err(|error| Unmade { why: cause(&error), nobody: is_of_nobody(&error) }),
+        Err(_) => Err(format!("no connection within {:?}", dial.patience).into()),
     }
+}
+
+/// Whether it says that nobody listens there, and not that the way there is long or closed.
+fn is_of_nobody(error: &(dyn Error + 'static)) -> bool {
+    let refused = |error: &io::Error| error.kind() == io::ErrorKind::ConnectionRefused;
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if error.downcast_ref().is_some_and(refused) {
+            return true;
+        }
+        next = error.source();
+    }
+    false
 }
 
 /// What lies under an error of the transport, which says only that it is one.
@@ -137,4 +166,23 @@ pub(super) fn causes(error: &dyn Error) -> String {
 /// As much of it as a line of the log may hold.
 pub(super) fn line(text: &str, chars_max: usize) -> String {
     text.chars().filter(|c| !c.is_control()).take(chars_max).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn that_nobody_listens_is_told_from_all_else_that_is_in_the_way() {
+        let dial = Dial { tls: None, tls_key: "x.ca_file", patience: Duration::from_millis(300) };
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        drop(listener);
+        let Unmade { why, nobody } = connect(&url, &dial).await.unwrap_err();
+        assert!(nobody, "{why}");
+        for url in ["https://127.0.0.1:1", "http://nowhere.invalid:1", "not a url"] {
+            let Unmade { why, nobody } = connect(url, &dial).await.unwrap_err();
+            assert!(!nobody, "{url}: {why}");
+        }
+    }
 }

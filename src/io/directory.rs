@@ -26,7 +26,10 @@ use tokio::{
 };
 
 use self::etcd::{Done, Etcd};
-use self::{homes::Asking, rules::Writer};
+use self::{
+    homes::{Asked, Asking},
+    rules::Writer,
+};
 pub use self::{
     homes::{Homes, HomesDriver},
     rules::{FleetRules, WriteError},
@@ -243,7 +246,8 @@ impl Driver {
                 Some((stream, heard)) = self.heard.recv() => Input::Heard { stream, heard },
                 input = of_rooms(self.around.rooms.as_mut().map(|(driver, _)| driver)) => match input {
                     OfRooms::Changed(changes) => Input::Rooms(changes),
-                    OfRooms::Asked(asking) => self.asked(asking),
+                    OfRooms::Asked(Asked::Home(asking)) => self.asked(asking),
+                    OfRooms::Asked(Asked::Refused(router)) => Input::Refused { router },
                 },
                 changed = self.wants.changed() => match (changed, *self.wants.borrow_and_update()) {
                     (Err(_), _) => return,
@@ -348,7 +352,7 @@ impl Driver {
 /// What is said of rooms.
 enum OfRooms {
     Changed(Vec<(RoomId, bool)>),
-    Asked(Asking),
+    Asked(Asked),
 }
 
 /// The next of it; of a router whose rooms are its own business, never.
@@ -356,7 +360,7 @@ async fn of_rooms(driver: Option<&mut HomesDriver>) -> OfRooms {
     let Some(HomesDriver { asked, homes }) = driver else { return std::future::pending().await };
     tokio::select! {
         changes = homes.changes_of_rooms() => OfRooms::Changed(changes),
-        Some(asking) = asked.recv() => OfRooms::Asked(asking),
+        Some(asked) = asked.recv() => OfRooms::Asked(asked),
     }
 }
 

@@ -38,6 +38,7 @@ use self::{edge::Link, proof::Proofs};
 use super::{
     clock,
     dialing::TlsFiles,
+    directory::Homes,
     finder::Elsewhere,
     outbound::{Mark, Outbound},
 };
@@ -89,6 +90,10 @@ struct Shared {
     settings: RelaySettings,
     proofs: Proofs,
     telemetry: Arc<Telemetry>,
+    /// Hears which routers take no connection.
+    homes: Option<Homes>,
+    /// Where links stood once, by router: an address that was never right says nothing of who should be there.
+    reached: Mutex<AHashMap<RouterId, String>>,
     /// As edge: one a host, made when it is first needed, gone when it is over.
     links: Mutex<AHashMap<RouterId, Arc<Link>>>,
     /// As host.
@@ -122,11 +127,13 @@ impl fmt::Debug for Relay {
 
 impl Relay {
     /// No link stands. To be made inside the workers' runtime.
-    pub fn new(settings: RelaySettings, telemetry: Arc<Telemetry>) -> Self {
+    pub fn new(settings: RelaySettings, telemetry: Arc<Telemetry>, homes: Option<Homes>) -> Self {
         let relay = Self(Arc::new(Shared {
             proofs: Proofs::new(&settings.secret),
             settings,
             telemetry,
+            homes,
+            reached: Mutex::default(),
             links: Mutex::default(),
             hosted: Hosted::default(),
             frames: Arc::default(),
@@ -151,6 +158,17 @@ impl Relay {
         let outcome = carried.as_ref().err().copied().unwrap_or(RelayOpening::Relayed);
         self.0.observe(RelayFact::Opening { outcome });
         carried
+    }
+
+    /// Whether nobody listens any more where the router that has a room did. Then the directory has been told so.
+    pub(crate) async fn finds_nobody(&self, there: &Elsewhere) -> bool {
+        if there.relay_url.is_empty() || self.0.closing.is_cancelled() {
+            return false;
+        }
+        match self.link(there) {
+            Ok(link) => link.finds_nobody().await,
+            Err(_) => false,
+        }
     }
 
     async fn try_carry(
@@ -260,6 +278,24 @@ impl Shared {
     fn links(&self) -> MutexGuard<'_, AHashMap<RouterId, Arc<Link>>> {
         // one map, changed at once
         self.links.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A link to that router stands.
+    fn reached(&self, there: &Elsewhere) {
+        let mut reached = self.reached.lock().unwrap_or_else(PoisonError::into_inner);
+        if reached.len() < LINKS_MAX || reached.contains_key(&there.router) {
+            reached.insert(there.router.clone(), there.relay_url.clone());
+        }
+    }
+
+    /// Nobody listens where a link to that router was to be made. Whether that tells anything of the router; then its directory hears it.
+    fn found_nobody(&self, there: &Elsewhere) -> bool {
+        let reached = self.reached.lock().unwrap_or_else(PoisonError::into_inner);
+        let stood = reached.get(&there.router) == Some(&there.relay_url);
+        if let Some(homes) = self.homes.as_ref().filter(|_| stood) {
+            homes.refused(&there.router);
+        }
+        stood
     }
 
     /// Shows that router that this one is of its fleet.

@@ -54,6 +54,7 @@ struct Lines {
     seen: Quiet,
     id_taken: Quiet,
     draining: Quiet,
+    refused: Quiet,
     gone: Quiet,
     unreadable: Quiet,
     overfull: Quiet,
@@ -156,6 +157,7 @@ impl Telemetry {
             DirectoryFact::RouterSeen { .. }
             | DirectoryFact::IdTaken { .. }
             | DirectoryFact::RouterDraining { .. }
+            | DirectoryFact::RouterRefused { .. }
             | DirectoryFact::RouterGone { .. }
             | DirectoryFact::RecordUnreadable { .. }
             | DirectoryFact::Overfull { .. }
@@ -180,6 +182,11 @@ impl Telemetry {
             DirectoryFact::RouterDraining { router } => {
                 if let Some(held_back) = self.admit(&lines.draining, at) {
                     info!(target: "signalbox", %router, held_back, "router of the fleet is about to end");
+                }
+            }
+            DirectoryFact::RouterRefused { router } => {
+                if let Some(held_back) = self.admit(&lines.refused, at) {
+                    warn!(target: "signalbox", %router, held_back, "nobody listens where a router of the fleet should: its rooms are taken over");
                 }
             }
             DirectoryFact::RouterGone { router } => {

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::directory::{RouterRecord, record::RoomRecord, view::View};
+use crate::directory::{RouterRecord, record::RoomRecord, refusing::Refusing, view::View};
 
 /// What is known of the other routers, when an answer is judged.
 #[derive(Clone, Copy, Debug)]
@@ -12,6 +12,8 @@ pub(in crate::directory) struct Others<'a> {
     pub(in crate::directory) lag: Duration,
     /// How long a lease lasts.
     pub(in crate::directory) lease: Duration,
+    /// Where nobody listens.
+    pub(in crate::directory) refusing: &'a Refusing,
 }
 
 impl Others<'_> {
@@ -21,6 +23,7 @@ impl Others<'_> {
         let Ok(router) = &kept.record else { return true };
         // silent for longer than one refresh may be missed, as far as this router would have heard
         let silent = kept.age(now).saturating_sub(self.lag) > self.lease / 2;
-        router.incarnation == holder.incarnation && !router.draining && !silent
+        let gone = silent || self.refusing.is_gone(&holder.router, kept);
+        router.incarnation == holder.incarnation && !router.draining && !gone
     }
 }

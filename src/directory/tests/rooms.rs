@@ -229,6 +229,58 @@ fn a_room_of_a_router_that_fell_silent_is_taken_over_after_half_its_lease() {
 }
 
 #[test]
+fn a_room_of_a_router_where_nobody_listens_is_taken_over_at_once() {
+    let (mut routers, mut etcd) = fleet(2);
+    routers[0].ask("r", true);
+    live_all(&mut routers, &mut etcd, 3 * SECOND);
+    let killed = routers.remove(0);
+    let before = routers[0].ask("r", true);
+    live_all(&mut routers, &mut etcd, SECOND);
+    assert_eq!(routers[0].found(before), &there("r1"));
+    let refused = || Input::Refused { router: "r1".into() };
+    routers[0].driven.tell(refused());
+    routers[0].driven.tell(refused());
+    let told = |fact: &&DirectoryFact| matches!(fact, DirectoryFact::RouterRefused { .. });
+    assert_eq!(routers[0].driven.facts.iter().filter(told).count(), 1);
+    // what was remembered for a second is not believed either
+    let after = routers[0].ask("r", true);
+    live_all(&mut routers, &mut etcd, SECOND);
+    assert_eq!(routers[0].found(after), &Home::Here);
+    assert_eq!(holder(&etcd, "r").as_deref(), Some("r2"));
+    drop(killed);
+}
+
+#[test]
+fn a_router_that_is_heard_of_after_nobody_listened_there_is_counted_on_whatever_is_said_of_it() {
+    let (mut routers, mut etcd) = fleet(2);
+    for room in ["r", "s"] {
+        routers[0].ask(room, true);
+    }
+    live_all(&mut routers, &mut etcd, 3 * SECOND);
+    routers[1].driven.tell(Input::Refused { router: "nobody".into() });
+    routers[1].driven.tell(Input::Refused { router: "r1".into() });
+    let first = routers[1].ask("r", true);
+    live_all(&mut routers, &mut etcd, SECOND);
+    assert_eq!(routers[1].found(first), &Home::Here);
+    assert!(!routers[0].rooms.contains("r"), "it lives, and makes way");
+    // it refreshes its record, so it runs
+    live_all(&mut routers, &mut etcd, LEASE / 2);
+    routers[1].driven.tell(Input::Refused { router: "r1".into() });
+    let second = routers[1].ask("s", true);
+    live_all(&mut routers, &mut etcd, SECOND);
+    assert_eq!(routers[1].found(second), &there("r1"));
+    // another start of it is another matter
+    routers[0].restart(&mut etcd, "r1", 2);
+    live_all(&mut routers, &mut etcd, SECOND);
+    routers[0].ask("t", true);
+    live_all(&mut routers, &mut etcd, 3 * SECOND);
+    routers[1].driven.tell(Input::Refused { router: "r1".into() });
+    let third = routers[1].ask("t", true);
+    live_all(&mut routers, &mut etcd, SECOND);
+    assert_eq!(routers[1].found(third), &Home::Here);
+}
+
+#[test]
 fn with_etcd_away_each_goes_by_what_it_has_and_then_one_of_them_makes_way() {
     let (mut routers, mut etcd) = fleet(2);
     routers[0].ask("old", true);

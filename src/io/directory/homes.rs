@@ -17,7 +17,7 @@ use tokio::{
 use crate::{
     directory::{Holder, Home},
     event::{DirectoryFact, Event, HomeFound},
-    ids::RoomId,
+    ids::{RoomId, RouterId},
     io::{finder::Elsewhere, listener::Observe},
     protocol::Refusal,
 };
@@ -32,9 +32,16 @@ pub(super) struct Asking {
     pub(super) answer: oneshot::Sender<Home>,
 }
 
+/// What the driver is asked and told, in its order.
+pub(super) enum Asked {
+    Home(Asking),
+    /// Nobody listens where that router should.
+    Refused(RouterId),
+}
+
 /// The driver's end of it.
 pub struct HomesDriver {
-    pub(super) asked: mpsc::Receiver<Asking>,
+    pub(super) asked: mpsc::Receiver<Asked>,
     pub(super) homes: Homes,
 }
 
@@ -54,7 +61,7 @@ struct Shared {
     /// Rooms that came to be here, or ended here, and whose last word the driver has not taken yet: as many as there are rooms at most.
     changes: Mutex<AHashMap<RoomId, bool>>,
     changed: Notify,
-    asks: mpsc::Sender<Asking>,
+    asks: mpsc::Sender<Asked>,
     wait: Duration,
     observe: Observe,
 }
@@ -92,7 +99,8 @@ impl Homes {
 
     async fn ask(&self, room: &RoomId, founds: bool) -> Home {
         let (answer, answered) = oneshot::channel();
-        if self.0.asks.try_send(Asking { room: room.clone(), founds, answer }).is_err() {
+        let asking = Asking { room: room.clone(), founds, answer };
+        if self.0.asks.try_send(Asked::Home(asking)).is_err() {
             return Home::Unknown;
         }
         match timeout(self.0.wait, answered).await {
@@ -100,6 +108,12 @@ impl Homes {
             // too late, or the driver ended
             Ok(Err(_)) | Err(_) => Home::Unknown,
         }
+    }
+
+    /// Nobody listens where that router should. Who asks from now on hears what follows from it.
+    pub(in crate::io) fn refused(&self, router: &RouterId) {
+        // with no place for it, as with none for a question, things are as they were
+        self.0.asks.try_send(Asked::Refused(router.clone())).ok();
     }
 
     /// Whether the room is known to be this router's.
@@ -171,7 +185,7 @@ mod tests {
     async fn who_asks_is_sent_to_the_router_that_has_it_and_more_questions_than_may_wait_do_not_wait() {
         let (homes, mut driver, told) = homes();
         let answering = tokio::spawn(async move {
-            let Asking { room, founds, answer } = driver.asked.recv().await.unwrap();
+            let Some(Asked::Home(Asking { room, founds, answer })) = driver.asked.recv().await else { panic!() };
             assert_eq!((room.as_str(), founds), ("r", true));
             let (url, relay_url) = ("wss://b".to_owned(), "http://b:7090".to_owned());
             answer.send(Home::There(Holder { router: "b".into(), url, relay_url })).unwrap();
@@ -183,7 +197,7 @@ mod tests {
         let _driver = answering.await.unwrap();
         for _ in 0..ASKING_MAX {
             let (answer, _) = oneshot::channel();
-            homes.0.asks.try_send(Asking { room: "x".into(), founds: false, answer }).ok().unwrap();
+            homes.0.asks.try_send(Asked::Home(Asking { room: "x".into(), founds: false, answer })).ok().unwrap();
         }
         assert_eq!(homes.elsewhere(&"r".into(), true).await, None);
         assert_eq!(*told.lock().unwrap(), [HomeFound::Elsewhere, HomeFound::Unknown]);

@@ -113,7 +113,7 @@ async fn greet(shared: &Shared, line: &Line) -> Result<Stood, Over> {
     let settings = shared.settings.load_full();
     let dial =
         Dial { tls: settings.tls.as_ref(), tls_key: "media.node_tls.ca_file", patience: settings.connect_timeout };
-    let channel = connect(&line.url(), &dial).await.map_err(Over::Lost)?;
+    let channel = connect(&line.url(), &dial).await.map_err(|unmade| Over::Lost(unmade.why))?;
     // room for the hello and for the probes that may be unanswered
     let (speaking, spoken) = mpsc::channel(1 + UNANSWERED_MAX);
     let hello = v1::RouterHello {

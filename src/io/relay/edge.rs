@@ -26,7 +26,7 @@ use crate::{
     event::{Labels, RelayEnd, RelayFact, RelayOpening, RelaySide},
     ids::RouterId,
     io::{
-        dialing::{Dial, connect},
+        dialing::{Dial, Unmade, connect},
         finder::Elsewhere,
         outbound::{Attachment, Outbound, Seat, Unsent},
         workers,
@@ -63,6 +63,8 @@ enum Standing {
     Connecting,
     Up,
     Over,
+    /// It never stood: nobody listens any more where one did.
+    Nobody,
 }
 
 /// A client of this router.
@@ -102,12 +104,22 @@ impl Link {
 
     /// Waits until it stands, or not for ever.
     pub(super) async fn stands(&self) -> Result<(), RelayOpening> {
-        let mut standing = self.standing.subscribe();
-        let stands = timeout(self.patience, standing.wait_for(|standing| *standing != Standing::Connecting)).await;
-        match stands.map(|known| known.map(|known| *known)) {
-            Ok(Ok(Standing::Up)) => Ok(()),
+        match self.made().await {
+            Some(Standing::Up) => Ok(()),
             _ => Err(RelayOpening::Unreachable),
         }
+    }
+
+    /// Waits as well; whether nobody listens at the other end.
+    pub(super) async fn finds_nobody(&self) -> bool {
+        self.made().await == Some(Standing::Nobody)
+    }
+
+    /// How far it is once it is more than begun; absent: it takes too long.
+    async fn made(&self) -> Option<Standing> {
+        let mut standing = self.standing.subscribe();
+        let made = standing.wait_for(|standing| *standing != Standing::Connecting);
+        timeout(self.patience, made).await.ok()?.ok().map(|standing| *standing)
     }
 
     /// A client's frames go by it from now on.
@@ -238,9 +250,16 @@ type Over = (RelayEnd, String);
 async fn keep(shared: Arc<Shared>, link: Arc<Link>, there: Elsewhere, hears: mpsc::Receiver<Said>) {
     let round_trip_us = Arc::<AtomicU32>::default();
     let spoken = Spoken::new(&shared, hears, round_trip_us.clone());
-    let (over, rest) = match greet(&shared, (&there, &link), spoken).await {
+    let reached = reach(&shared, &there).await;
+    let nobody = reached.as_ref().is_err_and(|unmade| unmade.nobody) && shared.found_nobody(&there);
+    let greeted = match reached {
+        Ok(channel) => greet(&shared, (&there, &link), channel, spoken).await,
+        Err(Unmade { why, .. }) => Err((RelayEnd::Unreachable, why)),
+    };
+    let (over, rest) = match greeted {
         Err(over) => (over, REST),
         Ok(hearing) => {
+            shared.reached(&there);
             link.standing.send_replace(Standing::Up);
             shared.observe(RelayFact::LinkUp { side: RelaySide::Edge, router: there.router.clone() });
             let trips = VecDeque::with_capacity(TRIPS);
@@ -248,7 +267,7 @@ async fn keep(shared: Arc<Shared>, link: Arc<Link>, there: Elsewhere, hears: mps
             (listening.listen(hearing).await, Duration::ZERO)
         }
     };
-    link.standing.send_replace(Standing::Over);
+    link.standing.send_replace(if nobody { Standing::Nobody } else { Standing::Over });
     let left = {
         let mut clients = link.clients_held();
         clients.over = true;
@@ -273,16 +292,20 @@ async fn keep(shared: Arc<Shared>, link: Arc<Link>, there: Elsewhere, hears: mps
     }
 }
 
-/// Connects, says hello and hears who answers.
+async fn reach(shared: &Shared, there: &Elsewhere) -> Result<Channel, Unmade> {
+    let settings = &shared.settings;
+    let dial = Dial { tls: settings.tls.as_ref(), tls_key: "relay.ca_file", patience: settings.connect_timeout };
+    connect(&there.relay_url, &dial).await
+}
+
+/// Says hello and hears who answers.
 async fn greet(
     shared: &Shared,
     (there, link): (&Elsewhere, &Link),
+    channel: Channel,
     spoken: Spoken,
 ) -> Result<Streaming<relay::FromHost>, Over> {
-    let settings = &shared.settings;
-    let patience = settings.connect_timeout;
-    let dial = Dial { tls: settings.tls.as_ref(), tls_key: "relay.ca_file", patience };
-    let channel = connect(&there.relay_url, &dial).await.map_err(|why| (RelayEnd::Unreachable, why))?;
+    let patience = shared.settings.connect_timeout;
     let mut request = Request::new(spoken);
     shared.prove(&there.router, request.metadata_mut());
     let mut host = RelayClient::new(channel.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX);

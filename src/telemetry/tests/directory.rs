@@ -10,7 +10,7 @@ type Moved = Vec<(&'static str, f64)>;
 pub(in crate::telemetry) fn events() -> Vec<(Event, Moved)> {
     let facts = [of_this_router(), of_others()].concat();
     let kinds: BTreeSet<usize> = facts.iter().map(|(fact, _)| kind(fact)).collect();
-    assert_eq!(kinds, (0..=16).collect());
+    assert_eq!(kinds, (0..=17).collect());
     facts.into_iter().map(|(fact, moved)| (Event::Directory(fact), moved)).collect()
 }
 
@@ -70,6 +70,7 @@ fn of_others() -> Vec<(DirectoryFact, Moved)> {
             vec![("signalbox_directory_rooms_given_up_total", 1.0)],
         ),
         (DirectoryFact::RouterDraining { router: router() }, Vec::new()),
+        (DirectoryFact::RouterRefused { router: router() }, Vec::new()),
         (DirectoryFact::RouterGone { router: router() }, Vec::new()),
         (DirectoryFact::RecordUnreadable { key: "x".to_owned(), why: "no version".to_owned() }, Vec::new()),
         (DirectoryFact::Overfull { limit: 9 }, Vec::new()),
@@ -97,5 +98,6 @@ fn kind(fact: &DirectoryFact) -> usize {
         DirectoryFact::RoomTakenOver { .. } => 14,
         DirectoryFact::RoomGivenUp { .. } => 15,
         DirectoryFact::RulesWritten { .. } => 16,
+        DirectoryFact::RouterRefused { .. } => 17,
     }
 }

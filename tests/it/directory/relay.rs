@@ -24,8 +24,9 @@ async fn three(etcd: &Etcd) -> [Router; 3] {
 }
 
 /// The same, and they keep their rooms in a Redis.
-async fn three_that_keep(etcd: &Etcd, redis: &Redis) -> [Router; 3] {
-    let routers = ["r1", "r2", "r3"].map(|id| keeping_with(etcd, redis, id, &[LISTEN]));
+async fn three_that_keep(etcd: &Etcd, redis: &Redis, more: &[(&str, &str)]) -> [Router; 3] {
+    let more = [&[LISTEN], more].concat();
+    let routers = ["r1", "r2", "r3"].map(|id| keeping_with(etcd, redis, id, &more));
     agree(&routers.iter().collect::<Vec<_>>(), &["r1", "r2", "r3"]).await;
     routers
 }
@@ -171,7 +172,8 @@ async fn what_the_rooms_router_refuses_before_the_room_sees_it_leaves_the_connec
 #[tokio::test]
 async fn a_rooms_router_that_is_killed_costs_those_who_are_connected_elsewhere_one_resume() {
     let (etcd, redis) = (Etcd::start().await, Redis::start().await);
-    let [one, other, third] = three_that_keep(&etcd, &redis).await;
+    // by its lease it would be known in half an hour
+    let [one, other, third] = three_that_keep(&etcd, &redis, &[("etcd.lease_seconds", "3600")]).await;
     let mut alice = Member::join(&other, "r", "alice").await;
     let mut first = Member::join(&one, "away", "eve").await;
     first.say(1).await;
@@ -198,6 +200,11 @@ async fn a_rooms_router_that_is_killed_costs_those_who_are_connected_elsewhere_o
     first.say(2).await;
     let lost = "signalbox_relay_links_ended_total{side=\"edge\",reason=\"lost\"}";
     assert!(metric(&one, lost).await >= Some(1.0));
+    let mut taken_over = 0.0;
+    for router in [&one, &third] {
+        taken_over += metric(router, "signalbox_directory_rooms_taken_over_total").await.unwrap();
+    }
+    assert_eq!(taken_over, 1.0, "by whoever came first");
 }
 
 #[tokio::test]
@@ -246,7 +253,7 @@ async fn a_router_that_drains_sends_away_whom_it_carries_and_the_rooms_stay_wher
 #[tokio::test]
 async fn a_rooms_router_that_drains_takes_its_room_along_and_nobody_is_lost() {
     let (etcd, redis) = (Etcd::start().await, Redis::start().await);
-    let [mut one, other, third] = three_that_keep(&etcd, &redis).await;
+    let [mut one, other, third] = three_that_keep(&etcd, &redis, &[]).await;
     let mut alice = Member::join(&one, "r", "alice").await;
     let mut bob = Member::join(&other, "r", "bob").await;
     let mut carol = Member::join(&other, "another", "carol").await;
