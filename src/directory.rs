@@ -39,10 +39,11 @@ use record::RoomRecord;
 pub use record::{Load, NodeRecord, RouterRecord};
 use refusing::Refusing;
 use registration::Registration;
-use rooms::{Others, Rooms};
+pub use rooms::{Compared, Side};
+use rooms::{Comparing, Others, Rooms};
 use rules::RulesText;
 pub use rules::{RULES_BYTES_MAX, RulesNews, RulesStanding, rules_key};
-pub use shown::{Figures, FleetView, RouterRow, UnreadableRow};
+pub use shown::{ComparedRow, Figures, FleetView, RouterRow, SideRow, UnreadableRow};
 pub use view::{Change, NodeNews, Stored};
 use view::{News, View};
 
@@ -95,7 +96,8 @@ pub struct Directory {
 impl Directory {
     /// Nothing was asked yet; all of it is due.
     pub fn new(settings: Settings, now: Instant) -> Self {
-        let Settings { prefix, own, lease, records_max, one_router_a_room, seed } = settings;
+        let Settings { prefix, own, lease, records_max, one_router_a_room, compare_every, seed } = settings;
+        let comparing = Comparing::new(compare_every, prefix.len(), seed.wrapping_add(7), now);
         let following = |n| Following::new(lease, seed.wrapping_add(n), now);
         let by = (own.id.clone(), own.incarnation.clone());
         Self {
@@ -107,7 +109,7 @@ impl Directory {
             taken: Part { name: TAKEN, following: following(4), view: View::new(TAKEN, records_max) },
             rules: Part { name: RULES, following: following(6), view: View::new(RULES, 1) },
             claims: Claims::new(by, seed.wrapping_add(3), now),
-            rooms: one_router_a_room.then(|| Rooms::new(&own, seed.wrapping_add(5), now)),
+            rooms: one_router_a_room.then(|| Rooms::new(&own, comparing, seed.wrapping_add(5), now)),
             refusing: Refusing::default(),
             own,
             pending: BTreeMap::new(),
@@ -248,7 +250,7 @@ impl Directory {
             // whoever wrote rules was answered, and this router hears of them by its watch
             DirectoryOp::Rules => {}
             DirectoryOp::Claim | DirectoryOp::Release => self.claims.answered(answer.as_ref(), now),
-            DirectoryOp::Hold | DirectoryOp::Look => self.answered_of_rooms(ticket, answer, now),
+            DirectoryOp::Hold | DirectoryOp::Look | DirectoryOp::Under => self.answered_of_rooms(ticket, answer, now),
             DirectoryOp::List => {
                 let told = match part {
                     MEDIA => self.media.listed(answer, now),
@@ -373,6 +375,7 @@ impl Directory {
                 let says = Some(rooms.own().bytes());
                 Call::Release { key: self.key(ROOMS, room.as_str()), expected, says }
             }
+            rooms::Step::Compare { lease } => Call::Under { lease, prefix: self.key(ROOMS, "") },
             rooms::Step::Look { room, .. } => Call::Look { key: self.key(ROOMS, room.as_str()) },
             rooms::Step::Heard { key, expected } => {
                 Call::Release { key: format!("{}{key}", self.prefix_of(TAKEN)), expected, says: None }

@@ -60,13 +60,17 @@ pub struct Kept {
 pub struct Write {
     /// That the room was taken under.
     pub fence: u64,
+    /// Which write of its router it is: the number goes up from one to the next, and stays below 2^53.
+    pub edition: u64,
+    /// The latest that this router was told to stand: where what is kept is older than that, it has lost something. 0: none.
+    pub after: u64,
     /// What was kept of the room goes first: what is set here is all of it.
     pub reset: bool,
     /// Whoever wants the room next may have it. Stays so until somebody takes it.
     pub released: bool,
     /// Entries before that offset go; 0: none do.
     pub trim_below: u64,
-    /// Fields by name, as they are now. No name is `owner`, `fence`, `seq` or `released`.
+    /// Fields by name, as they are now. No name is `owner`, `fence`, `seq`, `edition` or `released`.
     pub set: Vec<(String, Bytes)>,
     /// Fields that are there no more.
     pub delete: Vec<String>,
@@ -80,8 +84,9 @@ pub struct Write {
 pub enum Written {
     /// It stands.
     Written,
-    /// Nothing was kept of the room any more: it is to be written anew as a whole, with [`Write::reset`]. Nothing but who
-    /// has it stands there until then. At its end: there was nothing to end.
+    /// Nothing was kept of the room any more, or not all that this router had written, as of a replica that took its master's
+    /// place: it is to be written anew as a whole, with [`Write::reset`]. What stands there until then is as it was found, and who
+    /// has it. At its end: there was nothing to end.
     Missing,
     /// Another router has taken the room. Nothing was changed.
     Fenced {

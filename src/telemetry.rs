@@ -57,7 +57,7 @@ pub use self::{
     captured::Totals,
     captures::CaptureFigures,
     counts::{Counts, LATENCY_MAX},
-    directory::DirectoryFigures,
+    directory::{DirectoryFigures, RoomsCompared},
     fabric::FabricFigures,
     keeping::KeepingFigures,
     process::Process,

@@ -250,6 +250,9 @@ const configuration: Dependency = {
 
 const digests = `count_values by (cluster, domain) ("digest", ${routers(METRIC.directoryDigest)})`;
 
+const digestOfRooms = (side: string) => maxBy("instance", routers(METRIC.directoryRoomsDigest, `side="${side}"`));
+const apart = `(${digestOfRooms("here")} != bool ${digestOfRooms("there")}) > 0`;
+
 const directory: Dependency = {
   name: "Directory (etcd)",
   tile: {
@@ -332,6 +335,30 @@ const directory: Dependency = {
         { expr: `${sum(routers(METRIC.directoryRoomsUnwritten))} > 0`, legend: "not known to the fleet" },
       ],
       styles: { here: { color: COLOR.good } },
+      table: true,
+    }),
+    graph({
+      title: "Rooms against their records",
+      what: "Rooms whose records do not stand in etcd though it said so (here), and records of rooms that their router does not have (there), in two looks in a row; how many of either were mended.",
+      good: "Nothing.",
+      act: "SignalboxRoomsDiffer has the runbook; the router's log names some of the rooms.",
+      unit: "none",
+      lines: [
+        { expr: `${sumBy("side", routers(METRIC.directoryRoomsAlone))} > 0`, legend: "alone {{side}}" },
+        { expr: `${sumBy("side", happened(METRIC.directoryRoomsMended))} > 0`, legend: "mended {{side}}" },
+      ],
+      bars: true,
+    }),
+    graph({
+      title: "Looks at records of rooms",
+      what: "How long ago each router held its rooms against their records, and those whose two digests differ, as 1.",
+      good: "Saw teeth up to some 40 s. Digests apart for a look are nothing.",
+      act: "Rising: etcd, see Calls to etcd, under; or more rooms than an answer holds, which the log says. Apart for minutes: SignalboxRoomsDiffer.",
+      unit: "s",
+      lines: [
+        { expr: maxBy("instance", routers(METRIC.directoryRoomsComparedAge)), legend: "{{instance}}" },
+        { expr: apart, legend: "{{instance}} apart" },
+      ],
       table: true,
     }),
     graph({

@@ -40,6 +40,8 @@ export const SILENT: readonly Silent[] = [
   { board: "signalbox-dependencies", panel: "Views of the fleet", reason: ALONE },
   { board: "signalbox-dependencies", panel: "Routers of the fleet", reason: ALONE },
   { board: "signalbox-dependencies", panel: "Rooms of the fleet", reason: ALONE },
+  { board: "signalbox-dependencies", panel: "Rooms against their records", reason: ALONE },
+  { board: "signalbox-dependencies", panel: "Looks at records of rooms", reason: ALONE },
   { board: "signalbox-dependencies", panel: "Rules of the fleet", reason: ALONE },
   { board: "signalbox-dependencies", panel: "Leases and watches lost, all read again", reason: ALONE },
   { board: "signalbox-dependencies", panel: "Longest silence of Redis", reason: UNKEPT },

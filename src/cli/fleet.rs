@@ -106,10 +106,27 @@ fn as_table(told: &Value) -> String {
             "rooms: {unwritten} of this router's are not known to the fleet: etcd did not take their records yet"
         ));
     }
+    lines.extend(compared(&view["rooms_compared"]));
     for row in rows("unreadable") {
         lines.push(format!("cannot be read: {}: {}", word(&row, "key"), word(&row, "why")));
     }
     lines.join("\n")
+}
+
+/// This router's rooms against their records in etcd; absent: they were not looked at yet.
+fn compared(told: &Value) -> Option<String> {
+    let side = |name: &str| {
+        let side = told.get(name)?;
+        Some((side["digest"].as_str()?.to_owned(), side["rooms"].as_u64()?, side["alone"].as_u64()?))
+    };
+    let ((here, rooms, lack), (there, records, extra)) = side("here").zip(side("there"))?;
+    let age = told["age_seconds"].as_f64().unwrap_or_default();
+    let differ = match (lack, extra) {
+        (0, 0) if here == there => String::new(),
+        (0, 0) => ": they are looked at again in a moment".to_owned(),
+        _ => format!(": {lack} have no record, {extra} records have no room; being mended"),
+    };
+    Some(format!("rooms: {rooms} here, digest {here}; {records} records, digest {there}, {age:.0} s ago{differ}"))
 }
 
 /// The revision that a router has in force, and whether it refused others.
@@ -141,6 +158,11 @@ mod tests {
         let view = json!({
             "router": "r1", "answers": false, "why": "connection refused", "registered": true, "watch": "opening",
             "lease_age_seconds": 40.0, "watch_lag_seconds": 41.5, "revision": 7, "digest": "00000000abcd", "media_nodes": 4, "rooms_unwritten": 6, "rules_revision": 6,
+            "rooms_compared": {
+                "age_seconds": 4.2,
+                "here": { "digest": "0000000000aa", "rooms": 9, "alone": 2 },
+                "there": { "digest": "0000000000ab", "rooms": 7, "alone": 0 },
+            },
             "routers": [row("r1", false), row("r2", true)], "unreadable": [{ "key": "r3", "why": "no version" }],
         });
         let told = as_table(&json!({ "mode": "etcd", "view": view }));
@@ -156,6 +178,9 @@ mod tests {
         assert!(told.contains("does not answer as it should: connection refused"), "{told}");
         assert!(told.contains("rules: revision 6"), "{told}");
         assert!(told.contains("rooms: 6 of this router's are not known to the fleet"), "{told}");
+        let compared = "rooms: 9 here, digest 0000000000aa; 7 records, digest 0000000000ab, 4 s ago: 2 have no record, \
+                        0 records have no room; being mended";
+        assert!(told.contains(compared), "{told}");
         assert!(told.ends_with("cannot be read: r3: no version"), "{told}");
         let alone = as_table(&json!({ "mode": "embedded", "view": null }));
         assert_eq!(alone, "this router runs alone: etcd.endpoints is empty");

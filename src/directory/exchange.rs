@@ -25,6 +25,8 @@ pub struct Settings {
     pub records_max: usize,
     /// Whether a room is on one router of the fleet.
     pub one_router_a_room: bool,
+    /// How often this router's rooms are held against their records.
+    pub compare_every: Duration,
     /// Of the jitter between retries.
     pub seed: u64,
 }
@@ -114,6 +116,11 @@ pub enum Answer {
         records: Vec<Stored>,
         /// There are others.
         more: bool,
+    },
+    /// The keys that stand under a lease and begin so.
+    Under {
+        /// What follows, in no order.
+        keys: Vec<String>,
     },
     /// The stream stands.
     Watching,
@@ -303,6 +310,13 @@ pub enum Call {
         /// 0: nothing stands there.
         expected: i64,
     },
+    /// Which keys stand under a lease.
+    Under {
+        /// Which.
+        lease: i64,
+        /// How they begin; answers have what follows.
+        prefix: String,
+    },
     /// All records whose keys begin so.
     List {
         /// How the keys begin; answers have what follows.
@@ -334,6 +348,7 @@ impl Call {
             Self::Claim { .. } => DirectoryOp::Claim,
             Self::Hold { .. } => DirectoryOp::Hold,
             Self::Look { .. } => DirectoryOp::Look,
+            Self::Under { .. } => DirectoryOp::Under,
             Self::Release { .. } => DirectoryOp::Release,
             Self::Rules { .. } => DirectoryOp::Rules,
             Self::List { .. } => DirectoryOp::List,

@@ -7,6 +7,8 @@
 //! asked -> known here | known elsewhere | written: here | held by another: there, or taken over from one that is about to end or silent
 //! ```
 
+mod compared;
+mod elsewhere;
 mod others;
 
 use std::{
@@ -16,6 +18,8 @@ use std::{
 
 use ahash::AHashMap;
 
+pub(super) use self::compared::Comparing;
+pub use self::compared::{Compared, Side};
 pub(super) use self::others::Others;
 use super::{
     Answer, Fault, Holder, Home, Output, RouterRecord, Stored,
@@ -32,11 +36,6 @@ use crate::{
 const CALLS_MAX: usize = 64;
 /// A record without a room stays so long: for a join that is on its way, or the next meeting of the same name.
 const UNUSED: Duration = Duration::from_secs(5);
-/// What another router has is asked again after that long.
-const ELSEWHERE: Duration = Duration::from_secs(1);
-/// Rooms of others that are remembered.
-const ELSEWHERE_MAX: usize = 10_000;
-
 /// What is to be done next.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Step {
@@ -48,6 +47,8 @@ pub(super) enum Step {
     Look { room: RoomId, question: u64 },
     /// A notice that was heard is taken away.
     Heard { key: String, expected: i64 },
+    /// What stands under this lease is read.
+    Compare { lease: i64 },
 }
 
 /// A room whose record is this router's, or is to be.
@@ -62,6 +63,8 @@ struct Entry {
     /// What stands there, before it is written over: its revision, and whose it is.
     expected: i64,
     from: Option<String>,
+    /// During or after which look at what stands there it was written.
+    written_in: u64,
     /// Until when it is wanted though it is not here.
     unused_until: Option<Instant>,
     /// A call about it had no answer: what stands there may be ours, or come to be. It is written once more before it is forgotten.
@@ -101,11 +104,12 @@ pub(super) struct Rooms {
     lease: Option<i64>,
     due: Instant,
     pace: Pace,
+    pub(super) comparing: Comparing,
     outputs: Vec<Output>,
 }
 
 impl Rooms {
-    pub(super) fn new(own: &RouterRecord, seed: u64, now: Instant) -> Self {
+    pub(super) fn new(own: &RouterRecord, comparing: Comparing, seed: u64, now: Instant) -> Self {
         let own = RoomRecord {
             version: RECORD_VERSION,
             router: own.id.clone(),
@@ -129,6 +133,7 @@ impl Rooms {
             lease: None,
             due: now,
             pace: Pace::new(seed),
+            comparing,
             outputs: Vec::new(),
         }
     }
@@ -199,6 +204,7 @@ impl Rooms {
 
     /// Nothing that was written is known to stand.
     pub(super) fn write_all_again(&mut self) {
+        self.comparing.doubt();
         let all: Vec<RoomId> = self.entries.keys().cloned().collect();
         for room in &all {
             if let Some(entry) = self.entries.get_mut(room).filter(|entry| !entry.under_way) {
@@ -232,8 +238,9 @@ impl Rooms {
     pub(super) fn wake(&self) -> Option<Instant> {
         let has_work = !(self.todo.is_empty() && self.looks.is_empty() && self.notices.is_empty());
         let work = (has_work && self.lease.is_some() && self.under_way.len() < CALLS_MAX).then_some(self.due);
+        let look = self.comparing.wake().filter(|_| self.lease.is_some() && self.under_way.len() < CALLS_MAX);
         let later = self.later.first().map(|(at, _)| *at);
-        work.into_iter().chain(later).min()
+        work.into_iter().chain(look.map(|at| at.max(self.due))).chain(later).min()
     }
 
     /// The next step, if there is one and it is time; it is under way by that ticket.
@@ -245,6 +252,11 @@ impl Rooms {
         let lease = self.lease?;
         if self.due > now || self.under_way.len() >= CALLS_MAX {
             return None;
+        }
+        if self.is_to_compare(now) {
+            let step = Step::Compare { lease };
+            self.under_way.insert(ticket, step.clone());
+            return Some(step);
         }
         let look = self.looks.pop_front().map(|(question, room)| Step::Look { room, question });
         let heard = || self.notices.pop_front().map(|(key, expected)| Step::Heard { key, expected });
@@ -286,9 +298,15 @@ impl Rooms {
     /// How a call ended.
     pub(super) fn answered(&mut self, ticket: u64, answer: Result<Answer, Fault>, others: Others<'_>, now: Instant) {
         let Some(step) = self.under_way.remove(&ticket) else { return };
+        if let Step::Compare { lease } = step {
+            return self.looked_under(lease, answer, now);
+        }
         match &answer {
             Ok(_) => self.pace.done(),
-            Err(_) => self.due = now + self.pace.failed(),
+            Err(_) => {
+                self.due = now + self.pace.failed();
+                self.comparing.doubt();
+            }
         }
         let failed = answer.is_err();
         match step {
@@ -301,6 +319,7 @@ impl Rooms {
                     self.notices.push_back((key, expected));
                 }
             }
+            Step::Compare { .. } => {}
             Step::Write { room, lease, from, .. } => self.wrote(&room, (lease, from), answer, others, now),
             Step::Release { room, .. } => {
                 if let Some(entry) = self.entries.get_mut(&room) {
@@ -349,6 +368,7 @@ impl Rooms {
         match answer {
             Ok(Answer::Written { revision, .. }) => {
                 entry.written = Some((lease, revision));
+                entry.written_in = self.comparing.looks();
                 if let Some(router) = from {
                     let router = RouterId::from(router.as_str());
                     self.outputs.push(Output::Observe(DirectoryFact::RoomTakenOver { room: room.clone(), router }));
@@ -406,30 +426,6 @@ impl Rooms {
         }
     }
 
-    fn remember(&mut self, room: &RoomId, holder: &Holder, now: Instant) {
-        if self.elsewhere.insert(room.clone(), holder.clone()).is_none() {
-            self.elsewhere_until.push_back((now + ELSEWHERE, room.clone()));
-        }
-        if self.elsewhere_until.len() > ELSEWHERE_MAX
-            && let Some((_, oldest)) = self.elsewhere_until.pop_front()
-        {
-            self.elsewhere.remove(&oldest);
-        }
-    }
-
-    /// What that router has is to be asked anew.
-    pub(super) fn forget_elsewhere_of(&mut self, router: &RouterId) {
-        self.elsewhere.retain(|_, holder| holder.router != *router);
-    }
-
-    fn forget_elsewhere(&mut self, now: Instant) {
-        while self.elsewhere_until.front().is_some_and(|(until, _)| *until <= now) {
-            if let Some((_, room)) = self.elsewhere_until.pop_front() {
-                self.elsewhere.remove(&room);
-            }
-        }
-    }
-
     /// Whoever's question is not under way would wait for an etcd that is not well.
     fn let_nobody_wait(&mut self) {
         // of many rooms that wait for etcd few are asked for, and mostly none
@@ -468,6 +464,7 @@ impl Rooms {
 
     fn forget(&mut self, room: &RoomId) {
         let Some(entry) = self.entries.remove(room) else { return };
+        self.comparing.note_forgotten(room);
         if let Some(until) = entry.unused_until {
             self.later.remove(&(until, room.clone()));
         }

@@ -6,7 +6,7 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    Directory, RouterRecord, RulesStanding,
+    Compared, Directory, RouterRecord, RulesStanding, Side,
     following::Following,
     rooms::Rooms,
     rules,
@@ -42,8 +42,38 @@ pub struct FleetView {
     pub media_nodes: usize,
     /// Rooms of this router that the fleet does not know of: their records could not be written yet.
     pub rooms_unwritten: usize,
+    /// This router's rooms against their records; absent: they were not compared yet.
+    pub rooms_compared: Option<ComparedRow>,
     /// Records that cannot be read.
     pub unreadable: Vec<UnreadableRow>,
+}
+
+/// This router's rooms, and the records that stand under its lease, when both were looked at last.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ComparedRow {
+    /// How long ago that was.
+    pub age_seconds: f64,
+    /// Of rooms that have a record, as far as this router was told.
+    pub here: SideRow,
+    /// Of records.
+    pub there: SideRow,
+}
+
+/// One side of it; what is just being written or taken away is on neither.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct SideRow {
+    /// Equal on both sides where they are: twelve hexadecimal digits.
+    pub digest: String,
+    /// How many there are.
+    pub rooms: usize,
+    /// How many of these the other side lacked twice in a row.
+    pub alone: usize,
+}
+
+impl From<Side> for SideRow {
+    fn from(Side { digest, rooms, alone }: Side) -> Self {
+        Self { digest: format!("{digest:012x}"), rooms, alone }
+    }
 }
 
 /// A router of the fleet.
@@ -99,6 +129,8 @@ pub struct Figures {
     pub unreadable: usize,
     /// Rooms of this router whose records could not be written yet.
     pub rooms_unwritten: usize,
+    /// Its rooms against their records, and how long ago that was; absent: they were not compared yet.
+    pub rooms: Option<(Compared, Duration)>,
     /// Equal on routers that see the same.
     pub digest: u64,
     /// How far this router follows the rules of the fleet.
@@ -116,9 +148,15 @@ impl Directory {
             routers,
             unreadable: self.routers.view.kept().count() + self.media.view.kept().count() - routers - nodes,
             rooms_unwritten: self.rooms_unwritten(),
+            rooms: self.compared(now),
             digest: self.digest(),
             rules: self.own.rules.unwrap_or_default(),
         }
+    }
+
+    fn compared(&self, now: Instant) -> Option<(Compared, Duration)> {
+        let compared = self.rooms.as_ref()?.comparing.compared()?;
+        Some((compared, now.saturating_duration_since(compared.at)))
     }
 
     fn rooms_unwritten(&self) -> usize {
@@ -206,6 +244,11 @@ impl Directory {
             routers: self.routers.view.kept().filter_map(row).collect(),
             media_nodes: self.media.view.readable(),
             rooms_unwritten: self.rooms_unwritten(),
+            rooms_compared: self.compared(now).map(|(compared, age)| ComparedRow {
+                age_seconds: age.as_secs_f64(),
+                here: compared.here.into(),
+                there: compared.there.into(),
+            }),
             unreadable: self.unreadable(),
         }
     }

@@ -62,8 +62,15 @@ impl Driven {
     }
 
     fn with(own: RouterRecord, one_router_a_room: bool, now: Instant) -> Self {
-        let settings =
-            Settings { prefix: "/s".to_owned(), own, lease: LEASE, records_max: 5, one_router_a_room, seed: 7 };
+        let settings = Settings {
+            prefix: "/s".to_owned(),
+            own,
+            lease: LEASE,
+            records_max: 5,
+            one_router_a_room,
+            compare_every: LEASE,
+            seed: 7,
+        };
         let directory = Directory::new(settings, now);
         let (facts, calls, closed, probed, nodes, rules, registered) = Default::default();
         let (homes, kept, lost) = Default::default();

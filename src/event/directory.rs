@@ -30,11 +30,13 @@ pub enum DirectoryOp {
     Hold,
     /// A room's record, read.
     Look,
+    /// What stands under this router's lease, read.
+    Under,
 }
 
 impl DirectoryOp {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Grant,
         Self::Refresh,
         Self::Put,
@@ -46,6 +48,7 @@ impl DirectoryOp {
         Self::Revoke,
         Self::Hold,
         Self::Look,
+        Self::Under,
     ];
 
     /// The word for it in metrics and logs.
@@ -62,6 +65,7 @@ impl DirectoryOp {
             Self::Revoke => "revoke",
             Self::Hold => "hold",
             Self::Look => "look",
+            Self::Under => "under",
         }
     }
 }
@@ -263,6 +267,25 @@ pub enum DirectoryFact {
         room: RoomId,
         /// Who has it.
         router: RouterId,
+    },
+    /// This router's rooms and their records were not the same in two looks in a row: what is missing is written again, and what is too
+    /// many taken away.
+    RoomsDiffer {
+        /// Rooms whose records do not stand, though etcd had said so.
+        here: usize,
+        /// Records under this router's lease of rooms that it does not have.
+        there: usize,
+        /// Some of the first,
+        named_here: Vec<RoomId>,
+        /// and of the second.
+        named_there: Vec<RoomId>,
+    },
+    /// This router has so many rooms that they are not held against their records.
+    RoomsNotCompared {
+        /// How many.
+        rooms: usize,
+        /// How many bytes their keys may be.
+        limit: usize,
     },
     /// A record cannot be read; it is left alone. Told once, until it can be read or is gone.
     RecordUnreadable {

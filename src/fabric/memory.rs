@@ -7,13 +7,14 @@ use bytes::Bytes;
 use super::{Kept, Taken, Write, Written};
 
 /// Rooms by name.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Memory(BTreeMap<String, Room>);
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Room {
     owner: String,
     fence: u64,
+    edition: u64,
     released: bool,
     fields: BTreeMap<String, Bytes>,
     log: BTreeMap<u64, Bytes>,
@@ -53,6 +54,10 @@ impl Memory {
         if kept.owner != owner || kept.fence != write.fence {
             return Written::Fenced { owner: kept.owner.clone() };
         }
+        if !write.reset && kept.edition < write.after {
+            return Written::Missing;
+        }
+        kept.edition = write.edition;
         if write.reset {
             (kept.fields, kept.log) = Default::default();
         }

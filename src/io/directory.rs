@@ -38,14 +38,14 @@ pub use self::{
 use super::{clock, guard::Guard, listener::Observe, media::Media, shard::Shards};
 use crate::{
     directory::{
-        Answer, Directory, Fault, Figures, FleetView, Heard, Home, Input, Load, Output, RouterRecord, RulesStanding,
-        Settings, record::RECORD_VERSION, rules_key,
+        Answer, Compared, Directory, Fault, Figures, FleetView, Heard, Home, Input, Load, Output, RouterRecord,
+        RulesStanding, Settings, record::RECORD_VERSION, rules_key,
     },
     event::{DirectoryFact, Event},
     guard::limits::Share,
     ids::RoomId,
     protocol::Refusal,
-    telemetry::{DirectoryFigures, Telemetry},
+    telemetry::{DirectoryFigures, RoomsCompared, Telemetry},
 };
 
 /// Most routers of a fleet, and most media nodes of it that one router sees.
@@ -54,6 +54,8 @@ const RECORDS_MAX: usize = 10_000;
 const HEARD_WAITING: usize = 64;
 /// Figures are told, and it is looked who is there and which media nodes are registered, so often.
 const FIGURES_EVERY: Duration = Duration::from_secs(1);
+/// This router's rooms are held against their records so often: one call each time.
+const COMPARE_EVERY: Duration = Duration::from_secs(30);
 
 /// What the ops port shows of the fleet; absent: this router has none.
 #[derive(Clone, Default)]
@@ -205,7 +207,8 @@ impl Driver {
         };
         let (prefix, lease) = (settings.prefix.clone(), settings.lease);
         let one_router_a_room = around.rooms.is_some();
-        let decides = Settings { prefix, own, lease, records_max: RECORDS_MAX, one_router_a_room, seed: around.seed };
+        let (records_max, compare_every, seed) = (RECORDS_MAX, COMPARE_EVERY, around.seed);
+        let decides = Settings { prefix, own, lease, records_max, one_router_a_room, compare_every, seed };
         let (says, heard) = mpsc::channel(HEARD_WAITING);
         let (key, etcd, rules) = (rules_key(&settings.prefix), Etcd::new(settings), around.fleet.rules().clone());
         rules.open(Writer { etcd: etcd.clone(), key, observe: around.observe.clone(), runtime: Handle::current() });
@@ -376,8 +379,17 @@ async fn listen(ticket: u64, prefix: String, mut tells: WatchResponseStream, say
 }
 
 /// In telemetry's words.
-const fn figures(figures: &Figures) -> DirectoryFigures {
-    let Figures { lease, lease_age, watch_lag, routers, unreadable, rooms_unwritten, digest, rules } = *figures;
+fn rooms_compared(rooms: Option<(Compared, Duration)>) -> Option<RoomsCompared> {
+    rooms.map(|(Compared { here, there, .. }, age)| RoomsCompared {
+        age,
+        digests: [here.digest, there.digest],
+        alone: [here.alone, there.alone],
+    })
+}
+
+/// The same.
+fn figures(figures: &Figures) -> DirectoryFigures {
+    let Figures { lease, lease_age, watch_lag, routers, unreadable, rooms_unwritten, rooms, digest, rules } = *figures;
     let (rules_revision, rules_refused) = (rules.revision, rules.refused);
     DirectoryFigures {
         lease,
@@ -386,6 +398,7 @@ const fn figures(figures: &Figures) -> DirectoryFigures {
         routers,
         unreadable,
         rooms_unwritten,
+        rooms: rooms_compared(rooms),
         digest,
         rules_revision,
         rules_refused,

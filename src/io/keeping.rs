@@ -241,12 +241,14 @@ impl Keeper {
     }
 
     /// The last write of a room: nobody asks for it again.
-    async fn part(&self, room: &RoomId, write: Write) {
+    async fn part(&self, room: &RoomId, mut write: Write) {
         for attempt in 1..=PARTS {
             match self.0.store.write(room, write.clone()).await {
                 Ok(Written::Written) => return,
                 // another has it already, with what it had
                 Ok(Written::Fenced { .. }) => break,
+                // some that it stands upon was lost: better with a hole than not at all
+                Ok(Written::Missing) if write.after > 0 => write.after = 0,
                 Ok(Written::Missing) if !write.reset => break,
                 Ok(Written::Missing) | Err(_) if attempt < PARTS => sleep(PART_AGAIN).await,
                 Ok(Written::Missing) | Err(_) => {}

@@ -56,6 +56,8 @@ pub(super) struct Keeping {
     /// Since when something waits to be written.
     behind: Option<Instant>,
     failures: u32,
+    /// Of the write that was composed last.
+    edition: u64,
 }
 
 /// What stands elsewhere.
@@ -63,6 +65,8 @@ pub(super) struct Keeping {
 struct There {
     /// Nothing that counts: all has to be written, in place of what is there.
     nothing: bool,
+    /// By which of this router's writes; 0: by none.
+    edition: u64,
     /// The log up to here.
     tip: Offset,
     /// All members, but for those of whom the room knows that they changed.
@@ -81,7 +85,7 @@ enum Extent {
 }
 
 impl There {
-    const NOTHING: Self = Self { nothing: true, tip: Offset(0), members: false, record: None };
+    const NOTHING: Self = Self { nothing: true, edition: 0, tip: Offset(0), members: false, record: None };
 }
 
 #[derive(Debug)]
@@ -97,12 +101,12 @@ enum UnderWay {
 
 impl Keeping {
     pub(super) fn new(fence: Option<u64>) -> Self {
-        Self { fence, there: There::NOTHING, under_way: None, due: None, behind: None, failures: 0 }
+        Self { fence, there: There::NOTHING, under_way: None, due: None, behind: None, failures: 0, edition: 0 }
     }
 
     /// What was restored is there.
     pub(super) fn stands(&mut self, tip: Offset) {
-        self.there = There { nothing: false, tip, members: true, record: None };
+        self.there = There { nothing: false, edition: 0, tip, members: true, record: None };
     }
 
     /// Takes over what another life of the room left.
@@ -192,6 +196,7 @@ impl Router {
         extent: Extent,
         now: Now,
     ) -> (Write, There, BTreeMap<Seat, ParticipantId>) {
+        let edition = self.next_edition(key, now);
         let (hall, whole) = (&self.halls[key], extent == Extent::Whole);
         let first = hall.room.first_kept();
         let after = Offset(there.tip.0.max(first.0.saturating_sub(1)));
@@ -204,8 +209,9 @@ impl Router {
             entries.push((offset, entry));
         }
         let tip = entries.last().map_or(after, |(offset, _)| Offset(*offset));
-        let mut write = Write { fence, reset: there.nothing, trim_below: first.0, entries, ..Write::default() };
-        let mut brings = There { nothing: false, tip, ..there };
+        let (after, reset, trim_below) = (there.edition, there.nothing, first.0);
+        let mut write = Write { fence, edition, after, reset, trim_below, entries, ..Write::default() };
+        let mut brings = There { nothing: false, edition, tip, ..there };
         let mut members = BTreeMap::new();
         // what members are is never ahead of the log
         if tip == hall.room.tip() {
@@ -225,6 +231,13 @@ impl Router {
             write.set.push((TIP_FIELD.to_owned(), tip.0.to_string().into()));
         }
         (write, brings, members)
+    }
+
+    /// The number of a write that is composed now. It goes up over a restart as well, as far as the clock does.
+    fn next_edition(&mut self, key: HallKey, now: Now) -> u64 {
+        let Some(keeping) = &mut self.halls[key].keeping else { return 0 };
+        keeping.edition = now.unix_ms.max(keeping.edition + 1);
+        keeping.edition
     }
 
     /// Members as they are, or that they are gone.

@@ -38,6 +38,7 @@ const MEDIA_CALL: Label = closed("call", MEDIA_OPS);
 const DIRECTORY_CALL: Label = closed("call", DIRECTORY_OPS);
 const FABRIC_CALL: Label = closed("call", FABRIC_OPS);
 const RELAY_SIDE: Label = closed("side", RELAY_SIDES);
+const ROOM_SIDE: Label = closed("side", ROOM_SIDES);
 const SCOPE: Label = closed("scope", SCOPES);
 const QUANTILE: Label = closed("q", QUANTILE_NAMES);
 
@@ -212,6 +213,14 @@ catalog! {
         "Rooms of this router that its fleet does not know of, because their records could not be written yet: another router may have a room of that name.";
     DIRECTORY_DIGEST "signalbox_directory_digest" Gauge Count Dependencies []
         "48 bits of a hash of what this router knows of its fleet, load left out; routers that differ for long see different fleets.";
+    DIRECTORY_ROOMS_DIGEST "signalbox_directory_rooms_digest" Gauge Count Dependencies [ROOM_SIDE]
+        "48 bits of a hash of the names of this router's rooms that have a record (here), and of the records under its lease in etcd (there), looked at every half minute; what is just being written is in neither.";
+    DIRECTORY_ROOMS_ALONE "signalbox_directory_rooms_alone" Gauge Count Dependencies [ROOM_SIDE]
+        "Rooms whose records do not stand in etcd though it had said so (here), and records of rooms that this router does not have (there), in two looks in a row: each is mended, and stays here only if that does not help.";
+    DIRECTORY_ROOMS_COMPARED_AGE "signalbox_directory_rooms_compared_age_seconds" Gauge Seconds Dependencies []
+        "How long ago this router's rooms were held against their records in etcd; absent until they were.";
+    DIRECTORY_ROOMS_MENDED "signalbox_directory_rooms_mended_total" Counter Count Dependencies [ROOM_SIDE]
+        "Records of rooms that were written again because they did not stand (here), or taken away because this router does not have the room (there).";
     DIRECTORY_RULES_REVISION "signalbox_directory_rules_revision" Gauge Count Dependencies []
         "The revision in etcd of the rules of the fleet that this router has in force; 0: none, it runs by its file alone.";
     DIRECTORY_RULES_REFUSED "signalbox_directory_rules_refused" Gauge Flag Dependencies []

@@ -18,7 +18,10 @@ use super::{
     latency::Total,
     quiet::Quiet,
 };
-use crate::event::{DirectoryFact, DirectoryOp, DirectoryOutcome};
+use crate::{
+    event::{DirectoryFact, DirectoryOp, DirectoryOutcome},
+    ids::RoomId,
+};
 
 /// What is told of the directory.
 pub(super) struct DirectoryHandles {
@@ -30,6 +33,7 @@ pub(super) struct DirectoryHandles {
     sought: Row,
     taken_over: Counter,
     given_up: Counter,
+    mended: Row,
     told: Mutex<Told>,
     lines: Lines,
 }
@@ -60,6 +64,8 @@ struct Lines {
     overfull: Quiet,
     taken_over: Quiet,
     given_up: Quiet,
+    rooms_differ: Quiet,
+    not_compared: Quiet,
 }
 
 /// The directory as it stands, for gauges.
@@ -77,12 +83,25 @@ pub struct DirectoryFigures {
     pub unreadable: usize,
     /// Rooms of this router whose records could not be written yet.
     pub rooms_unwritten: usize,
+    /// Its rooms against their records; absent: they were not compared yet.
+    pub rooms: Option<RoomsCompared>,
     /// 48 bits, equal on routers that see the same.
     pub digest: u64,
     /// Of the rules of the fleet that this router has in force; 0: none.
     pub rules_revision: i64,
     /// Whether it refused those that stand there.
     pub rules_refused: bool,
+}
+
+/// This router's rooms, and their records in etcd, as both were when they were compared last.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RoomsCompared {
+    /// How long ago that was.
+    pub age: Duration,
+    /// 48 bits of each, here and there, equal where they are.
+    pub digests: [u64; 2],
+    /// How many of each the other lacked in two looks in a row.
+    pub alone: [usize; 2],
 }
 
 impl DirectoryHandles {
@@ -96,6 +115,7 @@ impl DirectoryHandles {
             sought: Row::new(recorder, &catalog::DIRECTORY_ROOMS_SOUGHT),
             taken_over: counter(recorder, &catalog::DIRECTORY_ROOMS_TAKEN_OVER, &[]),
             given_up: counter(recorder, &catalog::DIRECTORY_ROOMS_GIVEN_UP, &[]),
+            mended: Row::new(recorder, &catalog::DIRECTORY_ROOMS_MENDED),
             told: Mutex::default(),
             lines: Lines::default(),
         }
@@ -151,7 +171,9 @@ impl Telemetry {
             }
             DirectoryFact::RoomSought { .. }
             | DirectoryFact::RoomTakenOver { .. }
-            | DirectoryFact::RoomGivenUp { .. } => {
+            | DirectoryFact::RoomGivenUp { .. }
+            | DirectoryFact::RoomsDiffer { .. }
+            | DirectoryFact::RoomsNotCompared { .. } => {
                 self.room_of_the_fleet(fact, at);
             }
             DirectoryFact::RouterSeen { .. }
@@ -217,7 +239,9 @@ impl Telemetry {
             | DirectoryFact::WatchLost { .. }
             | DirectoryFact::RoomSought { .. }
             | DirectoryFact::RoomTakenOver { .. }
-            | DirectoryFact::RoomGivenUp { .. } => {}
+            | DirectoryFact::RoomGivenUp { .. }
+            | DirectoryFact::RoomsDiffer { .. }
+            | DirectoryFact::RoomsNotCompared { .. } => {}
         }
     }
 
@@ -240,6 +264,20 @@ impl Telemetry {
                 if let Some(held_back) = self.admit(&lines.given_up, at) {
                     let room = room.as_str();
                     warn!(target: "signalbox", room, %router, held_back, "room given up: another router has it");
+                }
+            }
+            DirectoryFact::RoomsDiffer { here, there, named_here, named_there } => {
+                handles.mended.at(0).increment(*here as u64);
+                handles.mended.at(1).increment(*there as u64);
+                if let Some(held_back) = self.admit(&lines.rooms_differ, at) {
+                    let names = |rooms: &[RoomId]| rooms.iter().map(RoomId::as_str).collect::<Vec<_>>().join(", ");
+                    let (without_record, without_room) = (names(named_here), names(named_there));
+                    warn!(target: "signalbox", here, there, without_record, without_room, held_back, "rooms and their records differ; mending it");
+                }
+            }
+            DirectoryFact::RoomsNotCompared { rooms, limit } => {
+                if let Some(held_back) = self.admit(&lines.not_compared, at) {
+                    warn!(target: "signalbox", rooms, limit, held_back, "too many rooms to hold them against their records");
                 }
             }
             _ => {}
@@ -283,6 +321,8 @@ impl Telemetry {
             (&lines.overfull, "more records of the fleet than are kept"),
             (&lines.taken_over, "room taken over from a router that ends or is silent"),
             (&lines.given_up, "room given up: another router has it"),
+            (&lines.rooms_differ, "rooms and their records differ"),
+            (&lines.not_compared, "too many rooms to hold them against their records"),
         ] {
             told(quiet, line, "");
         }
@@ -302,6 +342,19 @@ impl Telemetry {
             (&catalog::DIRECTORY_RULES_REVISION, figures.rules_revision as f64),
             (&catalog::DIRECTORY_RULES_REFUSED, f64::from(u8::from(figures.rules_refused))),
         ]
+    }
+
+    /// The gauges of rooms against their records, by side; none, until they were compared.
+    pub(super) fn compared_gauges(&self) -> Vec<(&'static Metric, &'static [&'static str], f64)> {
+        let Some(compared) = self.metrics.directory.told().figures.and_then(|figures| figures.rooms) else {
+            return Vec::new();
+        };
+        let mut gauges = vec![(&catalog::DIRECTORY_ROOMS_COMPARED_AGE, &[][..], compared.age.as_secs_f64())];
+        for (place, side) in catalog::ROOM_SIDES.chunks(1).enumerate() {
+            gauges.push((&catalog::DIRECTORY_ROOMS_DIGEST, side, compared.digests[place] as f64));
+            gauges.push((&catalog::DIRECTORY_ROOMS_ALONE, side, compared.alone[place] as f64));
+        }
+        gauges
     }
 
     /// Shows how long calls took, by call; those that were made.
@@ -354,6 +407,7 @@ mod tests {
             routers,
             unreadable: 1,
             rooms_unwritten: 9,
+            rooms: Some(RoomsCompared { age: Duration::from_secs(7), digests: [5, 6], alone: [1, 2] }),
             digest: (1 << 48) - 1,
             rules_revision: 12,
             rules_refused: true,
@@ -361,5 +415,8 @@ mod tests {
         [3, 4].into_iter().for_each(|routers| telemetry.set_directory(figures(routers)));
         let values: Vec<f64> = telemetry.directory_gauges().into_iter().map(|(_, value)| value).collect();
         assert_eq!(values, [30.0, 1.5, 2.0, 4.0, 1.0, 9.0, 281_474_976_710_655.0, 12.0, 1.0]);
+        let of_rooms: Vec<_> = telemetry.compared_gauges().into_iter().map(|(_, side, value)| (side, value)).collect();
+        let (here, there) = (&["here"][..], &["there"][..]);
+        assert_eq!(of_rooms, [(&[][..], 7.0), (here, 5.0), (here, 1.0), (there, 6.0), (there, 2.0)]);
     }
 }

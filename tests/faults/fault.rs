@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::{
     fleet::Fleet,
     guests::{LINKED_BY_FEW, UNLINKED},
+    keeping::Marks,
     proxy::Weather,
 };
 
@@ -34,6 +35,10 @@ pub(crate) enum Fault {
     RedisUpwards,
     RedisDownwards,
     RouterKilled,
+    Failover,
+    FailoverFrozen,
+    SlotsMoved,
+    ClusterKilled,
     LinksSlow,
     LinksNarrow,
     LinksRefused,
@@ -50,17 +55,21 @@ pub(crate) enum Ground {
     Tls,
     /// Routers, an etcd, and a Redis that they keep their rooms in.
     Redis,
+    /// The same with a master and its replica, which a Sentinel watches.
+    Sentinel,
+    /// The same with a Cluster.
+    Cluster,
     /// Routers that carry each other's clients over links, and an etcd.
     Links,
 }
 
 impl Ground {
-    pub(crate) const ALL: [Self; 4] = [Self::Etcd, Self::Tls, Self::Redis, Self::Links];
+    pub(crate) const ALL: [Self; 6] = [Self::Etcd, Self::Tls, Self::Redis, Self::Sentinel, Self::Cluster, Self::Links];
 }
 
 impl Fault {
     /// In the order of the table.
-    pub(crate) const ALL: [Self; 28] = [
+    pub(crate) const ALL: [Self; 32] = [
         Self::Killed,
         Self::Frozen,
         Self::Compacted,
@@ -84,6 +93,10 @@ impl Fault {
         Self::RedisUpwards,
         Self::RedisDownwards,
         Self::RouterKilled,
+        Self::Failover,
+        Self::FailoverFrozen,
+        Self::SlotsMoved,
+        Self::ClusterKilled,
         Self::LinksSlow,
         Self::LinksNarrow,
         Self::LinksRefused,
@@ -120,6 +133,10 @@ impl Fault {
             Self::RedisUpwards => "redis-cut-up",
             Self::RedisDownwards => "redis-cut-down",
             Self::RouterKilled => "router-kill",
+            Self::Failover => "redis-failover",
+            Self::FailoverFrozen => "redis-failover-frozen",
+            Self::SlotsMoved => "cluster-migrate",
+            Self::ClusterKilled => "cluster-kill",
             Self::LinksSlow => "link-latency",
             Self::LinksNarrow => "link-bandwidth",
             Self::LinksRefused => "link-refused",
@@ -154,6 +171,10 @@ impl Fault {
             Self::RedisUpwards => "nothing gets to Redis",
             Self::RedisDownwards => "nothing gets back from Redis",
             Self::RouterKilled => "r1 killed with -9, started again",
+            Self::Failover => "Redis's master killed with -9, its replica promoted",
+            Self::FailoverFrozen => "Redis's master frozen, demoted, thawed",
+            Self::SlotsMoved => "slots of a Redis Cluster move",
+            Self::ClusterKilled => "a Cluster's master killed with -9, its replica promoted",
             Self::LinksSlow => "links: latency of 100 ms, jitter of 20 ms",
             Self::LinksNarrow => "links: 64 KiB/s",
             Self::LinksRefused => "no new links to r3",
@@ -166,6 +187,8 @@ impl Fault {
         match self {
             Self::Expired => Ground::Tls,
             Self::RouterKilled => Ground::Redis,
+            Self::Failover | Self::FailoverFrozen => Ground::Sentinel,
+            Self::SlotsMoved | Self::ClusterKilled => Ground::Cluster,
             _ if self.is_of_redis() => Ground::Redis,
             _ if self.is_of_links() => Ground::Links,
             _ => Ground::Etcd,
@@ -185,7 +208,21 @@ impl Fault {
                 | Self::RedisMute
                 | Self::RedisUpwards
                 | Self::RedisDownwards
+                | Self::Failover
+                | Self::FailoverFrozen
+                | Self::SlotsMoved
+                | Self::ClusterKilled
         )
+    }
+
+    /// Whether a replica takes the place of a master that has not told it all.
+    pub(crate) const fn is_a_failover(self) -> bool {
+        matches!(self, Self::Failover | Self::FailoverFrozen | Self::ClusterKilled)
+    }
+
+    /// Whether nobody has to end it for the fleet to be one again.
+    pub(crate) const fn mends_itself(self) -> bool {
+        self.is_a_failover()
     }
 
     /// Whether it is the links between routers that fail.
@@ -203,8 +240,18 @@ impl Fault {
         self.loses_links() || matches!(self, Self::RouterKilled | Self::LinksRefused)
     }
 
-    pub(crate) async fn begin(self, fleet: &mut Fleet) {
+    /// What has to be so before it: how much a replica knows of what it is to know when it takes its master's place.
+    pub(crate) async fn prepare(self, fleet: &Fleet) -> u64 {
+        if self.is_a_failover() { fleet.keeping.leave_the_replica_behind().await } else { 0 }
+    }
+
+    /// What shows on Redis's side that it was one.
+    pub(crate) async fn begin(self, fleet: &mut Fleet, known: u64) -> Marks {
         match self {
+            Self::Failover | Self::FailoverFrozen | Self::ClusterKilled => {
+                return fleet.keeping.lose_the_master(self == Self::FailoverFrozen, known).await;
+            }
+            Self::SlotsMoved => return fleet.keeping.move_slots().await,
             Self::Killed => fleet.etcd.kill(),
             Self::Emptied => {
                 fleet.etcd.kill();
@@ -222,14 +269,15 @@ impl Fault {
                 fleet.etcd.again().await;
             }
             Self::Partition | Self::TwoOfOneName => fleet.proxies[0].set(self.weather()),
-            Self::RedisKilled => fleet.redis().kill(),
-            Self::RedisFrozen => fleet.redis().freeze(),
-            Self::RedisEmptied => drop(fleet.redis().run(&["FLUSHALL"]).await),
+            Self::RedisKilled => fleet.keeping.one().kill(),
+            Self::RedisFrozen => fleet.keeping.one().freeze(),
+            Self::RedisEmptied => drop(fleet.keeping.one().run(&["FLUSHALL"]).await),
             Self::RouterKilled => fleet.routers[0].send_signal("KILL"),
-            _ if self.is_of_redis() => fleet.weather_to_redis(self.weather()),
+            _ if self.is_of_redis() => fleet.keeping.weather(self.weather()),
             _ if self.is_of_links() => fleet.weather_of_links(self.links_to(), self.weather()),
             _ => fleet.weather(self.weather()),
         }
+        Marks::default()
     }
 
     /// How long it is looked at, of the time that others are.
@@ -244,13 +292,16 @@ impl Fault {
             Self::Killed | Self::Emptied => fleet.etcd.again().await,
             Self::Frozen => fleet.etcd.thaw(),
             Self::Expired => fleet.certificate(false),
-            Self::RedisKilled => fleet.redis().again().await,
-            Self::RedisFrozen => fleet.redis().thaw(),
-            Self::RedisEmptied => {}
+            Self::RedisKilled => fleet.keeping.one().again().await,
+            Self::RedisFrozen => fleet.keeping.one().thaw(),
+            Self::Failover | Self::FailoverFrozen | Self::ClusterKilled => {
+                fleet.keeping.get_it_back(self == Self::FailoverFrozen).await;
+            }
+            Self::RedisEmptied | Self::SlotsMoved => {}
             Self::RouterKilled => fleet.start_again(0),
             // it was over at once
             Self::LinksReset => {}
-            _ if self.is_of_redis() => fleet.weather_to_redis(Weather::default()),
+            _ if self.is_of_redis() => fleet.keeping.weather(Weather::default()),
             _ if self.is_of_links() => fleet.weather_of_links(self.links_to(), Weather::default()),
             _ => fleet.weather(Weather::default()),
         }

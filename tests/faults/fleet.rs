@@ -1,5 +1,4 @@
-//! Three routers of a fleet, a real etcd and, where rooms are kept, a real Redis, each router with a proxy of its own on the way to
-//! either. Where they carry each other's clients, a proxy is also in front of each router's port for links.
+//! Three routers of a fleet, a real etcd and what rooms are kept in, each router with a proxy of its own on the way to etcd. Where they carry each other's clients, a proxy is also in front of each router's port for links.
 
 use std::{
     collections::BTreeSet,
@@ -12,7 +11,7 @@ use crate::{
     etcd::{Etcd, compact},
     fault::{Fault, Ground},
     harness::{Authority, Router, free, get, remember},
-    kept::Redis,
+    keeping::Keeping,
     load,
     proxy::{Proxy, Weather},
 };
@@ -39,8 +38,8 @@ pub(crate) struct Fleet {
     pub(crate) routers: Vec<Router>,
     /// Who signed etcd's certificate, where it has one.
     authority: Option<Authority>,
-    /// Where rooms are kept, and the ways there.
-    kept: Option<(Redis, Vec<Proxy>)>,
+    /// Where rooms are kept.
+    pub(crate) keeping: Keeping,
     /// The ways to each router for the links of the others, where they have any.
     links: Vec<Proxy>,
     /// What each router was started with.
@@ -57,7 +56,7 @@ impl Fleet {
         let (scheme, address) = etcd.url().split_once("://").map(|(a, b)| (a.to_owned(), b.parse().unwrap())).unwrap();
         let authorities = etcd.file("ca.pem", &authority.as_ref().map(Authority::pem).unwrap_or_default());
         remember(RESUME_SECRET);
-        let mut kept = if ground == Ground::Redis { Some((Redis::start().await, Vec::new())) } else { None };
+        let mut keeping = Keeping::start(ground).await;
         let (mut proxies, mut routers, mut all_settings, mut links) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for number in 1..=ROUTERS {
             let (proxy, client) = (Proxy::start(address).await, free());
@@ -74,11 +73,7 @@ impl Fleet {
             if authority.is_some() {
                 settings.push(("etcd.ca_file", authorities.display().to_string()));
             }
-            if let Some((redis, ways)) = &mut kept {
-                let way = Proxy::start(redis.address).await;
-                settings.push(("redis.addrs", format!("redis://{}", way.at)));
-                ways.push(way);
-            }
+            settings.extend(keeping.settings().await);
             if ground == Ground::Links {
                 let listen = free();
                 let way = Proxy::start(listen).await;
@@ -90,19 +85,9 @@ impl Fleet {
             proxies.push(proxy);
             all_settings.push(settings);
         }
-        let fleet = Self { etcd, proxies, routers, authority, kept, links, settings: all_settings };
+        let fleet = Self { etcd, proxies, routers, authority, keeping, links, settings: all_settings };
         fleet.converged(Instant::now(), false).await.unwrap_or_else(|why| panic!("no fleet: {why}"));
         fleet
-    }
-
-    /// Where rooms are kept.
-    pub(crate) fn redis(&mut self) -> &mut Redis {
-        &mut self.kept.as_mut().expect("rooms are kept on this ground").0
-    }
-
-    /// The network of all routers to Redis is so.
-    pub(crate) fn weather_to_redis(&self, weather: Weather) {
-        self.kept.iter().flat_map(|(_, ways)| ways).for_each(|way| way.set(weather));
     }
 
     /// The network of the others to these routers is so, as far as links go.
@@ -193,28 +178,14 @@ impl Fleet {
         if edges != hosts {
             return Err(format!("{edges} links stand by their edges, {hosts} by their hosts"));
         }
-        match &self.kept {
-            Some((redis, _)) => self.is_kept(redis, loaded).await,
-            None => Ok(()),
-        }
-    }
-
-    /// Whether Redis has all rooms of the load, and no change waits for long.
-    async fn is_kept(&self, redis: &Redis, loaded: bool) -> Result<(), String> {
+        // some have nothing to say of it
         for (number, router) in self.routers.iter().enumerate() {
             let behind = metric(router, "signalbox_fabric_behind_seconds").await;
             if behind > BEHIND_MAX {
                 return Err(format!("r{}: {behind} s behind", number + 1));
             }
         }
-        let rooms = match redis.ask(&["KEYS", "signalbox:*load-*:state"]).await {
-            Ok(redis::Value::Array(rooms)) => rooms.len(),
-            other => return Err(format!("Redis: {other:?}")),
-        };
-        if loaded && rooms != ROUTERS * load::ROOMS {
-            return Err(format!("Redis has {rooms} rooms of the load"));
-        }
-        Ok(())
+        if loaded { self.keeping.is_whole().await } else { Ok(()) }
     }
 
     /// What each router has had to do with what that fault is of, and did not go well so far.

@@ -20,10 +20,12 @@ mod guests;
 #[allow(dead_code, unused_imports)] // the black-box tests use all of it
 mod it {
     pub(crate) mod harness;
+    pub(crate) mod fabric {
+        pub(crate) mod redis;
+        pub(crate) mod servers;
+    }
 }
-#[path = "../it/fabric/redis.rs"]
-#[allow(dead_code)] // the black-box tests use all of it
-mod kept;
+mod keeping;
 mod ledger;
 mod load;
 mod proxy;
@@ -40,6 +42,7 @@ use self::{
     fleet::Fleet,
     guests::Guests,
     it::harness,
+    ledger::Mark,
     load::Load,
     report::{Row, Seen},
 };
@@ -94,11 +97,26 @@ struct Stage {
 
 impl Stage {
     async fn start(ground: Ground) -> Self {
-        let fleet = Fleet::start(ground).await;
+        let mut fleet = Fleet::start(ground).await;
         let load = Load::start(&fleet.routers, ground == Ground::Links).await;
         let visits = Visits::start(&fleet.routers);
+        fleet.keeping.arrange().await;
         fleet.converged(Instant::now(), true).await.unwrap_or_else(|why| panic!("no fleet: {why}"));
         Self { visits, load, fleet }
+    }
+
+    /// What stands in the ledger; latencies are forgotten.
+    fn noted(&self) -> (Mark, u64, u64, usize, u64, u64) {
+        let mut ledger = self.load.ledger();
+        ledger.forget();
+        (ledger.mark(), ledger.doubled, ledger.disordered, ledger.closed.len(), ledger.resumed, ledger.gone)
+    }
+
+    /// Until it has lasted long enough; how long it took until nothing was left of one that nobody has to end.
+    async fn lasts(&self, fault: Fault, begun: Instant, during: Duration) -> Option<Result<Duration, String>> {
+        let rest = fault.lasts(during).saturating_sub(begun.elapsed());
+        let mending = async { if fault.mends_itself() { Some(self.fleet.converged(begun, true).await) } else { None } };
+        tokio::join!(mending, tokio::time::sleep(rest)).0
     }
 
     /// One fault, from the quiet before it until the fleet is one again.
@@ -107,19 +125,15 @@ impl Stage {
         let (troubles, compactions) = (self.fleet.troubles(fault).await, self.fleet.compactions().await);
         let given_up = self.fleet.given_up().await;
         self.visits.take();
-        let (from, doubled, disordered, closed, resumed, gone) = {
-            let mut ledger = self.load.ledger();
-            ledger.forget();
-            let (resumed, gone) = (ledger.resumed, ledger.gone);
-            (ledger.mark(), ledger.doubled, ledger.disordered, ledger.closed.len(), resumed, gone)
-        };
+        let (from, doubled, disordered, closed, resumed, gone) = self.noted();
         let quiet = Instant::now();
         tokio::time::sleep(plan.before).await;
+        let known = fault.prepare(&self.fleet).await;
         let begun = Instant::now();
-        fault.begin(&mut self.fleet).await;
+        let marks = fault.begin(&mut self.fleet, known).await;
         let struck = Instant::now();
         guests.meanwhile(&self.fleet).await;
-        tokio::time::sleep(fault.lasts(plan.during).saturating_sub(begun.elapsed())).await;
+        let mended = self.lasts(fault, begun, plan.during).await;
         // a router that is not there has nothing to say
         let (seen_troubles, whys) = match fault.struck() {
             [] => (troubles.clone(), Vec::new()),
@@ -130,6 +144,8 @@ impl Stage {
         let ended = Instant::now();
         let outcome = guests.after(&self.fleet).await;
         let converged = self.fleet.converged(ended, true).await;
+        // it is over when the fleet is one again without anybody's help, and stays so
+        let converged = mended.unwrap_or_else(|| converged.clone()).and_then(|took| converged.map(|_| took));
         let to = self.load.ledger().mark();
         let counts = self.load.settled(&from, &to).await;
         let less = |now: Vec<f64>, then: &[f64]| now.iter().zip(then).map(|(now, then)| now - then).collect();
@@ -167,6 +183,7 @@ impl Stage {
             whys,
             compactions,
             given_up,
+            marks,
             outcome,
         }
     }

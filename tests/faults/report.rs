@@ -11,6 +11,7 @@ use crate::{
     apart::Outcome,
     comers::Tally,
     fault::Fault,
+    keeping::Marks,
     ledger::{Counts, Ended, SIZE},
     load,
 };
@@ -54,6 +55,8 @@ pub(crate) struct Seen {
     pub(crate) compactions: f64,
     /// Rooms that each router gave up, those of visitors included.
     pub(crate) given_up: Vec<f64>,
+    /// What Redis shows of it.
+    pub(crate) marks: Marks,
     pub(crate) outcome: Option<Outcome>,
 }
 
@@ -132,6 +135,10 @@ impl Seen {
         let names_it = |why: &Option<String>| why.as_ref().is_some_and(|why| why.contains("ertificate"));
         demand(fault != Fault::Expired || self.whys.iter().all(names_it), format!("no certificate: {:?}", self.whys));
         demand(fault != Fault::Compacted || self.compactions > 0.0, "nobody read anew for a compaction".to_owned());
+        let Marks { lacked, moved, asked, later } = self.marks;
+        demand(!fault.is_a_failover() || lacked > 0, "the replica had heard all".to_owned());
+        let met = [moved, asked, later].iter().all(|times| *times > 0);
+        demand(fault != Fault::SlotsMoved || met, format!("no write met a slot that moves: {:?}", self.marks));
         if let Some(outcome) = &self.outcome {
             demand(outcome.complaints.is_empty(), format!("{:?}", outcome.complaints));
         }
@@ -241,6 +248,11 @@ impl Row {
             let of = |[cut_off, other]: [usize; 2]| json!({ "router_cut_off": cut_off, "other": other });
             Some(json!({ "rooms_it_had": of(outcome.had), "rooms_made_meanwhile": of(outcome.made) }))
         };
+        let redis = |seen: &Seen| {
+            let Marks { lacked, moved, asked, later } = seen.marks;
+            (seen.marks != Marks::default())
+                .then(|| json!({ "replica_lacked_bytes": lacked, "moved": moved, "ask": asked, "tryagain": later }))
+        };
         let run = |seen: &Seen| {
             json!({
                 "p99_before_ms": ms(seen.before),
@@ -249,6 +261,7 @@ impl Row {
                 "troubles_by_router": seen.troubles,
                 "told_by_router": seen.whys,
                 "rooms_given_up_by_router": seen.given_up,
+                "redis": redis(seen),
                 "gave_way": outcome(seen),
                 "sent_on": seen.outcome.as_ref().map(|outcome| outcome.sent_on),
                 "back_seconds": seen.back.map(|back| back.as_secs_f64()),

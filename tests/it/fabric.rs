@@ -3,8 +3,11 @@
 mod cluster;
 mod kept;
 mod outages;
+#[allow(dead_code)] // the table of faults uses all of it
 pub(crate) mod redis;
 mod sentinel;
+#[allow(dead_code)] // the table of faults uses all of it
+pub(crate) mod servers;
 mod watched;
 
 use std::{

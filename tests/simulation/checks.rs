@@ -96,6 +96,10 @@ pub(crate) fn at_the_end(world: &mut World) {
         broken.push(format!("{registered} of {} routers are registered", running().count()));
     }
     for router in running() {
+        let compared = router.compared(world.now);
+        if compared.is_some_and(|([here, there], alone)| here != there || alone > 0) {
+            broken.push(format!("{}: its rooms and their records differ: {compared:?}", router.id));
+        }
         let unwritten = router.rooms_unwritten(world.now);
         if unwritten > 0 || router.kept != router.rooms {
             broken.push(format!(

@@ -7,6 +7,9 @@ use signalbox::event::DirectoryOutcome;
 
 use super::plan::{At, Planted};
 
+/// Of what it is told, one that forgets does not do every so manyth.
+const FORGETS_EACH: u64 = 3;
+
 /// Who watches: a router, which start of it, and the ticket of its call.
 pub(crate) type Watcher = (usize, u64, u64);
 
@@ -31,6 +34,9 @@ pub(crate) struct Etcd {
     granted: i64,
     watchers: BTreeMap<Watcher, String>,
     planted: Option<Planted>,
+    /// Calls that it may forget, and whether it does.
+    told: u64,
+    pub(crate) forgetful: bool,
     /// What watchers are to hear, in order.
     pub(crate) says: Vec<(Watcher, Heard)>,
 }
@@ -47,6 +53,8 @@ impl Etcd {
             granted: 0,
             watchers: BTreeMap::new(),
             planted,
+            told: 0,
+            forgetful: true,
             says: Vec::new(),
         }
     }
@@ -109,7 +117,7 @@ impl Etcd {
     /// Another one in its place; the numbers of leases are drawn anew, and are others.
     pub(crate) fn wipe(&mut self) {
         let (planted, granted, cluster) = (self.planted, self.granted, self.cluster + 1);
-        *self = Self { granted, cluster, ..Self::new(planted) };
+        *self = Self { granted, cluster, told: self.told, forgetful: self.forgetful, ..Self::new(planted) };
     }
 
     /// A new leader gives all leases their whole time.
@@ -165,6 +173,8 @@ impl Etcd {
                 Answer::Revoked
             }
             Call::Look { key } => self.held(key),
+            Call::Under { lease, .. } if !self.leases.contains_key(lease) => Answer::Refreshed { alive: false },
+            Call::Under { lease, prefix } => self.under(*lease, prefix),
             Call::List { prefix, limit } => self.list(prefix, *limit),
             Call::Watch { prefix, from } => self.watch(watcher, prefix, *from),
             Call::Put { .. } | Call::Claim { .. } | Call::Hold { .. } | Call::Release { .. } | Call::Rules { .. } => {
@@ -173,9 +183,25 @@ impl Etcd {
         })
     }
 
+    /// It forgets what it was told, as long as anything fails.
+    fn forgets(&mut self, planted: Planted) -> bool {
+        self.told += 1;
+        self.planted == Some(planted) && self.forgetful && self.told.is_multiple_of(FORGETS_EACH)
+    }
+
+    fn under(&self, lease: i64, prefix: &str) -> Answer {
+        let under = self.pairs.iter().filter(|(_, pair)| pair.lease == lease);
+        Answer::Under { keys: under.filter_map(|(key, _)| key.strip_prefix(prefix).map(str::to_owned)).collect() }
+    }
+
     fn transact(&mut self, call: &Call) -> Answer {
         let ignores = self.planted == Some(Planted::IgnoredRevision);
         match call {
+            Call::Hold { key, expected, .. }
+                if self.stands(key) == *expected && self.forgets(Planted::DroppedRecord) =>
+            {
+                self.revision += 1;
+            }
             Call::Put { key, value, lease } => {
                 self.revision += 1;
                 self.write(key, value.clone(), *lease);
@@ -201,7 +227,10 @@ impl Etcd {
                     return Answer::Overtaken;
                 }
                 self.revision += 1;
-                self.delete(key);
+                // a notice has nobody who holds it against anything
+                if says.is_none() || !self.forgets(Planted::SwallowedDelete) {
+                    self.delete(key);
+                }
             }
             other => unreachable!("{other:?} is no transaction"),
         }

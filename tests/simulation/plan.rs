@@ -22,10 +22,17 @@ pub(crate) enum Planted {
     LostNotice,
     /// A record does not end with its router.
     NoLease,
+    /// A room's record is told to stand, and does not: once in a while, as long as anything fails.
+    DroppedRecord,
+    /// One is told to be taken away, and stays: likewise.
+    SwallowedDelete,
 }
 
 impl Planted {
-    pub(crate) const ALL: [Self; 3] = [Self::IgnoredRevision, Self::LostNotice, Self::NoLease];
+    pub(crate) const ALL: [Self; 5] =
+        [Self::IgnoredRevision, Self::LostNotice, Self::NoLease, Self::DroppedRecord, Self::SwallowedDelete];
+    /// Those that end well where routers hold their rooms against their records.
+    pub(crate) const MENDED: [Self; 2] = [Self::DroppedRecord, Self::SwallowedDelete];
 }
 
 /// What somebody does.

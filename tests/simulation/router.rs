@@ -16,6 +16,10 @@ use super::plan::At;
 pub(crate) const LEASE: Duration = Duration::from_secs(30);
 pub(crate) const PREFIX: &str = "/s";
 
+/// Rooms are held against their records so often, as in the program; and so seldom that they never are.
+pub(crate) const COMPARES: Duration = Duration::from_secs(30);
+pub(crate) const NEVER: Duration = Duration::from_secs(1_000_000);
+
 /// What it wants of the world.
 #[derive(Debug)]
 pub(crate) enum Wants {
@@ -42,6 +46,7 @@ pub(crate) struct Router {
     pub(crate) life: u64,
     pub(crate) runs: bool,
     directory: Directory,
+    compares: Duration,
     base: Instant,
     /// How fast its clock runs.
     rate: f64,
@@ -69,10 +74,16 @@ pub(crate) fn number(room: &str) -> usize {
 }
 
 impl Router {
-    pub(crate) fn new(number: usize, (seed, base): (u64, Instant), clock: i32, now: At) -> Self {
+    pub(crate) fn new(
+        number: usize,
+        (seed, base): (u64, Instant),
+        (clock, compares): (i32, Duration),
+        now: At,
+    ) -> Self {
         let id = format!("r{number}");
         let mut router = Self {
-            directory: directory(&id, seed, 1, base),
+            directory: directory(&id, (seed, 1), compares, base),
+            compares,
             id,
             life: 1,
             runs: true,
@@ -94,7 +105,7 @@ impl Router {
     pub(crate) fn start(&mut self, seed: u64, now: At) {
         self.life += 1;
         self.runs = true;
-        self.directory = directory(&self.id, seed, self.life, self.local(now));
+        self.directory = directory(&self.id, (seed, self.life), self.compares, self.local(now));
         (self.rooms, self.kept, self.waiting) = Default::default();
     }
 
@@ -120,6 +131,13 @@ impl Router {
 
     pub(crate) fn rooms_unwritten(&self, now: At) -> usize {
         self.directory.figures(self.local(now)).rooms_unwritten
+    }
+
+    /// Digests of its rooms and of their records, and how many differ; absent: they were not compared yet.
+    pub(crate) fn compared(&self, now: At) -> Option<([u64; 2], usize)> {
+        let (compared, _) = self.directory.figures(self.local(now)).rooms?;
+        let (here, there) = (compared.here, compared.there);
+        Some(([here.digest, there.digest], here.alone + there.alone))
     }
 
     /// Somebody came for a room.
@@ -196,7 +214,7 @@ impl Router {
     }
 }
 
-fn directory(id: &str, seed: u64, life: u64, now: Instant) -> Directory {
+fn directory(id: &str, (seed, life): (u64, u64), compare_every: Duration, now: Instant) -> Directory {
     let own = RouterRecord {
         version: RECORD_VERSION,
         id: id.to_owned(),
@@ -218,6 +236,7 @@ fn directory(id: &str, seed: u64, life: u64, now: Instant) -> Directory {
         lease: LEASE,
         records_max: 10_000,
         one_router_a_room: true,
+        compare_every,
         seed: seed ^ life.wrapping_mul(0x9e37_79b9_7f4a_7c15),
     };
     Directory::new(settings, now)

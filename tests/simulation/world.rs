@@ -15,7 +15,7 @@ use super::{
     checks,
     etcd::{Etcd, Watcher},
     network::Network,
-    plan::{Act, At, CALM, END, Failure, Plan, Planted, SECOND},
+    plan::{Act, At, CALM, END, Failure, HEALED, Plan, Planted, SECOND},
     router::{Router, Wants},
 };
 
@@ -76,9 +76,10 @@ pub(crate) struct World {
 }
 
 impl World {
-    pub(crate) fn new(plan: Plan, planted: Option<Planted>) -> Self {
+    /// One whose routers hold their rooms against their records so often.
+    pub(crate) fn new(plan: Plan, planted: Option<Planted>, compares: Duration) -> Self {
         let base = Instant::now();
-        let router = |n: usize| Router::new(n, (plan.seed.wrapping_add(n as u64), base), plan.clocks[n], 0);
+        let router = |n: usize| Router::new(n, (plan.seed.wrapping_add(n as u64), base), (plan.clocks[n], compares), 0);
         let mut world = Self {
             routers: (0..plan.routers).map(router).collect(),
             etcd: Etcd::new(planted),
@@ -131,6 +132,7 @@ impl World {
                 return;
             }
             self.now = at;
+            self.etcd.forgetful = (CALM..HEALED).contains(&at);
             let Some(event) = self.events.remove(&number) else { continue };
             if let Some(told) = &mut self.told {
                 told.push(format!("{at} {event:?}"));

@@ -68,6 +68,12 @@ impl Etcd {
         self.write(key, value, 0);
     }
 
+    /// The same once more, under the lease that it stands under.
+    pub(super) fn copy(&mut self, key: &str, to: &str) {
+        let (value, _, lease) = self.now[key].clone();
+        self.write(to, value, lease);
+    }
+
     fn write(&mut self, key: &str, value: Vec<u8>, lease: i64) {
         self.revision += 1;
         self.now.insert(key.to_owned(), (value.clone(), self.revision, lease));
@@ -162,6 +168,14 @@ impl Etcd {
         over.into_iter().for_each(|lease| self.revoke(lease));
     }
 
+    fn under(&self, lease: i64, prefix: &str) -> Answer {
+        if !self.leases.contains_key(&lease) {
+            return Answer::Refreshed { alive: false };
+        }
+        let under = self.now.iter().filter(|(_, (.., of))| *of == lease);
+        Answer::Under { keys: under.filter_map(|(key, _)| key.strip_prefix(prefix).map(str::to_owned)).collect() }
+    }
+
     fn revoke(&mut self, lease: i64) {
         self.leases.remove(&lease);
         let under = self.now.iter().filter(|(_, (.., of))| *of == lease).map(|(key, _)| key.clone());
@@ -212,6 +226,7 @@ impl Etcd {
                 self.revoke(*lease);
                 Ok(Answer::Revoked)
             }
+            Call::Under { lease, prefix } => Ok(self.under(*lease, prefix)),
             Call::List { prefix, limit } => {
                 let stored = self.now.iter().filter_map(|(key, (value, revision, _))| {
                     let key = key.strip_prefix(prefix.as_str())?.to_owned();

@@ -1,5 +1,7 @@
 //! Rooms of the fleet: one router each, whatever becomes of routers and of etcd.
 
+mod compared;
+
 use super::{record::RoomRecord, *};
 
 /// A router that makes and ends rooms as its directory lets it.
@@ -425,6 +427,10 @@ proptest! {
         let known = etcd.keys("/s/rooms/").into_iter().map(|room| (room.clone(), holder(&etcd, &room).unwrap()));
         prop_assert_eq!(known.collect::<Vec<_>>(), had, "each room on one router, and no record of another");
         prop_assert_eq!(etcd.keys("/s/taken/").len(), 0);
+        for router in &routers {
+            let (compared, _) = router.driven.directory.figures(router.driven.now).rooms.unwrap();
+            prop_assert_eq!(compared.here, compared.there, "its rooms and their records");
+        }
         // and all others are sent there
         for n in 0..4u8 {
             let room = format!("room {n}");

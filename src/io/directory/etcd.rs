@@ -12,8 +12,8 @@ use std::{
 };
 
 use etcd_client::{
-    Client, Compare, CompareOp, ConnectOptions, Error, EventType, GetOptions, PutOptions, Txn, TxnOp, TxnOpResponse,
-    WatchOptions, WatchResponse, WatchStream,
+    Client, Compare, CompareOp, ConnectOptions, Error, EventType, GetOptions, LeaseTimeToLiveOptions, PutOptions, Txn,
+    TxnOp, TxnOpResponse, WatchOptions, WatchResponse, WatchStream,
 };
 use tokio::sync::Mutex;
 use tonic::{Code, Status};
@@ -158,6 +158,7 @@ async fn carry_out(mut client: Client, call: Call) -> Result<Done, Error> {
             };
             transact(client, vec![Compare::mod_revision(key, CompareOp::Equal, expected)], op).await?
         }
+        Call::Under { lease, prefix } => under(client, lease, &prefix).await?,
         Call::List { prefix, limit } => list(client, &prefix, limit).await?,
         Call::Watch { prefix, from } => {
             let options = WatchOptions::new().with_prefix().with_start_revision(from).with_progress_notify();
@@ -220,6 +221,16 @@ async fn list(client: Client, prefix: &str, limit: usize) -> Result<Answer, Erro
     };
     let records = listed.take_kvs().into_iter().map(stored).collect();
     Ok(Answer::Listed { cluster, revision, records, more })
+}
+
+async fn under(mut client: Client, lease: i64, prefix: &str) -> Result<Answer, Error> {
+    let told = client.lease_time_to_live(lease, Some(LeaseTimeToLiveOptions::new().with_keys())).await?;
+    // how etcd says that it does not know it
+    if told.ttl() < 0 {
+        return Ok(Answer::Refreshed { alive: false });
+    }
+    let keys = told.keys().iter().filter(|key| key.starts_with(prefix.as_bytes()));
+    Ok(Answer::Under { keys: keys.map(|key| after(prefix, key)).collect() })
 }
 
 /// What follows the prefix.

@@ -1,5 +1,7 @@
 //! Rooms that are kept outside of their router: what is written when, and what another router makes of it.
 
+mod behind;
+
 use super::*;
 use crate::{
     event::KeepingFact,
@@ -476,25 +478,4 @@ fn a_room_stays_on_its_media_node_where_that_is_known_and_moves_where_it_is_not(
     c.take(&mut memory);
     assert!(c.world.back(8, "ann", resume_of(&ann)).recovered);
     assert_eq!(words(&c.world.kinds(8)), ["continued after 1", "continued after 3", "moved m9 node_failed"]);
-}
-
-#[test]
-fn more_who_came_and_went_than_are_remembered_while_a_write_hangs_are_gone_there_too() {
-    let (mut a, mut memory) = (Keeps::new("a", 1), Memory::default());
-    a.world.join(1, "ann");
-    a.pass(Duration::from_secs(1), &mut memory);
-    a.world.join(2, "bob");
-    a.pass(Duration::from_millis(30), &mut memory);
-    a.world.done(1, say("on its way"));
-    a.world.pass(GATHER + BEAT);
-    assert_eq!(a.world.asks.len(), 1, "it hangs");
-    a.world.done(2, Op::Leave(v1::Leave::default()));
-    for connection in 3..1_200 {
-        a.world.join(connection, "visitor");
-        a.world.done(connection, Op::Leave(v1::Leave::default()));
-    }
-    a.pass(Duration::from_secs(1), &mut memory);
-    let mut b = Keeps::new("b", 2);
-    b.take(&mut memory);
-    assert!(matches!(*b.facts(), [KeepingFact::RoomRestored { sessions: 1, .. }]));
 }

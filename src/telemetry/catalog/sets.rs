@@ -147,6 +147,8 @@ pub const DIRECTORY_OUTCOMES: &[&str] = &names!(DirectoryOutcome);
 pub const READ_REASONS: &[&str] = &names!(ReadReason);
 /// Which router has a room that was sought.
 pub const HOMES_FOUND: &[&str] = &names!(HomeFound);
+/// This router's rooms, and their records in etcd.
+pub const ROOM_SIDES: &[&str] = &["here", "there"];
 /// What becomes of rooms that are kept.
 pub const KEEPING_OUTCOMES: &[&str] = &names!(KeepingOutcome);
 /// Calls to Redis.

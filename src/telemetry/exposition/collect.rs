@@ -76,6 +76,9 @@ impl Telemetry {
         for (row, value) in self.directory_gauges().into_iter().chain(self.keeping_gauges()) {
             collected.gauge(row, &[], value);
         }
+        for (row, sides, value) in self.compared_gauges() {
+            collected.gauge(row, sides, value);
+        }
         self.keeping_delays(|total| collected.histogram(&catalog::FABRIC_WRITE_LATENCY, &[], total));
         self.directory_latencies(|call, total| collected.histogram(&catalog::DIRECTORY_CALL_LATENCY, &[call], total));
         for (row, value) in self.fabric_gauges() {

@@ -10,7 +10,7 @@ type Moved = Vec<(&'static str, f64)>;
 pub(in crate::telemetry) fn events() -> Vec<(Event, Moved)> {
     let facts = [of_this_router(), of_others()].concat();
     let kinds: BTreeSet<usize> = facts.iter().map(|(fact, _)| kind(fact)).collect();
-    assert_eq!(kinds, (0..=17).collect());
+    assert_eq!(kinds, (0..=19).collect());
     facts.into_iter().map(|(fact, moved)| (Event::Directory(fact), moved)).collect()
 }
 
@@ -69,6 +69,14 @@ fn of_others() -> Vec<(DirectoryFact, Moved)> {
             DirectoryFact::RoomGivenUp { room: "r".into(), router: router() },
             vec![("signalbox_directory_rooms_given_up_total", 1.0)],
         ),
+        (
+            DirectoryFact::RoomsDiffer { here: 2, there: 3, named_here: vec!["r".into()], named_there: Vec::new() },
+            vec![
+                ("signalbox_directory_rooms_mended_total{side=\"here\"}", 2.0),
+                ("signalbox_directory_rooms_mended_total{side=\"there\"}", 3.0),
+            ],
+        ),
+        (DirectoryFact::RoomsNotCompared { rooms: 90_000, limit: 4_000_000 }, Vec::new()),
         (DirectoryFact::RouterDraining { router: router() }, Vec::new()),
         (DirectoryFact::RouterRefused { router: router() }, Vec::new()),
         (DirectoryFact::RouterGone { router: router() }, Vec::new()),
@@ -98,6 +106,8 @@ fn kind(fact: &DirectoryFact) -> usize {
         DirectoryFact::RoomTakenOver { .. } => 14,
         DirectoryFact::RoomGivenUp { .. } => 15,
         DirectoryFact::RulesWritten { .. } => 16,
-        DirectoryFact::RouterRefused { .. } => 17,
+        DirectoryFact::RoomsDiffer { .. } => 17,
+        DirectoryFact::RoomsNotCompared { .. } => 18,
+        DirectoryFact::RouterRefused { .. } => 19,
     }
 }

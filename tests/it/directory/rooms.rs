@@ -1,5 +1,7 @@
 //! Rooms of a fleet: each is on one router, whoever it is asked of, and when routers or etcd go it is on another one.
 
+use etcd_client::PutOptions;
+
 use super::*;
 use crate::harness::{Token, ask};
 
@@ -208,4 +210,37 @@ async fn apart_routers_have_rooms_of_their_own() {
         assert!(joined["participants"].is_null(), "{joined}");
     }
     assert_eq!(etcd.keys("/signalbox/rooms/").await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_record_that_somebody_takes_away_is_written_again_and_one_of_no_room_is_taken_away() {
+    let etcd = Etcd::start().await;
+    let one = router(&etcd, "r1");
+    let _alice = Socket::join(&one, "r", "alice").await;
+    let mut client = etcd.client().await;
+    let (value, lease) = answered("the record", async || {
+        let found = client.get("/signalbox/rooms/r", None).await.unwrap();
+        found.kvs().first().map(|pair| (pair.value().to_vec(), pair.lease()))
+    })
+    .await;
+    client.put("/signalbox/rooms/nobody's", value, Some(PutOptions::new().with_lease(lease))).await.unwrap();
+    client.delete("/signalbox/rooms/r", None).await.unwrap();
+    answered("the one record", async || (etcd.keys("/signalbox/rooms/").await == ["/signalbox/rooms/r"]).then_some(()))
+        .await;
+    for side in ["here", "there"] {
+        let mended = format!("signalbox_directory_rooms_mended_total{{side=\"{side}\"}}");
+        assert_eq!(metric(&one, &mended).await, Some(1.0), "{side}");
+    }
+    let told = answered("both sides are one", async || {
+        let told = get(one.ops, "/api/fleet").await.json()["view"]["rooms_compared"].take();
+        (told["here"] == told["there"] && told["here"]["rooms"] == 1).then_some(told)
+    })
+    .await;
+    assert_eq!(told["here"]["digest"].as_str().unwrap().len(), 12, "{told}");
+    let (code, shown, said) = run_to_end(&["fleet", "--url", &format!("http://{}", one.ops)]);
+    assert!(code == 0 && shown.contains("rooms: 1 here, digest "), "{shown}{said}");
+    let log = one.stderr();
+    let line = log.lines().find(|line| line.contains("rooms and their records differ")).unwrap();
+    assert!(line.contains("without_record=r") || line.contains("\"without_record\":\"r\""), "{line}");
+    assert!(line.contains("nobody's"), "{line}");
 }

@@ -210,3 +210,23 @@ async fn what_redis_has_no_memory_for_is_not_written_in_part() {
     let stands = Kept { fence: 1, fields: vec![field("f", "room")], entries: entries([1]) };
     assert_eq!(kept(one.take("r").await.unwrap()), stands);
 }
+
+#[tokio::test]
+async fn a_write_upon_one_that_is_not_there_changes_nothing_and_one_that_stands_again_is_whole() {
+    let redis = Redis::start().await;
+    let one = Side::at("r1", &[&redis]);
+    one.take("r").await.unwrap();
+    let numbered = |edition, after| Write { fence: 1, edition, after, ..Write::default() };
+    one.wrote("r", Write { set: vec![field("f", "room")], entries: entries([1]), ..numbered(10, 0) }).await;
+    one.wrote("r", Write { entries: entries([2]), ..numbered(11, 10) }).await;
+    // as far as this router was told; and whatever came since without its knowledge does no harm
+    one.wrote("r", Write { entries: entries([3]), ..numbered(12, 10) }).await;
+    let upon_lost = Write { set: vec![field("f", "after")], entries: entries([5]), ..numbered(14, 13) };
+    assert_eq!(one.write("r", upon_lost.clone()).await, Ok(Written::Missing));
+    let stands = Kept { fence: 1, fields: vec![field("f", "room")], entries: entries(1..=3) };
+    assert_eq!(kept(one.take("r").await.unwrap()), stands);
+    one.wrote("r", Write { reset: true, entries: entries([4, 5]), ..upon_lost }).await;
+    let whole = Kept { fence: 1, fields: vec![field("f", "after")], entries: entries([4, 5]) };
+    assert_eq!(kept(one.take("r").await.unwrap()), whole);
+    one.wrote("r", numbered(15, 14)).await;
+}

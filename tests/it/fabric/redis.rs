@@ -128,6 +128,27 @@ impl Redis {
         self.begin().await;
     }
 
+    /// Again, as a replica of that master, whatever it was before.
+    pub(crate) async fn again_behind(&mut self, master: &Self) {
+        if let Some(at) = self.arguments.iter().position(|argument| argument == "--replicaof") {
+            self.arguments.drain(at..at + 3);
+        }
+        let port = master.address.port().to_string();
+        self.arguments.extend(["--replicaof", "127.0.0.1", &port].map(str::to_owned));
+        self.again().await;
+    }
+
+    /// What it is told from now on no replica hears.
+    pub(crate) async fn leaves_replicas_behind(&self) {
+        self.run(&["ACL", "SETUSER", "default", "-psync", "-sync"]).await;
+        self.run(&["CLIENT", "KILL", "TYPE", "replica"]).await;
+    }
+
+    /// They hear it again.
+    pub(crate) async fn lets_replicas_hear(&self) {
+        self.run(&["ACL", "SETUSER", "default", "+psync", "+sync"]).await;
+    }
+
     /// It does not run any more, and its connections stay.
     pub(crate) fn freeze(&self) {
         self.signal("STOP");
@@ -170,6 +191,14 @@ impl Redis {
         answered("the replica has it", async || {
             let has = self.info("replication", "slave_repl_offset").await?;
             (has.parse::<u64>().ok()? >= told).then_some(())
+        })
+        .await;
+    }
+
+    /// Waits until this replica follows its master.
+    pub(crate) async fn follows(&self) {
+        answered("the replica follows", async || {
+            (self.info("replication", "master_link_status").await? == "up").then_some(())
         })
         .await;
     }

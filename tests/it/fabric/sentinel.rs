@@ -4,43 +4,18 @@ use std::time::{Duration, Instant};
 
 use signalbox::{
     event::{FabricFact, FabricOutcome},
-    fabric::{Kept, Write},
+    fabric::{Kept, Write, Written},
     io::fabric::{Address, FabricMode, FabricSettings},
 };
 
-use super::{Redis, Side, address, entries, fence, field, kept, outcome, settings};
+use super::{Side, address, entries, fence, field, kept, outcome, servers::Watched, settings};
 use crate::harness::answered;
 
-struct Watched {
-    master: Redis,
-    replica: Redis,
-    sentinel: Redis,
-}
-
-impl Watched {
-    async fn start() -> Self {
-        let master = Redis::start().await;
-        let port = master.address.port().to_string();
-        let replica = Redis::with(&["--replicaof", "127.0.0.1", &port]).await;
-        answered("the replica follows", async || {
-            (replica.info("replication", "master_link_status").await? == "up").then_some(())
-        })
-        .await;
-        let sentinel = Redis::sentinel(&master, "rooms").await;
-        answered("the Sentinel knows the replica", async || {
-            let found = sentinel.ask(&["SENTINEL", "REPLICAS", "rooms"]).await.ok()?;
-            matches!(found, ::redis::Value::Array(replicas) if replicas.len() == 1).then_some(())
-        })
-        .await;
-        Self { master, replica, sentinel }
-    }
-
-    /// The first of its Sentinels is not there.
-    fn settings(&self, name: &str) -> FabricSettings {
-        let addresses = vec![Address { host: "127.0.0.1".to_owned(), port: 1 }, address(self.sentinel.address)];
-        let mode = FabricMode::Sentinel { master: name.to_owned(), user: None };
-        FabricSettings { addresses, mode, timeout: Duration::from_millis(500), ..settings("r1", &[]) }
-    }
+/// The first of its Sentinels is not there.
+fn found_by(watched: &Watched, name: &str) -> FabricSettings {
+    let addresses = vec![Address { host: "127.0.0.1".to_owned(), port: 1 }, address(watched.sentinel.address)];
+    let mode = FabricMode::Sentinel { master: name.to_owned(), user: None };
+    FabricSettings { addresses, mode, timeout: Duration::from_millis(500), ..settings("r1", &[]) }
 }
 
 fn masters(facts: &[FabricFact]) -> Vec<String> {
@@ -54,7 +29,7 @@ fn masters(facts: &[FabricFact]) -> Vec<String> {
 #[tokio::test]
 async fn when_the_master_is_killed_the_one_in_its_place_is_found_with_what_it_was_told() {
     let mut watched = Watched::start().await;
-    let one = Side::new(watched.settings("rooms"));
+    let one = Side::new(found_by(&watched, "rooms"));
     assert_eq!(fence(&one.found_again("r").await), 1);
     one.wrote("r", Write { fence: 1, set: vec![field("f", "room")], entries: entries([1, 2]), ..Write::default() })
         .await;
@@ -73,7 +48,7 @@ async fn when_the_master_is_killed_the_one_in_its_place_is_found_with_what_it_wa
 #[tokio::test]
 async fn a_master_that_hands_over_is_followed_within_moments() {
     let watched = Watched::start().await;
-    let one = Side::new(watched.settings("rooms"));
+    let one = Side::new(found_by(&watched, "rooms"));
     one.found_again("r").await;
     // it has to have heard of the replica what it needs
     answered("the handover", async || watched.sentinel.ask(&["SENTINEL", "FAILOVER", "rooms"]).await.ok()).await;
@@ -92,9 +67,30 @@ async fn a_master_that_hands_over_is_followed_within_moments() {
 #[tokio::test]
 async fn a_master_that_no_sentinel_knows_is_told_by_its_name() {
     let watched = Watched::start().await;
-    let one = Side::new(watched.settings("halls"));
+    let one = Side::new(found_by(&watched, "halls"));
     let refused = one.take("r").await.unwrap_err();
     assert!(refused.outcome == FabricOutcome::Failed || refused.outcome == FabricOutcome::Unreachable, "{refused:?}");
     assert!(format!("{:?}", one.told()).contains("halls"), "{:?}", one.told());
     assert_eq!(outcome(one.take("r").await), FabricOutcome::Resting);
+}
+
+#[tokio::test]
+async fn what_the_one_in_its_place_had_not_heard_of_is_noticed_by_the_next_write() {
+    let mut watched = Watched::start().await;
+    let one = Side::new(found_by(&watched, "rooms"));
+    assert_eq!(fence(&one.found_again("r").await), 1);
+    let numbered = |edition, after| Write { fence: 1, edition, after, ..Write::default() };
+    one.wrote("r", Write { set: vec![field("f", "room")], entries: entries([1]), ..numbered(1, 0) }).await;
+    watched.replica.has_all_of(&watched.master).await;
+    watched.master.leaves_replicas_behind().await;
+    one.wrote("r", Write { entries: entries([2]), ..numbered(2, 1) }).await;
+    watched.master.kill();
+    watched.fails_over().await;
+    let next = Write { entries: entries([3]), ..numbered(3, 2) };
+    let written = answered("a word of the new master", async || one.write("r", next.clone()).await.ok()).await;
+    assert_eq!(written, Written::Missing);
+    let whole = Write { reset: true, set: vec![field("f", "room")], entries: entries(1..=3), ..numbered(4, 0) };
+    one.wrote("r", whole).await;
+    let stands = Kept { fence: 1, fields: vec![field("f", "room")], entries: entries(1..=3) };
+    assert_eq!(kept(one.take("r").await.unwrap()), stands);
 }

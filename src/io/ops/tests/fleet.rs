@@ -43,6 +43,7 @@ fn view() -> FleetView {
         routers: vec![row],
         media_nodes: 0,
         rooms_unwritten: 0,
+        rooms_compared: None,
         unreadable: Vec::new(),
     }
 }

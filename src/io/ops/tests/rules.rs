@@ -26,6 +26,7 @@ fn fleet() -> Fleet {
         routers: Vec::new(),
         media_nodes: 0,
         rooms_unwritten: 0,
+        rooms_compared: None,
         unreadable: Vec::new(),
     });
     fleet

@@ -1,0 +1,94 @@
+//! Where rooms are kept they are behind: a write hangs, or a replica that had not heard of it took its master's place.
+
+use super::*;
+
+#[test]
+fn more_who_came_and_went_than_are_remembered_while_a_write_hangs_are_gone_there_too() {
+    let (mut a, mut memory) = (Keeps::new("a", 1), Memory::default());
+    a.world.join(1, "ann");
+    a.pass(Duration::from_secs(1), &mut memory);
+    a.world.join(2, "bob");
+    a.pass(Duration::from_millis(30), &mut memory);
+    a.world.done(1, say("on its way"));
+    a.world.pass(GATHER + BEAT);
+    assert_eq!(a.world.asks.len(), 1, "it hangs");
+    a.world.done(2, Op::Leave(v1::Leave::default()));
+    for connection in 3..1_200 {
+        a.world.join(connection, "visitor");
+        a.world.done(connection, Op::Leave(v1::Leave::default()));
+    }
+    a.pass(Duration::from_secs(1), &mut memory);
+    let mut b = Keeps::new("b", 2);
+    b.take(&mut memory);
+    assert!(matches!(*b.facts(), [KeepingFact::RoomRestored { sessions: 1, .. }]));
+}
+
+/// What a room was told: who resumes at another router from where it joined.
+fn told(memory: &mut Memory, who: &v1::Joined) -> Vec<String> {
+    let mut b = Keeps::new("b", 3);
+    b.take(memory);
+    let resumed = b.world.back(7, "ann", resume_of(who));
+    assert!(resumed.recovered, "nothing is missing");
+    said(&mut b.world, 7)
+}
+
+#[test]
+fn what_a_replica_had_not_heard_of_is_written_again_as_a_whole() {
+    let (mut a, mut memory) = (Keeps::new("a", 1), Memory::default());
+    let ann = a.world.join(1, "ann");
+    a.world.join(2, "bob");
+    a.world.done(2, say("before"));
+    a.pass(Duration::from_secs(1), &mut memory);
+    let replica = memory.clone();
+    a.world.done(2, say("lost there"));
+    a.pass(Duration::from_secs(1), &mut memory);
+    assert_eq!(a.world.router.behind(), (0, None), "it stands, as far as is known");
+    memory = replica;
+    a.world.done(2, say("after"));
+    a.pass(Duration::from_secs(1), &mut memory);
+    assert_eq!(told(&mut memory, &ann), ["\"before\"", "\"lost there\"", "\"after\""]);
+}
+
+#[test]
+fn a_write_without_an_answer_that_stands_all_the_same_costs_no_other_one() {
+    let (mut a, mut memory) = (Keeps::new("a", 1), Memory::default());
+    let ann = a.world.join(1, "ann");
+    a.world.join(2, "bob");
+    a.pass(Duration::from_secs(1), &mut memory);
+    a.world.done(2, say("1"));
+    a.world.pass(GATHER + BEAT);
+    let (room, epoch, ask) = a.world.asks.pop().unwrap();
+    let Ask::Write(write) = ask else { panic!("{ask:?}") };
+    assert_eq!(memory.write("r", "a", *write), Written::Written);
+    a.world.handle(Input::Kept { room, epoch, answer: Answer::Failed });
+    a.world.pass(GATHER * 4);
+    let [(_, _, Ask::Write(again))] = &*a.world.asks else { panic!("{:?}", a.world.asks) };
+    assert!(!again.reset && again.edition > again.after, "{again:?}");
+    assert_eq!(memory.clone().write("r", "a", (**again).clone()), Written::Written);
+    a.pass(Duration::from_secs(1), &mut memory);
+    assert_eq!(told(&mut memory, &ann), ["\"1\""]);
+}
+
+#[test]
+fn a_router_that_was_started_anew_numbers_its_writes_on() {
+    let (mut a, mut memory) = (Keeps::new("a", 1), Memory::default());
+    let ann = a.world.join(1, "ann");
+    let bob = a.world.join(2, "bob");
+    for _ in 0..50 {
+        a.world.done(2, say("often"));
+        a.pass(Duration::from_millis(50), &mut memory);
+    }
+    let mut anew = Keeps::new("a", 2);
+    // its clock goes on where the other one's stood
+    anew.world.pass(a.world.elapsed);
+    anew.take(&mut memory);
+    anew.world.back(7, "bob", resume_of(&bob));
+    anew.pass(Duration::from_millis(100), &mut memory);
+    let replica = memory.clone();
+    anew.world.done(7, say("lost there"));
+    anew.pass(Duration::from_millis(100), &mut memory);
+    memory = replica;
+    anew.world.done(7, say("after"));
+    anew.pass(Duration::from_secs(1), &mut memory);
+    assert!(told(&mut memory, &ann).ends_with(&["\"lost there\"".to_owned(), "\"after\"".to_owned()]));
+}
