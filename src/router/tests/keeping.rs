@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     event::KeepingFact,
-    fabric::{Answer, Ask, Kept, Taken, Written, memory::Memory},
+    fabric::{Answer, Ask, Taken, Written, keeper::claimed, memory::Memory},
 };
 
 const GATHER: Duration = Duration::from_millis(20);
@@ -38,20 +38,18 @@ impl Keeps {
     fn carry_out(&mut self, memory: &mut Memory) {
         while !self.world.asks.is_empty() {
             for (room, epoch, ask) in std::mem::take(&mut self.world.asks) {
+                let by = memory.next(room.as_str(), self.name);
                 let answer = match ask {
                     Ask::Claim | Ask::Write(_) if self.cut => Some(Answer::Failed),
                     Ask::Part(_) | Ask::End { .. } if self.cut => None,
-                    Ask::Claim => Some(match memory.take(room.as_str(), self.name, false) {
-                        Taken::Nothing { fence } | Taken::Kept(Kept { fence, .. }) => Answer::Claimed { fence },
-                        Taken::Held { owner } => Answer::Held { owner },
-                    }),
-                    Ask::Write(write) => Some(Answer::Written(memory.write(room.as_str(), self.name, *write))),
+                    Ask::Claim => Some(claimed(Some(memory.take(room.as_str(), by, false)))),
+                    Ask::Write(write) => Some(Answer::Written(memory.write(room.as_str(), by, *write))),
                     Ask::Part(write) => {
-                        assert_eq!(memory.write(room.as_str(), self.name, *write), Written::Written);
+                        assert_eq!(memory.write(room.as_str(), by, *write), Written::Written);
                         None
                     }
                     Ask::End { fence } => {
-                        memory.end(room.as_str(), self.name, fence);
+                        memory.end(room.as_str(), by, fence);
                         None
                     }
                 };
@@ -75,7 +73,7 @@ impl Keeps {
 
     /// Takes room `r` and goes on with it.
     fn take(&mut self, memory: &mut Memory) {
-        match memory.take("r", self.name, true) {
+        match memory.take("r", memory.next("r", self.name), true) {
             Taken::Kept(kept) => self.world.handle(Input::Restore { room: "r".into(), kept: Box::new(kept) }),
             other => panic!("nothing was kept: {other:?}"),
         }
@@ -260,7 +258,10 @@ fn a_room_that_is_handed_over_goes_on_with_all_that_was_there() {
     assert!(matches!(*a.facts(), [KeepingFact::RoomHandedOver { sessions: 2, .. }]));
 
     let mut b = Keeps::new("b", 2);
-    assert!(matches!(memory.take("r", "c", false), Taken::Kept(_)), "whoever wants it gets it without force");
+    assert!(
+        matches!(memory.take("r", memory.next("r", "c"), false), Taken::Kept(_)),
+        "whoever wants it gets it without force"
+    );
     b.take(&mut memory);
     assert!(matches!(*b.facts(), [KeepingFact::RoomRestored { sessions: 2, entries: 4, .. }]));
     let resumed = b.world.back(7, "ann", resume_of(&ann));
@@ -422,7 +423,7 @@ fn what_a_newer_version_wrote_beside_is_kept_and_a_newer_format_is_left_alone() 
     let (mut a, mut memory) = (Keeps::new("a", 1), Memory::default());
     a.world.join(1, "ann");
     a.pass(Duration::from_secs(1), &mut memory);
-    let Taken::Kept(mut kept) = memory.take("r", "b", true) else { panic!("kept") };
+    let Taken::Kept(mut kept) = memory.take("r", memory.next("r", "b"), true) else { panic!("kept") };
     for (name, value) in &mut kept.fields {
         if name != fabric::TIP_FIELD {
             let text = String::from_utf8(value.to_vec()).unwrap();
