@@ -62,6 +62,9 @@ pub struct Write {
     pub fence: u64,
     /// What was kept of the room goes first: what is set here is all of it.
     pub reset: bool,
+    /// The offset that [`TIP_FIELD`] has, as far as the writer was told; 0: whatever it has. Of a Redis that went back, because a
+    /// replica took over that had not heard everything, less stands: [`Written::Missing`].
+    pub stands: u64,
     /// Whoever wants the room next may have it. Stays so until somebody takes it.
     pub released: bool,
     /// Entries before that offset go; 0: none do.
@@ -80,8 +83,8 @@ pub struct Write {
 pub enum Written {
     /// It stands.
     Written,
-    /// Nothing was kept of the room any more: it is to be written anew as a whole, with [`Write::reset`]. Nothing but who
-    /// has it stands there until then. At its end: there was nothing to end.
+    /// Nothing was kept of the room any more, or less than [`Write::stands`]: it is to be written anew as a whole, with
+    /// [`Write::reset`]. Until then nothing but who has it stands there, or what was left of it. At its end: there was nothing to end.
     Missing,
     /// Another router has taken the room. Nothing was changed.
     Fenced {

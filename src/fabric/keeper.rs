@@ -132,21 +132,27 @@ pub enum Parted {
     /// It stands.
     Stands,
     /// It is tried again after that pause.
-    Again(Duration),
+    Again {
+        /// The pause.
+        after: Duration,
+        /// As all there is of the room: nothing else is kept of it any more.
+        reset: bool,
+    },
     /// It does not stand: the room goes on as it was written before.
     Lost,
 }
 
 impl Parting {
-    /// What came of a try; none: no answer. `reset`: the write is all of the room.
-    pub fn next(&mut self, written: Option<&Written>, reset: bool) -> Parted {
+    /// What came of a try; none: no answer.
+    pub fn next(&mut self, written: Option<&Written>) -> Parted {
         self.0 += 1;
         match written {
             Some(Written::Written) => Parted::Stands,
             // another has it already, with what it had
             Some(Written::Fenced { .. }) => Parted::Lost,
-            Some(Written::Missing) if !reset => Parted::Lost,
-            Some(Written::Missing) | None if self.0 < PARTS => Parted::Again(PART_AGAIN),
+            // it has all but the history that was written before: that went with the rest, and the members need not
+            Some(Written::Missing) if self.0 < PARTS => Parted::Again { after: Duration::ZERO, reset: true },
+            None if self.0 < PARTS => Parted::Again { after: PART_AGAIN, reset: false },
             Some(Written::Missing) | None => Parted::Lost,
         }
     }
@@ -201,14 +207,14 @@ mod tests {
     #[test]
     fn a_last_write_is_tried_thrice_and_not_where_another_has_the_room() {
         let mut parting = Parting::default();
-        assert_eq!(parting.next(None, false), Parted::Again(PART_AGAIN));
-        assert_eq!(parting.next(None, false), Parted::Again(PART_AGAIN));
-        assert_eq!(parting.next(None, false), Parted::Lost);
+        let again = |after, reset| Parted::Again { after, reset };
+        assert_eq!(parting.next(None), again(PART_AGAIN, false));
+        assert_eq!(parting.next(None), again(PART_AGAIN, false));
+        assert_eq!(parting.next(None), Parted::Lost);
         let fenced = Written::Fenced { owner: "b".to_owned() };
-        assert_eq!(Parting::default().next(Some(&fenced), true), Parted::Lost);
-        assert_eq!(Parting::default().next(Some(&Written::Missing), false), Parted::Lost);
-        assert_eq!(Parting::default().next(Some(&Written::Missing), true), Parted::Again(PART_AGAIN));
-        assert_eq!(Parting::default().next(Some(&Written::Written), false), Parted::Stands);
+        assert_eq!(Parting::default().next(Some(&fenced)), Parted::Lost);
+        assert_eq!(Parting::default().next(Some(&Written::Missing)), again(Duration::ZERO, true), "with what it has");
+        assert_eq!(Parting::default().next(Some(&Written::Written)), Parted::Stands);
     }
 
     #[test]

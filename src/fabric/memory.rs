@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use super::{Kept, Taken, Write, Written};
+use super::{Kept, TIP_FIELD, Taken, Write, Written};
 
 /// Rooms by name.
 #[derive(Clone, Debug, Default)]
@@ -71,6 +71,9 @@ impl Memory {
             return Written::Missing;
         }
         if let Some(stored) = self.0.get_mut(room) {
+            if !write.reset && stored.tip() < write.stands {
+                return Written::Missing;
+            }
             stored.seq = by.seq;
             stored.change(write);
         }
@@ -118,6 +121,12 @@ impl Stored {
     /// Whether a call comes from somebody else, from before another had the room, or late.
     fn fences(&self, by: Caller<'_>, fence: u64) -> bool {
         self.owner != by.name || self.fence != fence || self.seq >= by.seq
+    }
+
+    /// What its tip says.
+    fn tip(&self) -> u64 {
+        let tip = self.fields.get(TIP_FIELD).and_then(|tip| std::str::from_utf8(tip).ok()?.parse().ok());
+        tip.unwrap_or_default()
     }
 
     fn change(&mut self, write: Write) {
@@ -179,6 +188,24 @@ mod tests {
         assert_eq!(memory.take("r", by("b", 1), false), Taken::Held { owner: "a".to_owned() });
         let Taken::Kept(kept) = memory.take("r", by("b", 2), true) else { panic!("it stands") };
         assert_eq!(kept, Kept { fence: 8, ..Kept::default() });
+    }
+
+    #[test]
+    fn who_was_told_that_more_stands_than_does_hears_it_and_changes_nothing() {
+        let mut memory = Memory::default();
+        memory.take("r", by("a", 1), false);
+        let tip = |offset: u64| vec![(TIP_FIELD.to_owned(), Bytes::from(offset.to_string()))];
+        let write = Write { fence: 1, reset: true, set: tip(2), entries: entries(&[1, 2]), ..Write::default() };
+        memory.write("r", by("a", 2), write);
+        let behind = memory.clone();
+        let write = Write { fence: 1, stands: 2, set: tip(3), entries: entries(&[3]), ..Write::default() };
+        assert_eq!(memory.write("r", by("a", 3), write), Written::Written);
+        // the replica takes over
+        let mut memory = behind.clone();
+        let write = Write { fence: 1, stands: 3, set: tip(4), entries: entries(&[4]), ..Write::default() };
+        assert_eq!(memory.write("r", by("a", 4), write.clone()), Written::Missing);
+        assert_eq!(memory.stored("r"), behind.stored("r"));
+        assert_eq!(memory.write("r", by("a", 5), Write { reset: true, ..write }), Written::Written);
     }
 
     #[test]

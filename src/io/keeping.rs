@@ -217,13 +217,16 @@ impl Keeper {
     }
 
     /// The last write of a room: nobody asks for it again.
-    async fn part(&self, room: &RoomId, write: Write) {
+    async fn part(&self, room: &RoomId, mut write: Write) {
         let mut parting = Parting::default();
         loop {
             let written = self.0.store.write(room, write.clone()).await.ok();
-            match parting.next(written.as_ref(), write.reset) {
+            match parting.next(written.as_ref()) {
                 Parted::Stands => return,
-                Parted::Again(after) => sleep(after).await,
+                Parted::Again { after, reset } => {
+                    write.reset |= reset;
+                    sleep(after).await;
+                }
                 Parted::Lost => return self.tell(KeepingFact::RoomNotHandedOver { room: room.clone() }),
             }
         }

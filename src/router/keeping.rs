@@ -204,7 +204,8 @@ impl Router {
             entries.push((offset, entry));
         }
         let tip = entries.last().map_or(after, |(offset, _)| Offset(*offset));
-        let mut write = Write { fence, reset: there.nothing, trim_below: first.0, entries, ..Write::default() };
+        let (reset, stands) = (there.nothing, there.tip.0);
+        let mut write = Write { fence, reset, stands, trim_below: first.0, entries, ..Write::default() };
         let mut brings = There { nothing: false, tip, ..there };
         let mut members = BTreeMap::new();
         // what members are is never ahead of the log
@@ -217,11 +218,11 @@ impl Router {
             }
             self.add_members(key, &members, whole, &mut write);
             brings.record = Some(self.hash_of_room(key));
-            if brings.record != there.record {
+            if whole || brings.record != there.record {
                 write.set.push((ROOM_FIELD.to_owned(), self.room_record(key)));
             }
         }
-        if there.nothing || tip != there.tip {
+        if there.nothing || whole || tip != there.tip {
             write.set.push((TIP_FIELD.to_owned(), tip.0.to_string().into()));
         }
         (write, brings, members)

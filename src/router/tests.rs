@@ -13,6 +13,7 @@ mod permissions;
 mod placing;
 mod recovery;
 mod resuming;
+mod rewriting;
 mod timing;
 mod tracks;
 mod updating;

@@ -103,7 +103,7 @@ impl Asked<'_> {
                 let deleted: usize = write.delete.iter().map(String::len).sum();
                 let entries: usize = write.entries.iter().map(|(_, content)| content.len() + 20).sum();
                 let count = 2 * write.set.len() + write.delete.len() + 2 * write.entries.len();
-                (count + 10, own + set + deleted + entries)
+                (count + 11, own + set + deleted + entries)
             }
         }
     }
@@ -112,6 +112,7 @@ impl Asked<'_> {
 fn arguments<'a>(command: &'a mut Cmd, write: &Write, keep_ms: u128) -> &'a mut Cmd {
     command.arg(write.fence.to_string()).arg(keep_ms.to_string());
     command.arg(flag(write.reset)).arg(flag(write.released)).arg(write.trim_below.to_string());
+    command.arg(write.stands.to_string());
     command.arg(write.set.len().to_string());
     for (name, content) in &write.set {
         command.arg(name).arg(content.as_ref());
@@ -236,6 +237,7 @@ mod tests {
         let write = Write {
             fence: 3,
             trim_below: 4,
+            stands: 6,
             set: vec![("f".to_owned(), Bytes::from_static(&[0, 255]))],
             delete: vec!["m:1".to_owned()],
             entries: vec![(7, Bytes::from_static(b"e"))],
@@ -246,7 +248,7 @@ mod tests {
         let sent = asked.command(true).get_packed_command();
         let sent =
             sent.split(|byte| *byte == b'\n').skip(2).step_by(2).map(|part| part.strip_suffix(b"\r").unwrap_or(part));
-        let expected: [&[u8]; 19] = [
+        let expected: [&[u8]; 20] = [
             b"2",
             b"p:{r/s/r}:state",
             b"p:{r/s/r}:log",
@@ -257,6 +259,7 @@ mod tests {
             b"0",
             b"0",
             b"4",
+            b"6",
             b"1",
             b"f",
             &[0, 255],
@@ -267,7 +270,7 @@ mod tests {
             b"e",
             b"",
         ];
-        assert_eq!(sent.skip(2).collect::<Vec<_>>(), expected[..18].to_vec());
+        assert_eq!(sent.skip(2).collect::<Vec<_>>(), expected[..19].to_vec());
         assert!(String::from_utf8_lossy(&asked.command(false).get_packed_command()).contains("XADD"));
     }
 

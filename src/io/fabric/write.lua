@@ -1,15 +1,20 @@
 -- Changes of a room. KEYS: state, log. ARGV: who writes, the number of the call, its fence, how long the room is kept (ms),
--- whether all goes first, whether it is released, the offset below which entries go; then how many fields are set, and each
--- name and content; how many are deleted, and each name; how many entries come, and each offset and content.
+-- whether all goes first, whether it is released, the offset below which entries go, the tip that stands as far as the writer was
+-- told; then how many fields are set, and each name and content; how many are deleted, and each name; how many entries come, and
+-- each offset and content.
 -- Redis refuses a script for want of memory or of a master at its first change, and never after it: that one is of a kind
 -- that it refuses.
 local state, log, me, seq, fence, keep = KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local reset, released, below = ARGV[5] == '1', ARGV[6] == '1', ARGV[7]
-local held = redis.call('HMGET', state, 'owner', 'fence', 'seq')
+local held = redis.call('HMGET', state, 'owner', 'fence', 'seq', 't')
 local missing = not held[1]
 -- the last: one that was under way for so long that a later one came before it
 if not missing and (held[1] ~= me or held[2] ~= fence or tonumber(held[3] or '0') >= tonumber(seq)) then
   return {'fenced', held[1]}
+end
+-- a replica took over that had not heard everything: what it lacks is not in this write
+if not missing and not reset and tonumber(held[4] or '0') < tonumber(ARGV[8]) then
+  return {'missing'}
 end
 if missing or reset then
   redis.call('HSET', state, 'seq', seq)
@@ -20,7 +25,7 @@ if missing and not reset then
   redis.call('PEXPIRE', state, keep)
   return {'missing'}
 end
-local at = 8
+local at = 9
 for _ = 1, tonumber(ARGV[at]) do
   redis.call('HSET', state, ARGV[at + 1], ARGV[at + 2])
   at = at + 2
