@@ -48,7 +48,7 @@ test: ## format, lints, docs, every test, dependencies
 	@$(CARGO) test --locked --no-fail-fast | awk '{ print; fflush() } \
 		/^test result:/ { passed += $$4; failed += $$6 } END { print passed " passed, " failed " failed" }'
 
-simulate: ## fleets in virtual time: SEEDS=2000 worlds, or SEED=N alone (TRACE=1: event by event)
+simulate: ## fleets in virtual time: SEEDS=2000 worlds of KIND=directory, kept, or both; SEED=N alone (TRACE=1: event by event)
 	@.ci/setup build
 	$(CARGO) test --locked --test simulation in_every -- --nocapture
 

@@ -8,8 +8,8 @@
 //! ```
 
 mod entry;
-#[cfg(test)]
-pub(crate) mod memory;
+pub mod keeper;
+pub mod memory;
 mod records;
 
 use bytes::Bytes;

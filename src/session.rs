@@ -99,11 +99,12 @@ impl Session {
     /// `resume_token_invalid` of somebody else, `resume_token_spent` once a successor was used.
     pub(crate) fn use_token(&mut self, claims: &ResumeClaims) -> Result<(), Refusal> {
         let known = claims.session == self.id && *claims.key == *self.key && claims.identity == self.identity.as_str();
-        // one beyond the highest used is the newest that was ever handed out
-        let newest = self.next_generation();
-        if !known || (claims.generation > newest && !self.restored) {
+        if !known {
             return Err(Code::ResumeTokenInvalid.refuse());
         }
+        // one beyond the highest used is the newest that was handed out here: another router had the room for a while, as one that is
+        // taken for lost has it taken from it, and the session went on there
+        self.restored |= claims.generation > self.next_generation();
         if claims.generation < self.generation {
             return Err(Code::ResumeTokenSpent.refuse());
         }

@@ -1,4 +1,7 @@
-//! Whoever keeps rooms, in memory: what a real one promises, to hold the core and the real one against.
+//! Whoever keeps rooms, in memory: what a real one promises, call by call as its scripts do.
+//!
+//! The core's tests and the simulation go by it, so that what they find holds of the real one. Nothing of it is lost by itself and
+//! nothing ends with time: whoever plays a Redis that is lost, forgets or goes back does so from outside.
 
 use std::collections::BTreeMap;
 
@@ -8,82 +11,207 @@ use super::{Kept, Taken, Write, Written};
 
 /// Rooms by name.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Memory(BTreeMap<String, Room>);
+pub struct Memory(BTreeMap<String, Stored>);
 
-#[derive(Clone, Debug, Default)]
-struct Room {
-    owner: String,
-    fence: u64,
-    edition: u64,
-    released: bool,
-    fields: BTreeMap<String, Bytes>,
-    log: BTreeMap<u64, Bytes>,
+/// What stands of a room.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stored {
+    /// Who has it.
+    pub owner: String,
+    /// Goes up whenever another takes it.
+    pub fence: u64,
+    /// The number of the latest call of its owner's.
+    pub seq: u64,
+    /// The number of the latest write that stands.
+    pub edition: u64,
+    /// Whoever wants it next may have it.
+    pub released: bool,
+    /// Names and contents.
+    pub fields: BTreeMap<String, Bytes>,
+    /// What stands of the log.
+    pub log: BTreeMap<u64, Bytes>,
+    /// The offset that was written last, whether it still stands or not.
+    pub last: u64,
+}
+
+/// Who calls, and the number of its call. A router's go up; what comes late, after one with a higher number, changes nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Caller<'a> {
+    /// Who, as it names itself.
+    pub name: &'a str,
+    /// The number.
+    pub seq: u64,
 }
 
 impl Memory {
-    /// `owner` wants the room; it gets what another has only if that let go of it, or by `force`.
-    pub(crate) fn take(&mut self, room: &str, owner: &str, force: bool) -> Taken {
-        let Some(kept) = self.0.get_mut(room) else {
-            self.0.insert(room.to_owned(), Room { owner: owner.to_owned(), fence: 1, ..Room::default() });
+    /// Somebody wants a room; it gets what another has only if that let go of it, or by `force`.
+    pub fn take(&mut self, room: &str, by: Caller<'_>, force: bool) -> Taken {
+        let Some(stored) = self.0.get_mut(room) else {
+            self.0.insert(room.to_owned(), Stored::of(by, 1));
             return Taken::Nothing { fence: 1 };
         };
-        if kept.owner != owner {
-            if !force && !kept.released {
-                return Taken::Held { owner: kept.owner.clone() };
+        if stored.owner != by.name {
+            if !force && !stored.released {
+                return Taken::Held { owner: stored.owner.clone() };
             }
-            (kept.owner, kept.fence, kept.released) = (owner.to_owned(), kept.fence + 1, false);
+            // its writes are numbered by its own clock
+            (stored.owner, stored.fence, stored.edition) = (by.name.to_owned(), stored.fence + 1, 0);
         }
-        Taken::Kept(Kept {
-            fence: kept.fence,
-            fields: kept.fields.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
-            entries: kept.log.iter().map(|(offset, entry)| (*offset, entry.clone())).collect(),
-        })
+        (stored.seq, stored.released) = (by.seq, false);
+        Taken::Kept(stored.kept())
     }
 
-    /// `owner` writes of a room.
-    pub(crate) fn write(&mut self, room: &str, owner: &str, write: Write) -> Written {
-        let kept = match self.0.get_mut(room) {
-            Some(kept) => kept,
-            None if write.reset => self.0.entry(room.to_owned()).or_insert_with(|| Room {
-                owner: owner.to_owned(),
-                fence: write.fence,
-                ..Room::default()
-            }),
-            None => return Written::Missing,
+    /// Somebody writes of a room.
+    pub fn write(&mut self, room: &str, by: Caller<'_>, write: Write) -> Written {
+        let missing = match self.0.get(room) {
+            Some(stored) if stored.fences(by, write.fence) => return Written::Fenced { owner: stored.owner.clone() },
+            stored => stored.is_none(),
         };
-        if kept.owner != owner || kept.fence != write.fence {
-            return Written::Fenced { owner: kept.owner.clone() };
+        if missing || write.reset {
+            self.0.insert(room.to_owned(), Stored::of(by, write.fence));
         }
-        if !write.reset && kept.edition < write.after {
+        if missing && !write.reset {
             return Written::Missing;
         }
-        kept.edition = write.edition;
-        if write.reset {
-            (kept.fields, kept.log) = Default::default();
+        if let Some(stored) = self.0.get_mut(room) {
+            if !write.reset && stored.edition < write.after {
+                return Written::Missing;
+            }
+            (stored.seq, stored.edition) = (by.seq, write.edition);
+            stored.change(write);
         }
-        kept.fields.extend(write.set);
-        kept.fields.retain(|name, _| !write.delete.contains(name));
-        let last = kept.log.keys().next_back().copied().unwrap_or_default();
-        kept.log.extend(write.entries.into_iter().filter(|(offset, _)| *offset > last));
-        kept.log.retain(|offset, _| *offset >= write.trim_below);
-        kept.released |= write.released;
         Written::Written
     }
 
-    /// The room ended.
-    pub(crate) fn end(&mut self, room: &str, owner: &str, fence: u64) {
-        if self.0.get(room).is_some_and(|kept| kept.owner == owner && kept.fence == fence) {
-            self.0.remove(room);
+    /// A room ended.
+    pub fn end(&mut self, room: &str, by: Caller<'_>, fence: u64) -> Written {
+        match self.0.get(room) {
+            None => Written::Missing,
+            Some(stored) if stored.fences(by, fence) => Written::Fenced { owner: stored.owner.clone() },
+            Some(_) => {
+                self.0.remove(room);
+                Written::Written
+            }
         }
     }
 
     /// All is lost.
-    pub(crate) fn flush(&mut self) {
+    pub fn flush(&mut self) {
         self.0.clear();
     }
 
-    /// Whether none is.
-    pub(crate) fn is_empty(&self) -> bool {
+    /// Whether none is there.
+    pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// What stands of a room.
+    pub fn stored(&self, room: &str) -> Option<&Stored> {
+        self.0.get(room)
+    }
+
+    /// The caller whose call comes after all that were made before.
+    pub fn next<'a>(&self, room: &str, name: &'a str) -> Caller<'a> {
+        Caller { name, seq: self.0.get(room).map_or(0, |stored| stored.seq) + 1 }
+    }
+}
+
+impl Stored {
+    fn of(by: Caller<'_>, fence: u64) -> Self {
+        Self { owner: by.name.to_owned(), fence, seq: by.seq, ..Self::default() }
+    }
+
+    /// Whether a call comes from somebody else, from before another had the room, or late.
+    fn fences(&self, by: Caller<'_>, fence: u64) -> bool {
+        self.owner != by.name || self.fence != fence || self.seq >= by.seq
+    }
+
+    fn change(&mut self, write: Write) {
+        self.fields.extend(write.set);
+        for name in &write.delete {
+            self.fields.remove(name);
+        }
+        for (offset, entry) in write.entries {
+            if offset > self.last {
+                self.last = offset;
+                self.log.insert(offset, entry);
+            }
+        }
+        self.log.retain(|offset, _| *offset >= write.trim_below);
+        self.released |= write.released;
+    }
+
+    /// As somebody who takes it gets it.
+    pub fn kept(&self) -> Kept {
+        Kept {
+            fence: self.fence,
+            fields: self.fields.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
+            entries: self.log.iter().map(|(offset, entry)| (*offset, entry.clone())).collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn by(name: &str, seq: u64) -> Caller<'_> {
+        Caller { name, seq }
+    }
+
+    fn entries(offsets: &[u64]) -> Vec<(u64, Bytes)> {
+        offsets.iter().map(|offset| (*offset, Bytes::from_static(b"e"))).collect()
+    }
+
+    #[test]
+    fn a_call_that_comes_after_a_later_one_changes_nothing() {
+        let mut memory = Memory::default();
+        assert_eq!(memory.take("r", by("a", 1), false), Taken::Nothing { fence: 1 });
+        let write = Write { fence: 1, reset: true, entries: entries(&[1, 2]), ..Write::default() };
+        assert_eq!(memory.write("r", by("a", 3), write.clone()), Written::Written);
+        let fenced = Written::Fenced { owner: "a".to_owned() };
+        assert_eq!(memory.write("r", by("a", 2), write.clone()), fenced);
+        assert_eq!(memory.write("r", by("a", 3), write), fenced, "and twice is late");
+        assert_eq!(memory.end("r", by("a", 3), 1), fenced);
+        assert_eq!(memory.end("r", by("a", 4), 1), Written::Written);
+        assert_eq!(memory.end("r", by("a", 5), 1), Written::Missing);
+    }
+
+    #[test]
+    fn what_nothing_is_kept_of_is_its_writers_and_empty() {
+        let mut memory = Memory::default();
+        let write = Write { fence: 7, entries: entries(&[5]), ..Write::default() };
+        assert_eq!(memory.write("r", by("a", 1), write), Written::Missing);
+        assert_eq!(memory.take("r", by("b", 1), false), Taken::Held { owner: "a".to_owned() });
+        let Taken::Kept(kept) = memory.take("r", by("b", 2), true) else { panic!("it stands") };
+        assert_eq!(kept, Kept { fence: 8, ..Kept::default() });
+    }
+
+    #[test]
+    fn who_was_told_that_a_later_write_stands_than_does_hears_it_and_changes_nothing() {
+        let mut memory = Memory::default();
+        memory.take("r", by("a", 1), false);
+        let write = Write { fence: 1, edition: 7, reset: true, entries: entries(&[1, 2]), ..Write::default() };
+        memory.write("r", by("a", 2), write);
+        let behind = memory.clone();
+        let write = Write { fence: 1, edition: 8, after: 7, entries: entries(&[3]), ..Write::default() };
+        assert_eq!(memory.write("r", by("a", 3), write), Written::Written);
+        // the replica takes over
+        let mut memory = behind.clone();
+        let write = Write { fence: 1, edition: 9, after: 8, entries: entries(&[4]), ..Write::default() };
+        assert_eq!(memory.write("r", by("a", 4), write.clone()), Written::Missing);
+        assert_eq!(memory.stored("r"), behind.stored("r"));
+        assert_eq!(memory.write("r", by("a", 5), Write { reset: true, ..write }), Written::Written);
+    }
+
+    #[test]
+    fn an_offset_that_was_written_does_not_come_again_when_the_log_is_empty() {
+        let mut memory = Memory::default();
+        memory.take("r", by("a", 1), false);
+        memory.write("r", by("a", 2), Write { fence: 1, entries: entries(&[1, 2]), ..Write::default() });
+        memory.write("r", by("a", 3), Write { fence: 1, trim_below: 3, ..Write::default() });
+        memory.write("r", by("a", 4), Write { fence: 1, entries: entries(&[2, 3]), ..Write::default() });
+        let offsets: Vec<u64> = memory.stored("r").unwrap().log.keys().copied().collect();
+        assert_eq!(offsets, [3]);
     }
 }

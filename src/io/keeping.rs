@@ -4,7 +4,6 @@
 //! whether one is kept, and no longer than `redis.timeout_ms` and, where another router has to hand it over, `redis.handover_ms`.
 
 use std::{
-    collections::VecDeque,
     fmt,
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock},
     time::Duration,
@@ -20,24 +19,15 @@ use tokio::{
 use super::{directory::Homes, fabric::Fabric, listener::Observe, shard::Shards};
 use crate::{
     event::{Event, KeepingFact},
-    fabric::{Answer, Ask, Fault, Kept, Taken, Write, Written},
+    fabric::{
+        Answer, Ask, Fault, Kept, Taken, Write, Written,
+        keeper::{self, Ending, Lanes, Next, Parted, Parting, SETTLED_MAX, Taking},
+    },
     ids::{Epoch, RoomId},
 };
 
 /// Rooms that are looked for at a time; past it nobody waits for them.
 const FETCHING_MAX: usize = 1_024;
-/// Until it is looked again whether another router has handed a room over.
-const LOOK_AGAIN: Duration = Duration::from_millis(10);
-/// How often the last write of a room is tried,
-const PARTS: u32 = 3;
-/// and the pause in between.
-const PART_AGAIN: Duration = Duration::from_millis(50);
-/// How often the end of a room is tried,
-const ENDS: u32 = 60;
-/// and the pause in between.
-const END_AGAIN: Duration = Duration::from_secs(1);
-/// How long who wants into a room waits until all that was asked about it is done.
-const SETTLED_MAX: Duration = Duration::from_millis(300);
 
 /// It did not answer, or with an error; it has told why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,9 +61,6 @@ fn told<T>(answer: Result<T, Fault>) -> Result<T, Unanswered> {
     answer.map_err(|_| Unanswered)
 }
 
-/// What is asked about rooms behind that which is being done about them.
-type Lanes = AHashMap<RoomId, VecDeque<(Epoch, Ask)>>;
-
 /// See the module.
 #[derive(Clone)]
 pub struct Keeper(Arc<Inner>);
@@ -89,7 +76,6 @@ struct Inner {
     /// Rooms that are here.
     here: RwLock<AHashSet<RoomId>>,
     fetching: Mutex<AHashMap<RoomId, Shared<BoxFuture<'static, bool>>>>,
-    /// Rooms that something is done about, and what comes next: at most a write and an end each.
     lanes: Mutex<Lanes>,
     /// Told when nothing more is done about a room.
     ended: Notify,
@@ -152,7 +138,7 @@ impl Keeper {
 
     async fn fetch(self, room: RoomId) -> bool {
         // one that ends here at this moment must not come back
-        let settled = self.until(SETTLED_MAX, |lanes| !lanes.contains_key(&room)).await;
+        let settled = self.until(SETTLED_MAX, |lanes| !lanes.is_busy(&room)).await;
         let taken = if settled { self.take(&room).await } else { Err(Unanswered) };
         let is_known = taken.is_ok();
         if let (Ok(Some(kept)), Some(shards)) = (taken, self.0.shards.get()) {
@@ -164,15 +150,17 @@ impl Keeper {
 
     /// Takes a room that is kept; of another router that has it, once that has let go of it or had the time to. None: nothing is kept.
     async fn take(&self, room: &RoomId) -> Result<Option<Kept>, Unanswered> {
-        let until = Instant::now() + self.0.handover;
-        let mut force = false;
+        let mut taking = Taking::new((Instant::now() + self.0.handover).into_std());
+        let mut forced = false;
         loop {
-            match self.0.store.take(room, force).await? {
-                Taken::Nothing { .. } => return Ok(None),
-                Taken::Kept(kept) => return Ok((!kept.fields.is_empty()).then_some(kept)),
-                Taken::Held { owner: _ } if Instant::now() < until => sleep(LOOK_AGAIN).await,
-                Taken::Held { owner: _ } if self.may_force(room) && !force => force = true,
-                Taken::Held { owner } => {
+            let taken = self.0.store.take(room, forced).await?;
+            match taking.next(taken, Instant::now().into_std(), self.may_force(room)) {
+                Next::Has(kept) => return Ok(kept),
+                Next::Again { after, force } => {
+                    sleep(after).await;
+                    forced = force;
+                }
+                Next::Held { owner } => {
                     self.tell(KeepingFact::RoomHeld { room: room.clone(), owner });
                     return Err(Unanswered);
                 }
@@ -187,12 +175,9 @@ impl Keeper {
 
     /// Does that about a room, after what was asked before.
     pub(crate) fn ask(&self, room: RoomId, epoch: Epoch, ask: Ask) {
-        match self.lanes().entry(room.clone()) {
-            std::collections::hash_map::Entry::Occupied(mut lane) => lane.get_mut().push_back((epoch, ask)),
-            std::collections::hash_map::Entry::Vacant(lane) => {
-                lane.insert(VecDeque::new());
-                tokio::spawn(self.clone().work(room, (epoch, ask)));
-            }
+        let next = self.lanes().ask(&room, (epoch, ask));
+        if let Some(next) = next {
+            tokio::spawn(self.clone().work(room, next));
         }
     }
 
@@ -204,14 +189,10 @@ impl Keeper {
             {
                 shards.kept(room.clone(), epoch, answer).await;
             }
-            let mut lanes = self.lanes();
-            match lanes.get_mut(&room).and_then(VecDeque::pop_front) {
+            let another = self.lanes().next(&room);
+            match another {
                 Some(another) => next = another,
-                None => {
-                    lanes.remove(&room);
-                    self.0.ended.notify_waiters();
-                    return;
-                }
+                None => return self.0.ended.notify_waiters(),
             }
         }
     }
@@ -219,7 +200,7 @@ impl Keeper {
     async fn carry_out(&self, room: &RoomId, ask: Ask) -> Option<Answer> {
         match ask {
             Ask::Claim => Some(self.claim(room).await),
-            Ask::Write(write) => Some(self.0.store.write(room, *write).await.map_or(Answer::Failed, Answer::Written)),
+            Ask::Write(write) => Some(keeper::written(self.0.store.write(room, *write).await.ok())),
             Ask::Part(write) => {
                 self.part(room, *write).await;
                 None
@@ -232,39 +213,31 @@ impl Keeper {
     }
 
     async fn claim(&self, room: &RoomId) -> Answer {
-        match self.0.store.take(room, self.may_force(room)).await {
-            Ok(Taken::Nothing { fence }) => Answer::Claimed { fence },
-            Ok(Taken::Kept(kept)) => Answer::Claimed { fence: kept.fence },
-            Ok(Taken::Held { owner }) => Answer::Held { owner },
-            Err(_) => Answer::Failed,
-        }
+        keeper::claimed(self.0.store.take(room, self.may_force(room)).await.ok())
     }
 
     /// The last write of a room: nobody asks for it again.
     async fn part(&self, room: &RoomId, mut write: Write) {
-        for attempt in 1..=PARTS {
-            match self.0.store.write(room, write.clone()).await {
-                Ok(Written::Written) => return,
-                // another has it already, with what it had
-                Ok(Written::Fenced { .. }) => break,
-                // some that it stands upon was lost: better with a hole than not at all
-                Ok(Written::Missing) if write.after > 0 => write.after = 0,
-                Ok(Written::Missing) if !write.reset => break,
-                Ok(Written::Missing) | Err(_) if attempt < PARTS => sleep(PART_AGAIN).await,
-                Ok(Written::Missing) | Err(_) => {}
+        let mut parting = Parting::default();
+        loop {
+            let written = self.0.store.write(room, write.clone()).await.ok();
+            match parting.next(written.as_ref()) {
+                Parted::Stands => return,
+                Parted::Again { after, reset } => {
+                    write.reset |= reset;
+                    sleep(after).await;
+                }
+                Parted::Lost => return self.tell(KeepingFact::RoomNotHandedOver { room: room.clone() }),
             }
         }
-        self.tell(KeepingFact::RoomNotHandedOver { room: room.clone() });
     }
 
     /// Nothing is kept of a room that ended: it would come back. What cannot be ended ends by itself, when nobody has written it
     /// for long.
     async fn end(&self, room: &RoomId, fence: u64) {
-        for _ in 0..ENDS {
-            if self.0.store.end(room, fence).await.is_ok() {
-                return;
-            }
-            sleep(END_AGAIN).await;
+        let mut ending = Ending::default();
+        while let Some(after) = ending.next(self.0.store.end(room, fence).await.is_ok()) {
+            sleep(after).await;
         }
     }
 

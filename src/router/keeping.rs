@@ -223,11 +223,11 @@ impl Router {
             }
             self.add_members(key, &members, whole, &mut write);
             brings.record = Some(self.hash_of_room(key));
-            if brings.record != there.record {
+            if whole || brings.record != there.record {
                 write.set.push((ROOM_FIELD.to_owned(), self.room_record(key)));
             }
         }
-        if there.nothing || tip != there.tip {
+        if there.nothing || whole || tip != there.tip {
             write.set.push((TIP_FIELD.to_owned(), tip.0.to_string().into()));
         }
         (write, brings, members)

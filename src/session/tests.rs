@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     ids::{Offset, Seq},
-    protocol::v1::SignalPush,
+    protocol::v1::{SignalPush, server_frame::Body},
 };
 
 fn claims(generation: u64) -> ResumeClaims {
@@ -61,7 +61,20 @@ fn a_token_is_spent_when_its_successor_is_used_and_not_before() {
     session.use_token(&claims(1)).unwrap();
     assert_eq!(session.use_token(&claims(0)).unwrap_err().code, Code::ResumeTokenSpent);
     session.use_token(&claims(1)).unwrap();
-    assert_eq!(session.use_token(&claims(3)).unwrap_err().code, Code::ResumeTokenInvalid);
+}
+
+#[test]
+fn a_token_of_a_router_that_had_the_room_for_a_while_is_good_and_what_was_seen_there_counts() {
+    let mut session = session();
+    session.held.take(signal(), Offset(0), BOUNDS);
+    session.detach();
+    assert!(!session.returns(Seq(0), Labels::default()), "nobody had it but this router");
+    session.use_token(&claims(3)).unwrap();
+    assert_eq!(session.use_token(&claims(2)).unwrap_err().code, Code::ResumeTokenSpent);
+    assert!(session.returns(Seq(5), Labels::default()));
+    let (frame, _) = session.held.take(signal(), Offset(0), BOUNDS);
+    let Some(Body::Signal(push)) = frame.body else { panic!("a signal") };
+    assert_eq!(push.seq, 6, "after all that was seen");
 }
 
 #[test]

@@ -13,7 +13,8 @@ if owner ~= me then
   if force ~= '1' and redis.call('HEXISTS', state, 'released') == 0 then
     return {'held', owner}
   end
-  redis.call('HSET', state, 'owner', me)
+  -- its writes are numbered by its own clock
+  redis.call('HSET', state, 'owner', me, 'edition', '0')
   redis.call('HINCRBY', state, 'fence', 1)
 end
 redis.call('HSET', state, 'seq', seq)

@@ -8,7 +8,7 @@ use std::sync::{
 use super::*;
 use crate::{
     config::{Config, Slice},
-    fabric::memory::Memory,
+    fabric::{keeper::PARTS, memory::Memory},
     io::{
         finder::RoomFinder,
         ops::tests::telemetry,
@@ -63,21 +63,25 @@ impl Shelf {
 impl Store for Shelf {
     fn take<'a>(&'a self, room: &'a RoomId, force: bool) -> BoxFuture<'a, Result<Taken, Unanswered>> {
         let room = room.clone();
-        self.answer(move |memory, router| memory.take(room.as_str(), router, force))
+        self.answer(move |memory, router| memory.take(room.as_str(), memory.next(room.as_str(), router), force))
     }
 
     fn write<'a>(&'a self, room: &'a RoomId, write: Write) -> BoxFuture<'a, Result<Written, Unanswered>> {
         let room = room.clone();
-        self.answer(move |memory, router| memory.write(room.as_str(), router, write))
+        self.answer(move |memory, router| memory.write(room.as_str(), memory.next(room.as_str(), router), write))
     }
 
     fn end<'a>(&'a self, room: &'a RoomId, fence: u64) -> BoxFuture<'a, Result<Written, Unanswered>> {
         let room = room.clone();
-        self.answer(move |memory, router| {
-            memory.end(room.as_str(), router, fence);
-            Written::Written
-        })
+        self.answer(move |memory, router| memory.end(room.as_str(), memory.next(room.as_str(), router), fence))
     }
+}
+
+/// What a router gets that takes room `r` without force.
+fn taken(shelf: &Shelf, router: &str) -> Taken {
+    let mut memory = shelf.memory.lock().unwrap();
+    let by = memory.next("r", router);
+    memory.take("r", by, false)
 }
 
 /// What happened to rooms.
@@ -160,7 +164,9 @@ async fn a_room_that_its_router_lets_go_of_meanwhile_is_not_taken_by_force() {
     let letting_go = async {
         sleep(Duration::from_millis(50)).await;
         let last = Write { fence: 1, released: true, ..Write::default() };
-        assert_eq!(shelf.memory.lock().unwrap().write("r", "a", last), Written::Written);
+        let mut memory = shelf.memory.lock().unwrap();
+        let by = memory.next("r", "a");
+        assert_eq!(memory.write("r", by, last), Written::Written);
     };
     let (kept, ()) = tokio::join!(keeper.take(&room), letting_go);
     assert_eq!(kept.unwrap().unwrap().fence, 2);
@@ -211,7 +217,7 @@ async fn a_last_write_that_fails_is_tried_again_and_told_when_it_never_stands() 
     shelf.fails.store(PARTS as usize - 1, SeqCst);
     keeper.ask("r".into(), Epoch(1), part("whole"));
     keeper.finish(Duration::from_secs(5)).await;
-    let Taken::Kept(kept) = shelf.memory.lock().unwrap().take("r", "b", false) else { panic!("let go of") };
+    let Taken::Kept(kept) = taken(&shelf, "b") else { panic!("let go of") };
     assert!(kept.fields.contains(&("f".to_owned(), "whole".into())));
     assert!(facts.lock().unwrap().is_empty());
     // b has it now

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use signalbox::{
     event::FabricOutcome,
-    fabric::{Kept, Taken, Write, Written},
+    fabric::{Kept, TIP_FIELD, Taken, Write, Written, memory::Memory},
 };
 
 use super::{Redis, Side, entries, entry, fence, field, kept, outcome, settings};
@@ -130,6 +130,57 @@ async fn what_redis_has_lost_is_written_anew_as_a_whole_and_not_in_part() {
     redis.run(&["FLUSHALL"]).await;
     other.wrote("r", whole).await;
     assert_eq!(kept(other.take("r").await.unwrap()), stands);
+}
+
+/// The simulation and the core's tests go by a model of Redis: it answers as Redis does, and keeps what Redis keeps.
+#[tokio::test]
+async fn the_model_of_redis_does_as_redis_does() {
+    let redis = Redis::start().await;
+    let (names, mut memory) = (["r1", "r2"], Memory::default());
+    let sides = names.map(|name| Side::at(name, &[&redis]));
+    let mut rng = fastrand::Rng::with_seed(11);
+    for number in 0..1_500 {
+        let side = rng.usize(0..2);
+        let (side, by) = (&sides[side], memory.next("r", names[side]));
+        let (fence, offset) = (rng.u64(1..4), rng.u64(1..30));
+        match rng.u8(0..20) {
+            0..4 => {
+                let force = rng.u8(0..3) == 0;
+                let (there, here) = (side.fabric.take(&"r".into(), force).await.unwrap(), memory.take("r", by, force));
+                assert_eq!(sorted(there), sorted(here), "call {number}");
+            }
+            4 => assert_eq!(side.fabric.end(&"r".into(), fence).await, Ok(memory.end("r", by, fence)), "call {number}"),
+            5 if rng.u8(0..4) == 0 => {
+                redis.run(&["FLUSHALL"]).await;
+                memory.flush();
+            }
+            _ => {
+                let write = Write {
+                    fence,
+                    reset: rng.u8(0..6) == 0,
+                    edition: number,
+                    after: if rng.bool() { 0 } else { number.saturating_sub(rng.u64(0..30)) },
+                    released: rng.u8(0..10) == 0,
+                    trim_below: if rng.bool() { 0 } else { offset.saturating_sub(5) },
+                    set: vec![field(TIP_FIELD, &offset.to_string()), field("m:1", "alice")],
+                    delete: if rng.bool() { vec!["m:1".to_owned()] } else { Vec::new() },
+                    entries: entries(offset..offset + rng.u64(0..4)),
+                };
+                let there = side.write("r", write.clone()).await;
+                assert_eq!(there, Ok(memory.write("r", by, write)), "call {number}");
+            }
+        }
+    }
+}
+
+fn sorted(taken: Taken) -> Taken {
+    match taken {
+        Taken::Kept(mut kept) => {
+            kept.fields.sort();
+            Taken::Kept(kept)
+        }
+        other => other,
+    }
 }
 
 #[tokio::test]

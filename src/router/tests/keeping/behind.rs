@@ -1,6 +1,7 @@
 //! Where rooms are kept they are behind: a write hangs, or a replica that had not heard of it took its master's place.
 
 use super::*;
+use crate::fabric::Written;
 
 #[test]
 fn more_who_came_and_went_than_are_remembered_while_a_write_hangs_are_gone_there_too() {
@@ -59,12 +60,12 @@ fn a_write_without_an_answer_that_stands_all_the_same_costs_no_other_one() {
     a.world.pass(GATHER + BEAT);
     let (room, epoch, ask) = a.world.asks.pop().unwrap();
     let Ask::Write(write) = ask else { panic!("{ask:?}") };
-    assert_eq!(memory.write("r", "a", *write), Written::Written);
+    assert_eq!(memory.write("r", memory.next("r", "a"), *write), Written::Written);
     a.world.handle(Input::Kept { room, epoch, answer: Answer::Failed });
     a.world.pass(GATHER * 4);
     let [(_, _, Ask::Write(again))] = &*a.world.asks else { panic!("{:?}", a.world.asks) };
     assert!(!again.reset && again.edition > again.after, "{again:?}");
-    assert_eq!(memory.clone().write("r", "a", (**again).clone()), Written::Written);
+    assert_eq!(memory.clone().write("r", memory.next("r", "a"), (**again).clone()), Written::Written);
     a.pass(Duration::from_secs(1), &mut memory);
     assert_eq!(told(&mut memory, &ann), ["\"1\""]);
 }
@@ -91,4 +92,67 @@ fn a_router_that_was_started_anew_numbers_its_writes_on() {
     anew.world.done(7, say("after"));
     anew.pass(Duration::from_secs(1), &mut memory);
     assert!(told(&mut memory, &ann).ends_with(&["\"lost there\"".to_owned(), "\"after\"".to_owned()]));
+}
+
+#[test]
+fn a_store_that_forgot_everything_is_told_everything() {
+    let (mut a, mut memory) = (Keeps::new("a", 1), Memory::default());
+    a.world.join(1, "ann");
+    a.world.join(2, "bob");
+    a.pass(Duration::from_secs(1), &mut memory);
+    memory.flush();
+    a.world.done(1, say("after"));
+    a.pass(Duration::from_secs(1), &mut memory);
+    let mut b = Keeps::new("b", 2);
+    b.take(&mut memory);
+    assert!(matches!(*b.facts(), [KeepingFact::RoomRestored { sessions: 2, entries: 3, .. }]));
+}
+
+#[test]
+fn a_store_that_went_back_is_told_everything() {
+    let (mut a, mut memory) = (Keeps::new("a", 1), Memory::default());
+    a.world.join(1, "ann");
+    a.world.join(2, "bob");
+    a.pass(Duration::from_secs(1), &mut memory);
+    let behind = memory.clone();
+    a.world.done(1, say("written"));
+    a.world.done(2, Op::Leave(v1::Leave::default()));
+    let cat = a.world.join(3, "cat");
+    a.pass(Duration::from_secs(1), &mut memory);
+    // a replica that had not heard of it takes over
+    let mut memory = behind;
+    a.world.done(1, say("after"));
+    a.pass(Duration::from_secs(1), &mut memory);
+    let mut b = Keeps::new("b", 2);
+    b.take(&mut memory);
+    assert!(matches!(*b.facts(), [KeepingFact::RoomRestored { sessions: 2, entries: 6, .. }]), "ann and cat");
+    assert!(b.world.back(7, "cat", resume_of(&cat)).recovered);
+}
+
+#[test]
+fn a_room_that_is_handed_over_to_a_store_that_lost_some_of_it_has_its_members() {
+    for lost in ["some", "all"] {
+        let (mut a, mut memory) = (Keeps::new("a", 1), Memory::default());
+        a.world.join(1, "ann");
+        a.world.join(2, "bob");
+        a.pass(Duration::from_secs(1), &mut memory);
+        let behind = if lost == "some" { memory.clone() } else { Memory::default() };
+        a.world.done(2, Op::Leave(v1::Leave::default()));
+        let bob = a.world.join(3, "bob");
+        a.pass(Duration::from_secs(1), &mut memory);
+        let mut memory = behind;
+        a.world.done(1, say("not written yet"));
+        a.world.handle(Input::Elsewhere { room: "r".into(), refusal: elsewhere() });
+        a.carry_out(&mut memory);
+        let mut b = Keeps::new("b", 2);
+        b.take(&mut memory);
+        assert!(
+            matches!(*b.facts(), [KeepingFact::RoomRestored { sessions: 2, entries: 1, .. }]),
+            "{lost}: ann and bob"
+        );
+        assert!(
+            b.world.back(7, "bob", resume_of(&bob)).recovered,
+            "{lost}: what he did not see was not written before"
+        );
+    }
 }

@@ -1,0 +1,61 @@
+//! What is said to one client alone reaches it once at most; and once, as long as rooms are handed on whole. A router that is killed
+//! loses what it held.
+
+use super::super::{chronicle::LifeId, client::State, world::World};
+
+/// Something that was said to one client alone.
+#[derive(Clone, Debug)]
+pub(crate) struct Directed {
+    /// To whom.
+    pub(crate) session: String,
+    client: usize,
+    /// In which lives of the room that was carried out.
+    pub(crate) lives: Vec<LifeId>,
+}
+
+/// A router has done it: said something to one client, who hears it now or once it is back.
+pub(crate) fn done(world: &mut World, life: LifeId, (by, id): (usize, u64)) {
+    let request = world.clients[by].requests.iter().find(|request| request.id == id);
+    let Some((tag, to)) = request.and_then(|request| Some((request.tag.clone(), request.to.clone()?))) else { return };
+    let Some(client) = world.clients.iter().position(|client| client.name == to) else { return };
+    let session = world.clients[client].session.clone();
+    let directed = world.directed.entry(tag).or_insert(Directed { session, client, lives: Vec::new() });
+    if directed.lives.last() != Some(&life) {
+        directed.lives.push(life);
+    }
+}
+
+/// A client hears what was said to it alone.
+pub(crate) fn heard(world: &mut World, client: usize, seq: u64, tag: &str) {
+    let one = &mut world.clients[client];
+    let name = one.name.clone();
+    if seq <= one.seq {
+        world.broken.push(format!("[directed] {name} heard {tag} as {seq}, after {}", one.seq));
+    }
+    one.seq = one.seq.max(seq);
+    if one.directed.insert(tag.to_owned()) {
+        return;
+    }
+    // Who had no answer before its router was lost asks again, and nothing is known there of what was said to one alone: it is said
+    // twice, in two lives, and only then.
+    let lives = world.directed.get(tag).map_or(&[][..], |directed| &directed.lives);
+    let again =
+        lives.iter().zip(lives.iter().skip(1)).any(|(first, then)| !world.chronicle.is_handed_on(*first, *then));
+    if !again {
+        world.broken.push(format!("[directed] {name} heard {tag} twice"));
+    }
+}
+
+/// Who is in the room yet was told all that rooms that are handed on take along.
+pub(crate) fn at_the_end(world: &mut World) {
+    let mut broken = Vec::new();
+    for (tag, directed) in &world.directed {
+        let one = &world.clients[directed.client];
+        let stayed = one.state == State::In && one.session == directed.session;
+        let kept = directed.lives.iter().any(|life| world.chronicle.is_handed_on(*life, one.life));
+        if stayed && kept && !one.directed.contains(tag) {
+            broken.push(format!("[directed] {} never heard {tag}", one.name));
+        }
+    }
+    world.broken.extend(broken);
+}

@@ -1,0 +1,119 @@
+//! A room is written by the router that took it last, and by no other; of that one's calls, none that comes after a later one.
+
+use std::collections::BTreeMap;
+
+use signalbox::fabric::{Kept, Taken, Written};
+
+use super::super::{
+    host::name,
+    redis::{Call, Came},
+    world::World,
+};
+
+/// By room: which router took it last, under which fence, and the number of the latest call that counted. Kept beside Redis, which is
+/// not asked.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Owners(BTreeMap<usize, (usize, u64, u64)>);
+
+impl Owners {
+    pub(crate) fn forget(&mut self) {
+        self.0.clear();
+    }
+}
+
+/// Redis carried a call out.
+pub(crate) fn carried_out(world: &mut World, (router, room, seq): (usize, usize, u64), call: &Call, came: &Came) {
+    match (call, came) {
+        (_, Came::Taken(Taken::Nothing { fence } | Taken::Kept(Kept { fence, .. }))) => {
+            world.owners.0.insert(room, (router, *fence, seq));
+            taken(world, router, room);
+        }
+        (Call::Write(write), Came::Written(Written::Written)) => {
+            check(world, (router, room), (write.fence, seq));
+            world.owners.0.insert(room, (router, write.fence, seq));
+        }
+        (Call::Write(write), Came::Written(Written::Missing)) => {
+            world.owners.0.insert(room, (router, write.fence, seq));
+        }
+        (Call::End { fence }, Came::Written(Written::Written)) => {
+            check(world, (router, room), (*fence, seq));
+            world.owners.0.remove(&room);
+        }
+        _ => {}
+    }
+}
+
+/// A replica took over that has rooms of before they were lost. Fences begin at 1 again when Redis has lost a room; if such a room was
+/// made anew by the router that had it then, its fence may be the one of before, and what is brought back passes for its own: two
+/// lives are mixed until it is written whole. It takes a flush, a killed router and a failover to before the flush, one after the
+/// other; such a room is not judged from then on.
+pub(crate) fn mixes(world: &mut World, before: &Owners) {
+    for room in 0..world.plan.rooms {
+        let (Some((one, fence, _)), Some((other, under, _))) = (before.0.get(&room), world.owners.0.get(&room)) else {
+            continue;
+        };
+        let epoch = world.redis.stored(&name(room)).and_then(|stored| super::whole::epoch(&stored.kept()));
+        let life = epoch.and_then(|epoch| world.chronicle.find(room, &epoch));
+        let same = world.life_of(room).zip(life).is_none_or(|(here, there)| world.chronicle.comes_from(here, there));
+        if (one, fence) == (other, under) && !same {
+            world.mixed.insert(room);
+        }
+    }
+}
+
+fn check(world: &mut World, (router, room): (usize, usize), (fence, seq): (u64, u64)) {
+    let Some((owner, under, latest)) = world.owners.0.get(&room).copied() else { return };
+    if (owner, under) != (router, fence) {
+        world.broken.push(format!(
+            "[fence] r{router} changed {} under fence {fence}, which is r{owner}'s under {under}",
+            name(room)
+        ));
+    } else if seq <= latest {
+        world.broken.push(format!("[late] call {seq} of r{router} changed {} after call {latest}", name(room)));
+    }
+}
+
+/// A router took a room: whoever had it cannot write it any more.
+fn taken(world: &mut World, router: usize, room: usize) {
+    for life in world.chronicle.lives.iter_mut().filter(|life| life.room == room) {
+        if life.router != router {
+            life.fenced.get_or_insert(world.now);
+        } else if life.ended.is_none() {
+            life.fenced = None;
+        }
+    }
+}
+
+/// Holds once everything was mended for long enough: a room is at one router, of which the directory and Redis know.
+pub(crate) fn at_the_end(world: &mut World) {
+    let mut broken = Vec::new();
+    for room in 0..world.plan.rooms {
+        let on: Vec<usize> =
+            (0..world.hosts.len()).filter(|router| world.hosts[*router].here.contains_key(&room)).collect();
+        let stored = world.redis.stored(&name(room));
+        match on.as_slice() {
+            [] => {
+                if let Some(home) = world.home(room).filter(|home| world.hosts[*home].keeps.contains(&room)) {
+                    let waits = world.hosts[home].fetches.contains_key(&room);
+                    if waits {
+                        broken.push(format!("[owners] room {room} is nowhere, and r{home} still looks for it"));
+                    }
+                }
+            }
+            [one] => {
+                if world.home(room) != Some(*one) {
+                    broken.push(format!(
+                        "[owners] room {room} is on r{one}, and the directory says {:?}",
+                        world.home(room)
+                    ));
+                }
+                if stored.is_none_or(|stored| stored.owner != world.hosts[*one].name || stored.released) {
+                    let owner = stored.map(|stored| (&stored.owner, stored.released));
+                    broken.push(format!("[owners] room {room} is on r{one}, and Redis says {owner:?}"));
+                }
+            }
+            on => broken.push(format!("[owners] room {room} is on {on:?}")),
+        }
+    }
+    world.broken.extend(broken);
+}

@@ -1,0 +1,204 @@
+//! What happens in a world, all of it drawn from its seed before it begins.
+
+use fastrand::Rng;
+
+/// A moment of a world, in microseconds since it began.
+pub(crate) type At = u64;
+
+pub(crate) const MS: At = 1_000;
+pub(crate) const SECOND: At = 1_000 * MS;
+/// Nothing fails until then.
+pub(crate) const CALM: At = SECOND;
+/// Nothing begins to fail from then on, and nobody says anything more,
+pub(crate) const HEALED: At = 9 * SECOND;
+/// but for one last word in each room, when everything has been found out.
+pub(crate) const LAST_WORD: At = HEALED + 9 * SECOND;
+/// Long enough for that to be written.
+pub(crate) const END: At = LAST_WORD + 2 * SECOND;
+
+/// A bug that is put into a world on purpose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Planted {
+    /// A write that did not arrive counts as one that stands.
+    LostGap,
+    /// One entry of a write does not arrive with the others.
+    SkippedEntry,
+    /// What is written once more, because there was no answer, is appended once more.
+    FlushedTwice,
+    /// Who writes under an older fence is not refused.
+    IgnoredFence,
+    /// A call that comes after a later one is not refused.
+    IgnoredOrder,
+    /// Routers gather for longer than they say.
+    WrittenLate,
+}
+
+impl Planted {
+    pub(crate) const ALL: [Self; 6] = [
+        Self::LostGap,
+        Self::SkippedEntry,
+        Self::FlushedTwice,
+        Self::IgnoredFence,
+        Self::IgnoredOrder,
+        Self::WrittenLate,
+    ];
+}
+
+/// What somebody does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Act {
+    /// A client that is in no room joins its own.
+    Join { client: usize },
+    /// It says something to the room.
+    Say { client: usize },
+    /// It says something to another client of the room.
+    Tell { client: usize, to: usize },
+    /// It repeats its latest request but so many.
+    Repeat { client: usize, back: usize },
+    /// Its connection is lost; it comes back after that time.
+    Cut { client: usize, away: At },
+    /// It leaves for good.
+    Leave { client: usize },
+    /// What fails.
+    Fail(Failure),
+    /// What failed is mended.
+    Mend(Failure),
+    /// A replica of Redis hears nothing from here on.
+    Behind,
+    /// Somebody says the last word in each room.
+    LastWord,
+}
+
+/// What fails for a while.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Failure {
+    /// Redis is away: it refuses, or says nothing.
+    Away { refuses: bool },
+    /// Redis has forgotten everything.
+    Flushed,
+    /// The replica that is behind takes over.
+    Failover,
+    /// Calls of a router, or their answers, are lost or late.
+    Lossy { router: usize },
+    /// A router is killed, and started anew.
+    Killed { router: usize },
+    /// A router drains for so long, ends, and is started anew.
+    Drained { router: usize, window: At },
+    /// The directory takes a router that lives for one that does not, and gives its room to another; it hears of it so much later.
+    Doubted { room: usize, by: usize, heard_after: At },
+    /// The directory does not answer a router.
+    Blind { router: usize },
+}
+
+/// What is set in a world.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Settings {
+    /// Of a room's history.
+    pub(crate) events: usize,
+    /// How long a dropped member keeps its place.
+    pub(crate) linger: At,
+    /// Changes are gathered for that long.
+    pub(crate) gather: At,
+    /// A room is written at least so often.
+    pub(crate) refresh: At,
+    /// How long a router may take to hand a room over.
+    pub(crate) handover: At,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(crate) seed: u64,
+    pub(crate) routers: usize,
+    pub(crate) rooms: usize,
+    /// By client: its room.
+    pub(crate) clients: Vec<usize>,
+    /// By router: how fast its clock runs, in millionths, and how far its calendar is off, in milliseconds.
+    pub(crate) clocks: Vec<(i32, u64)>,
+    pub(crate) settings: Settings,
+    pub(crate) acts: Vec<(At, Act)>,
+}
+
+impl Plan {
+    pub(crate) fn new(seed: u64, large: bool) -> Self {
+        let mut rng = Rng::with_seed(seed ^ 0x006b_6570_7421);
+        let routers = if large { 20 } else { rng.usize(2..=5) };
+        let rooms = rng.usize(1..=3);
+        let clients: Vec<usize> = (0..rooms).flat_map(|room| vec![room; rng.usize(2..=4)]).collect();
+        let clocks = (0..routers).map(|_| (rng.i32(-10_000..=10_000), rng.u64(0..4_000))).collect();
+        let settings = Settings {
+            events: if rng.u8(0..4) == 0 { rng.usize(5..40) } else { 1_000 },
+            linger: rng.u64(4..=6) * SECOND,
+            gather: if rng.bool() { 20 * MS } else { rng.u64(1..=80) * MS },
+            refresh: 4 * SECOND,
+            handover: if rng.bool() { 250 * MS } else { rng.u64(0..=500) * MS },
+        };
+        let mut plan = Self { seed, routers, rooms, clients, clocks, settings, acts: Vec::new() };
+        plan.draw_clients(&mut rng);
+        plan.draw_failures(&mut rng);
+        plan.acts.push((LAST_WORD, Act::LastWord));
+        // of one moment in the order that they were drawn
+        plan.acts.sort_by_key(|(at, _)| *at);
+        plan
+    }
+
+    fn draw_clients(&mut self, rng: &mut Rng) {
+        let clients = self.clients.len();
+        for client in 0..clients {
+            self.acts.push((rng.u64(0..SECOND / 2), Act::Join { client }));
+        }
+        for _ in 0..rng.usize(20..=100) {
+            let (client, at) = (rng.usize(0..clients), rng.u64(SECOND / 2..HEALED));
+            let act = match rng.u8(0..20) {
+                0..11 => Act::Say { client },
+                11..14 => Act::Tell { client, to: rng.usize(0..clients) },
+                14 | 15 => Act::Repeat { client, back: rng.usize(0..4) },
+                16..19 => Act::Cut { client, away: rng.u64(0..3 * SECOND) },
+                _ if rng.u8(0..6) == 0 => Act::Leave { client },
+                _ => Act::Join { client },
+            };
+            self.acts.push((at, act));
+        }
+        // some say much in a row; in a few worlds one says more than goes into a write
+        for _ in 0..rng.usize(0..=3) {
+            let (client, begun) = (rng.usize(0..clients), rng.u64(SECOND..HEALED - SECOND));
+            let (pause, many) = (rng.u64(1..60) * MS, rng.u64(3..=20));
+            let (pause, many) = if rng.u8(0..100) == 0 { (MS, 700) } else { (pause, many) };
+            for number in 0..many {
+                self.acts.push((begun + number * pause, Act::Say { client }));
+            }
+        }
+    }
+
+    fn draw_failures(&mut self, rng: &mut Rng) {
+        // over all the time, or one on top of the other
+        let begun = rng.u64(CALM..HEALED - 2 * SECOND);
+        let (from, to) = if rng.bool() { (CALM, HEALED) } else { (begun, begun + 3 * SECOND / 2) };
+        for _ in 0..rng.usize(0..=6) {
+            let failure = self.failure(rng);
+            let at = rng.u64(from..to);
+            if failure == Failure::Failover {
+                self.acts.push((at.saturating_sub(rng.u64(0..400 * MS)), Act::Behind));
+            }
+            self.acts.push((at, Act::Fail(failure)));
+            self.acts.push((rng.u64(at..=HEALED).min(at + 4 * SECOND), Act::Mend(failure)));
+        }
+    }
+
+    fn failure(&self, rng: &mut Rng) -> Failure {
+        let (router, room) = (rng.usize(0..self.routers), rng.usize(0..self.rooms));
+        match rng.u8(0..18) {
+            0..3 => Failure::Away { refuses: rng.bool() },
+            3 => Failure::Flushed,
+            4 | 5 => Failure::Failover,
+            6..9 => Failure::Lossy { router },
+            9..12 => Failure::Killed { router },
+            12..14 => Failure::Drained { router, window: rng.u64(0..2 * SECOND) },
+            14..17 => {
+                let heard_after = if rng.bool() { rng.u64(0..60 * MS) } else { rng.u64(0..3 * SECOND) };
+                Failure::Doubted { room, by: router, heard_after }
+            }
+            _ => Failure::Blind { router },
+        }
+    }
+}
