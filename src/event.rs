@@ -26,7 +26,7 @@ pub use self::{
     fabric::{FabricCall, FabricFact, FabricLoss, FabricOutcome},
     fault::Fault,
     guard::{Asked, BreakerReason, BreakerState, Guarded, Limit, Pressure, Scope},
-    keeping::{KeepingFact, KeepingOutcome},
+    keeping::{AnswerOutcome, KeepingFact, KeepingOutcome},
     media::{Called, MediaFact, MediaOp, NodeRefusal},
     placement::{NodeSeen, Placing},
     relay::{RelayEnd, RelayFact, RelayOpening, RelaySide},

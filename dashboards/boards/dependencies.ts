@@ -442,6 +442,30 @@ const fabric: Dependency = {
       ],
       table: true,
     }),
+    graph({
+      title: "Changes that wait for Redis",
+      what: "Changes of rooms that are acknowledged once Redis has them (redis.ack), by what became of them; nothing, where they are acknowledged at once.",
+      good: "kept.",
+      act: "away, elsewhere: refused. late: done, and not known to be kept in time. full: more than may wait. SignalboxChangesNotKept has the runbook.",
+      unit: "none",
+      lines: [{ expr: `${sumBy("outcome", happened(METRIC.fabricAnswers))} > 0`, legend: "{{outcome}}" }],
+      styles: { "/^kept$/": { color: COLOR.good } },
+      bars: true,
+      table: true,
+    }),
+    graph({
+      title: "Time that answers wait for Redis",
+      what: "How long the answer to a change waited until the change was kept (redis.ack); nothing, where it does not wait.",
+      good: "A millisecond or two: a write to Redis, or the rest of one that was under way and another.",
+      act: "Towards signal.timeout_ms, past which it is an error: time of calls to Redis, above.",
+      unit: "s",
+      lines: [
+        { expr: quantile(0.99, HISTOGRAM.stages, "", 'stage="fabric"'), legend: "P99", exemplar: true },
+        { expr: quantile(0.5, HISTOGRAM.stages, "", 'stage="fabric"'), legend: "P50", exemplar: true },
+      ],
+      styles: { P99: { color: COLOR.plain, width: 2 }, P50: { color: COLOR.light, dash: "dot" } },
+      table: true,
+    }),
   ],
 };
 

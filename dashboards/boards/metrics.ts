@@ -29,6 +29,7 @@ export const METRIC = {
   deliveries: "signalbox_deliveries_total",
   deliveryBound: "signalbox_delivery_latency_bound_seconds",
   deliveryQuantile: "signalbox_delivery_latency_quantile_seconds",
+  fabricAnswers: "signalbox_fabric_answers_total",
   fabricBehind: "signalbox_fabric_behind_seconds",
   fabricCalls: "signalbox_fabric_calls_total",
   fabricConnectionFailures: "signalbox_fabric_connection_failures_total",

@@ -5,7 +5,8 @@ use std::{path::PathBuf, time::Duration};
 use super::{
     check::settings_of,
     tree::{
-        Auth, Config, Expiry, Ice, MediaBreaker, MediaNode, RedisMode, RegionWeight, Role, RoomsChoice, VariantRule,
+        Auth, Config, Expiry, Ice, MediaBreaker, MediaNode, RedisAck, RedisMode, RegionWeight, Role, RoomsChoice,
+        VariantRule,
     },
 };
 use crate::{
@@ -223,7 +224,11 @@ impl Config {
     fn keeping_settings(&self) -> Option<router::KeepingSettings> {
         let (gather, keep) = (self.redis.write_ms.duration(), self.redis.keep_seconds.duration());
         // two writes may fail before it is forgotten
-        (!self.redis.addrs.is_empty()).then(|| router::KeepingSettings { gather, refresh: keep / 3 })
+        let acknowledge = match self.redis.ack {
+            RedisAck::Local => router::Acknowledge::Here,
+            RedisAck::Remote => router::Acknowledge::Kept,
+        };
+        (!self.redis.addrs.is_empty()).then(|| router::KeepingSettings { gather, refresh: keep / 3, acknowledge })
     }
 
     /// How long a router that is sent a room waits for the one before to hand it over.

@@ -24,7 +24,7 @@ pub(super) use placement::RegionWeight;
 pub use ports::{Client, Ops, Tls};
 use profiler::Profiler;
 use redis::Redis;
-pub(super) use redis::RedisMode;
+pub(super) use redis::{RedisAck, RedisMode};
 use relay::Relay;
 pub use rooms::{Ice, IceServer, Limits, Rooms};
 pub use variants::{VariantRule, Variants};

@@ -236,6 +236,8 @@ catalog! {
         "Rooms that this router gave up because another one has them: both had made one of that name, or it was taken over.";
     FABRIC_ROOMS "signalbox_fabric_rooms_total" Counter Count Dependencies [closed("outcome", KEEPING_OUTCOMES)]
         "What became of rooms that are kept in Redis: written, once a write of changes; kept by another router; restored here, or not; left to another router with all that was known, or only as written before.";
+    FABRIC_ANSWERS "signalbox_fabric_answers_total" Counter Count Dependencies [closed("outcome", ANSWER_OUTCOMES)]
+        "Changes of rooms that are acknowledged once they are kept (redis.ack): kept, and then acknowledged; late, done and not known to be kept in time; refused, since Redis was away, another router had the room, or too many waited.";
     FABRIC_ROOMS_BEHIND "signalbox_fabric_rooms_behind" Gauge Count Dependencies []
         "Rooms of which something waits to be written to Redis; without one that is configured: absent.";
     FABRIC_BEHIND "signalbox_fabric_behind_seconds" Gauge Seconds Dependencies []

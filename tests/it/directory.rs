@@ -1,5 +1,6 @@
 //! Routers of a fleet and a real etcd: who is seen by whom, and what an etcd that fails costs.
 
+mod acknowledged;
 mod etcd;
 mod kept;
 mod limits;

@@ -40,6 +40,9 @@ fn a_fabric_has_its_servers_who_the_router_is_and_for_how_long() {
     let slice = super::super::Slice { count: 1, seed: 7 };
     let keeping = loaded.config.router_settings(slice, &[]).keeping.unwrap();
     assert_eq!((keeping.gather.as_millis(), keeping.refresh.as_secs()), (7, 20));
+    assert_eq!(keeping.acknowledge, crate::router::Acknowledge::Here);
+    let remote = with_file(&format!("{keys}ack = \"remote\"\n")).unwrap().config.router_settings(slice, &[]);
+    assert_eq!(remote.keeping.unwrap().acknowledge, crate::router::Acknowledge::Kept);
     assert_eq!(loaded.config.handover_wait().as_millis(), 9);
     assert!(!format!("{:?}{:?}", loaded, loaded.rows()).contains("hide-this"));
 }

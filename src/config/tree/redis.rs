@@ -58,7 +58,12 @@ section! {
             /// longer, and they take up memory for nobody.
             keep_seconds: Seconds = Seconds(120), 10..=86_400;
             /// How long changes of a room are gathered before they are written, 10 ms more at most: what is lost when a router is killed.
+            /// With `ack = "remote"` nothing is gathered but what comes while a write is under way.
             write_ms: Millis = Millis(20), 1..=1000;
+            /// When a change of a room is acknowledged. `local`: as soon as this router has it. `remote`: once Redis has it, which is then told
+            /// at once and not after `write_ms`; who waits longer than `signal.timeout_ms` is told so, and while Redis is away changes are
+            /// refused (`room_unavailable`). Others see a change at once either way.
+            ack: RedisAck = RedisAck::Local, ();
             /// How long a router that is sent a room waits for the one before to hand it over; past it, it takes the room.
             handover_ms: Millis = Millis(250), 0..=5000;
         }
@@ -74,6 +79,16 @@ choice! {
         Sentinel = "sentinel",
         /// A Cluster.
         Cluster = "cluster",
+    }
+}
+
+choice! {
+    /// When a change of a room is acknowledged.
+    pub enum RedisAck {
+        /// As soon as its router has it.
+        Local = "local",
+        /// Once Redis has it.
+        Remote = "remote",
     }
 }
 

@@ -6,12 +6,12 @@ use crate::{
     fabric::{Answer, Ask, Kept, Taken, Written, memory::Memory},
 };
 
-const GATHER: Duration = Duration::from_millis(20);
+pub(super) const GATHER: Duration = Duration::from_millis(20);
 const BEAT: Duration = Duration::from_millis(10);
 const REFRESH: Duration = Duration::from_secs(40);
 
 pub(super) fn keeps(seed: u64) -> Settings {
-    let keeping = KeepingSettings { gather: GATHER, refresh: REFRESH };
+    let keeping = KeepingSettings { gather: GATHER, refresh: REFRESH, acknowledge: Acknowledge::Here };
     Settings { keeping: Some(keeping), seed, ..settings() }
 }
 
@@ -20,7 +20,7 @@ pub(super) struct Keeps {
     pub(super) world: World,
     name: &'static str,
     /// Nothing that is asked arrives.
-    cut: bool,
+    pub(super) cut: bool,
 }
 
 impl Keeps {
@@ -35,7 +35,7 @@ impl Keeps {
     }
 
     /// Carries out what was asked until nothing more is, without time passing.
-    fn carry_out(&mut self, memory: &mut Memory) {
+    pub(super) fn carry_out(&mut self, memory: &mut Memory) {
         while !self.world.asks.is_empty() {
             for (room, epoch, ask) in std::mem::take(&mut self.world.asks) {
                 let answer = match ask {
@@ -74,14 +74,14 @@ impl Keeps {
     }
 
     /// Takes room `r` and goes on with it.
-    fn take(&mut self, memory: &mut Memory) {
+    pub(super) fn take(&mut self, memory: &mut Memory) {
         match memory.take("r", self.name, true) {
             Taken::Kept(kept) => self.world.handle(Input::Restore { room: "r".into(), kept: Box::new(kept) }),
             other => panic!("nothing was kept: {other:?}"),
         }
     }
 
-    fn facts(&mut self) -> Vec<KeepingFact> {
+    pub(super) fn facts(&mut self) -> Vec<KeepingFact> {
         let events = std::mem::take(&mut self.world.events);
         let facts = events.into_iter().filter_map(|event| match event {
             Event::Keeping(fact) => Some(fact),
@@ -178,7 +178,7 @@ fn a_router_that_is_lost_costs_each_session_one_resume_and_nothing_that_was_writ
 }
 
 /// What was said of it.
-fn said(world: &mut World, to: u64) -> Vec<String> {
+pub(super) fn said(world: &mut World, to: u64) -> Vec<String> {
     let pushes = world.pushes(to).into_iter();
     pushes.filter_map(|body| if let Body::Data(push) = body { push.data } else { None }).collect()
 }

@@ -2,9 +2,9 @@
 
 use crate::{
     event::{
-        Asked, AssignedBy, BreakerReason, BreakerState, Called, DirectoryOp, DirectoryOutcome, FabricCall, FabricLoss,
-        FabricOutcome, Fault, HomeFound, KeepingOutcome, Limit, MediaOp, Outcome, ReadReason, RelayEnd, RelayOpening,
-        RelaySide, Stage,
+        AnswerOutcome, Asked, AssignedBy, BreakerReason, BreakerState, Called, DirectoryOp, DirectoryOutcome,
+        FabricCall, FabricLoss, FabricOutcome, Fault, HomeFound, KeepingOutcome, Limit, MediaOp, Outcome, ReadReason,
+        RelayEnd, RelayOpening, RelaySide, Stage,
     },
     protocol::{Code, OpKind},
 };
@@ -149,6 +149,8 @@ pub const READ_REASONS: &[&str] = &names!(ReadReason);
 pub const HOMES_FOUND: &[&str] = &names!(HomeFound);
 /// What becomes of rooms that are kept.
 pub const KEEPING_OUTCOMES: &[&str] = &names!(KeepingOutcome);
+/// What becomes of changes that are acknowledged once they are kept.
+pub const ANSWER_OUTCOMES: &[&str] = &names!(AnswerOutcome);
 /// Calls to Redis.
 pub const FABRIC_OPS: &[&str] = &names!(FabricCall);
 /// How they end.
