@@ -2,6 +2,7 @@
 
 mod acknowledged;
 mod etcd;
+mod journaled;
 mod kept;
 mod limits;
 mod load;

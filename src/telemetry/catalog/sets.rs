@@ -3,8 +3,8 @@
 use crate::{
     event::{
         AnswerOutcome, Asked, AssignedBy, BreakerReason, BreakerState, Called, DirectoryOp, DirectoryOutcome,
-        FabricCall, FabricLoss, FabricOutcome, Fault, HomeFound, KeepingOutcome, Limit, MediaOp, Outcome, ReadReason,
-        RelayEnd, RelayOpening, RelaySide, Stage,
+        FabricCall, FabricLoss, FabricOutcome, Fault, HomeFound, JournalOutcome, JournalWork, KeepingOutcome, Limit,
+        MediaOp, Outcome, ReadReason, RelayEnd, RelayOpening, RelaySide, Stage,
     },
     protocol::{Code, OpKind},
 };
@@ -151,6 +151,10 @@ pub const HOMES_FOUND: &[&str] = &names!(HomeFound);
 pub const KEEPING_OUTCOMES: &[&str] = &names!(KeepingOutcome);
 /// What becomes of changes that are acknowledged once they are kept.
 pub const ANSWER_OUTCOMES: &[&str] = &names!(AnswerOutcome);
+/// What becomes of writes that Redis did not take.
+pub const JOURNAL_OUTCOMES: &[&str] = &names!(JournalOutcome);
+/// What is done with the journal's file.
+pub const JOURNAL_WORKS: &[&str] = &names!(JournalWork);
 /// Calls to Redis.
 pub const FABRIC_OPS: &[&str] = &names!(FabricCall);
 /// How they end.

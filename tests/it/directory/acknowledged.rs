@@ -19,12 +19,12 @@ fn answers(outcome: &str) -> String {
 }
 
 /// Says this under that id, without waiting for an answer.
-async fn begin(member: &mut Member, id: u64) {
+pub(super) async fn begin(member: &mut Member, id: u64) {
     member.socket.send(&json!({ "id": id, "send": { "data": id } })).await;
 }
 
 /// Takes note of what was heard, by how often, and up to where.
-fn hear(member: &mut Member, frame: &Value, heard: &mut BTreeMap<u64, u32>) {
+pub(super) fn hear(member: &mut Member, frame: &Value, heard: &mut BTreeMap<u64, u32>) {
     let push = &frame["data"];
     if let (Some(what), Some(offset)) = (push["data"].as_u64(), push["offset"].as_u64()) {
         *heard.entry(what).or_default() += 1;
@@ -118,7 +118,7 @@ async fn what_was_acknowledged_a_moment_before_the_router_was_killed_is_there_at
 }
 
 /// The code that a message to the room is refused with; absent: it was acknowledged.
-async fn said(member: &mut Member, what: u64) -> Option<String> {
+pub(super) async fn said(member: &mut Member, what: u64) -> Option<String> {
     let reply = member.socket.ask(json!({ "send": { "data": what } })).await;
     reply["error"]["code"].as_str().map(str::to_owned)
 }

@@ -34,10 +34,15 @@ pub(super) async fn three_with(etcd: &Etcd, redis: &Redis, handover_ms: &str) ->
 
 /// A router that is alone, and finds its rooms again when it is started anew.
 pub(super) fn alone(redis: &Redis, more: &[(&str, &str)]) -> Router {
-    remember(RESUME_SECRET);
     let url = redis.url();
-    let settings = [("redis.addrs", url.as_str()), ("server.id", "alone"), ("resume.secret", RESUME_SECRET)];
-    Router::dev_at(free(), &[&settings, more].concat())
+    Router::dev_at(free(), &alone_settings(&url, more))
+}
+
+/// What makes it one.
+pub(super) fn alone_settings<'a>(url: &'a str, more: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+    remember(RESUME_SECRET);
+    let settings = [("redis.addrs", url), ("server.id", "alone"), ("resume.secret", RESUME_SECRET)];
+    [&settings, more].concat()
 }
 
 /// Somebody in a room, and what it needs to come back.
