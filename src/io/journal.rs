@@ -224,7 +224,8 @@ impl Inner {
         }
         match carried {
             Err(Unanswered) if !self.takes || !self.index(|index| index.takes()) => Err(Unanswered),
-            Err(Unanswered) if write.reset => {
+            // nobody asks for the last word of a router once more
+            Err(Unanswered) if write.reset || write.released => {
                 let entry = Entry::of(&self.router, clock::unix_ms(), write);
                 self.append(room, entry, true).await.map(|()| Written::Written).map_err(|_| Unanswered)
             }

@@ -89,7 +89,8 @@ impl Entry {
     pub(super) fn whole(&self) -> Option<bool> {
         let has_room = self.set.iter().any(|field| field.name == ROOM_FIELD);
         match () {
-            () if self.ends || has_room => Some(true),
+            // the last that its router says of it follows what is in Redis, if nothing is here
+            () if self.ends || has_room || self.released => Some(true),
             () if self.reset => Some(false),
             () => None,
         }

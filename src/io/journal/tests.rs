@@ -305,6 +305,21 @@ async fn a_room_that_another_router_took_meanwhile_is_not_merged_and_that_is_tol
 }
 
 #[tokio::test]
+async fn the_last_word_of_a_router_that_drains_waits_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let (journal, _, away) = one_that_stands(folder.path()).await;
+    away.set(true);
+    let last = Write { released: true, ..next(1, 3) };
+    assert_eq!(journal.write(&"r".into(), last).await, Ok(Written::Written));
+    drop(journal);
+    let (again, facts) = reopened(settings(folder.path()), &away).await;
+    away.set(false);
+    brought(&again).await;
+    assert_eq!(ended(&facts, JournalOutcome::Brought), 1);
+    assert_eq!(kept(away.taken("r", false)).entries, entries(1..=3));
+}
+
+#[tokio::test]
 async fn a_room_that_ended_meanwhile_is_gone() {
     let folder = tempfile::tempdir().unwrap();
     let (journal, _, away) = one_that_stands(folder.path()).await;
