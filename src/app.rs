@@ -37,7 +37,8 @@ use crate::{
         gateway::{self, Gateway, GatewayParts},
         guard::Guard,
         identity::Authenticator,
-        keeping::Keeper,
+        journal::Journal,
+        keeping::{Keeper, Store},
         listener::{self, Listener},
         media::Media,
         ops::{Latch, Ops, OpsHandle, Shown, State},
@@ -141,7 +142,7 @@ impl Running {
         let media = Media::new(config.media_settings(&instance_id), observe.clone(), faults.clone());
         let (homes, driver) = config.room_wait().map(|wait| Homes::new(wait, observe.clone())).unzip();
         let relay = relay_to_others(config, (&instance_id, &resume_secret), &telemetry, homes.clone());
-        let finder = find_rooms(config, &instance_id, &telemetry, homes);
+        let finder = find_rooms(config, &instance_id, &telemetry, homes)?;
         let shards = start_shards(config, &resume_secret, &surroundings(&telemetry, &faults, &media, &finder));
         let (rooms, guard) = (driver.zip(Some(shards.clone())), Arc::new(Guard::new(config.guard_settings())));
         let (directory, fleet) = join_fleet(config, (&instance_id, &ports), (&telemetry, &media, &guard), rooms);
@@ -430,13 +431,27 @@ fn join_fleet(
 }
 
 /// Where rooms are, and where they are kept outside of this router, which is asked once a second whether it answers.
-fn find_rooms(config: &Config, instance_id: &str, telemetry: &Arc<Telemetry>, homes: Option<Homes>) -> RoomFinder {
-    let keeper = config.fabric_settings(instance_id).map(|settings| {
-        let fabric = Fabric::new(settings, observer(telemetry), random_seed());
-        fabric.watch(telemetry);
-        Keeper::new(Box::new(fabric), config.handover_wait(), homes.clone(), observer(telemetry))
-    });
-    RoomFinder { homes, keeper }
+fn find_rooms(
+    config: &Config,
+    instance_id: &str,
+    telemetry: &Arc<Telemetry>,
+    homes: Option<Homes>,
+) -> Result<RoomFinder> {
+    let Some(settings) = config.fabric_settings(instance_id) else { return Ok(RoomFinder { homes, keeper: None }) };
+    let journal = config.journal_settings(&settings);
+    let fabric = Fabric::new(settings, observer(telemetry), random_seed());
+    fabric.watch(telemetry);
+    let store: Box<dyn Store> = match journal {
+        None => Box::new(fabric),
+        Some(settings) => {
+            let journal = Journal::open(settings, Box::new(fabric), observer(telemetry));
+            let journal = journal.context("cannot open the journal of what Redis does not take (server.data_dir)")?;
+            journal.run(telemetry);
+            Box::new(journal)
+        }
+    };
+    let keeper = Keeper::new(store, config.handover_wait(), homes.clone(), observer(telemetry));
+    Ok(RoomFinder { homes, keeper: Some(keeper) })
 }
 
 /// What goes to a collector; absent: nothing does.

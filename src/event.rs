@@ -7,6 +7,7 @@ mod directory;
 mod fabric;
 mod fault;
 mod guard;
+mod journal;
 mod keeping;
 mod media;
 mod placement;
@@ -26,7 +27,8 @@ pub use self::{
     fabric::{FabricCall, FabricFact, FabricLoss, FabricOutcome},
     fault::Fault,
     guard::{Asked, BreakerReason, BreakerState, Guarded, Limit, Pressure, Scope},
-    keeping::{KeepingFact, KeepingOutcome},
+    journal::{JournalFact, JournalOutcome, JournalWork},
+    keeping::{AnswerOutcome, KeepingFact, KeepingOutcome},
     media::{Called, MediaFact, MediaOp, NodeRefusal},
     placement::{NodeSeen, Placing},
     relay::{RelayEnd, RelayFact, RelayOpening, RelaySide},
@@ -456,6 +458,8 @@ pub enum Event {
     Directory(DirectoryFact),
     /// Something happened to a room that is kept outside of its router.
     Keeping(KeepingFact),
+    /// Something happened to what Redis did not take.
+    Journal(JournalFact),
     /// Something happened between this router and the Redis that keeps its rooms.
     Fabric(FabricFact),
     /// Something happened between this router and one whose rooms its clients are in, or the other way round.

@@ -12,6 +12,7 @@ pub mod finder;
 pub mod gateway;
 pub mod guard;
 pub mod identity;
+pub mod journal;
 pub mod keeping;
 pub mod listener;
 pub mod media;

@@ -3,6 +3,7 @@
 //! One router owns a hash slice of the rooms, alone. No I/O, no clock, no lock, no await: time and
 //! connections come in as values, everything that must happen outside leaves as an [`Output`].
 
+mod acknowledging;
 mod admin;
 mod asking;
 mod carriage;
@@ -40,6 +41,7 @@ use slab::Slab;
 
 pub(crate) use self::drain::{ADVICE_SHARE, STEP as ADVICE_STEP, reconnect_advice};
 use self::{
+    acknowledging::Answers,
     asking::{Asked, Asks},
     carriage::Carried,
     drain::Drain,
@@ -48,6 +50,7 @@ use self::{
     timers::{Timer, Timers},
 };
 pub use self::{
+    acknowledging::{Acknowledge, AnswerTicket},
     contract::{AdminCall, AdminReply, Input, Now, Opening, Output},
     explain::{Decided, Explanation, Skipped},
     media::{MediaCall, MediaOutcome, MediaTicket},
@@ -88,6 +91,8 @@ pub struct Router {
     written_from: Beat,
     /// Calls to media nodes that are under way.
     asked: Asks,
+    /// Answers that wait until what they acknowledge is kept.
+    answers: Answers,
     seats_given: u64,
     /// Of the latest join.
     latest_key: Arc<str>,
@@ -132,6 +137,7 @@ impl Router {
             behind: BTreeSet::new(),
             written_from: Beat::default(),
             asked: Asks::default(),
+            answers: Answers::default(),
             seats_given: 0,
             latest_key: "".into(),
             pushes: Vec::new(),
@@ -170,8 +176,8 @@ impl Router {
             }
             Input::Lost { connection, reason } => self.lost(connection, reason, now),
             Input::Admin { request, by, call } => {
-                let reply = self.admin(by, call, now);
-                out.push(Output::AdminReply { request, reply });
+                let answered = self.admin_answered((request, by), call, now);
+                out.push(answered);
             }
             Input::Drain { window } => self.start_drain(window, now),
             Input::Configure(settings) => self.configure(*settings, now),
@@ -181,6 +187,7 @@ impl Router {
             Input::Elsewhere { room, refusal } => self.make_way(&room, &refusal, now),
             Input::Restore { room, kept } => self.restore(room, *kept, now),
             Input::Kept { room, epoch, answer } => self.kept(&room, epoch, answer, now),
+            Input::Late(ticket) => self.answer_late(ticket),
             Input::Tick => self.run_timers(now),
         }
         self.flush(out);
@@ -320,6 +327,7 @@ pub fn refuse(input: &Input, refusal: &Refusal, out: &mut Vec<Output>) {
         | Input::Elsewhere { .. }
         | Input::Restore { .. }
         | Input::Kept { .. }
+        | Input::Late(_)
         | Input::Tick => {}
     }
 }

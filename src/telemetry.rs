@@ -32,6 +32,7 @@ mod faults;
 mod guard;
 mod handles;
 pub mod interval_log;
+mod journal;
 mod keeping;
 mod latency;
 pub mod logs;
@@ -59,6 +60,7 @@ pub use self::{
     counts::{Counts, LATENCY_MAX},
     directory::{DirectoryFigures, RoomsCompared},
     fabric::FabricFigures,
+    journal::JournalFigures,
     keeping::KeepingFigures,
     process::Process,
     profiler::ProfilerFigures,

@@ -5,7 +5,8 @@ use std::{path::PathBuf, time::Duration};
 use super::{
     check::settings_of,
     tree::{
-        Auth, Config, Expiry, Ice, MediaBreaker, MediaNode, RedisMode, RegionWeight, Role, RoomsChoice, VariantRule,
+        Auth, Config, Expiry, Ice, MediaBreaker, MediaNode, RedisAck, RedisMode, RegionWeight, Role, RoomsChoice,
+        VariantRule,
     },
 };
 use crate::{
@@ -25,6 +26,7 @@ use crate::{
         directory,
         fabric::{Credentials, FabricMode, FabricSettings},
         guard::{GuardSettings, QueueSettings},
+        journal::JournalSettings,
         media, otlp,
         relay::RelaySettings,
     },
@@ -223,7 +225,23 @@ impl Config {
     fn keeping_settings(&self) -> Option<router::KeepingSettings> {
         let (gather, keep) = (self.redis.write_ms.duration(), self.redis.keep_seconds.duration());
         // two writes may fail before it is forgotten
-        (!self.redis.addrs.is_empty()).then(|| router::KeepingSettings { gather, refresh: keep / 3 })
+        let acknowledge = match self.redis.ack {
+            RedisAck::Local => router::Acknowledge::Here,
+            RedisAck::Disk | RedisAck::Remote => router::Acknowledge::Kept,
+        };
+        (!self.redis.addrs.is_empty()).then(|| router::KeepingSettings { gather, refresh: keep / 3, acknowledge })
+    }
+
+    /// Where writes wait that Redis does not take; absent: nowhere. With `redis.ack = "remote"` nothing is added to it: what is not in
+    /// Redis is not acknowledged.
+    pub fn journal_settings(&self, fabric: &FabricSettings) -> Option<JournalSettings> {
+        Some(JournalSettings {
+            folder: self.server.data_dir.clone()?,
+            of: format!("{}{}", fabric.prefix, fabric.scope),
+            router: fabric.router.clone(),
+            bytes_max: self.redis.journal_bytes as u64,
+            takes: self.redis.ack != RedisAck::Remote,
+        })
     }
 
     /// How long a router that is sent a room waits for the one before to hand it over.

@@ -24,7 +24,7 @@ pub(super) use placement::RegionWeight;
 pub use ports::{Client, Ops, Tls};
 use profiler::Profiler;
 use redis::Redis;
-pub(super) use redis::RedisMode;
+pub(super) use redis::{RedisAck, RedisMode};
 use relay::Relay;
 pub use rooms::{Ice, IceServer, Limits, Rooms};
 pub use variants::{VariantRule, Variants};
@@ -106,7 +106,8 @@ section! {
             url: String = String::new(), PUBLIC_URL, own;
             /// Where operators reach its ops port; told likewise. May be empty.
             ops_url: String = String::new(), OPS_URL, own;
-            /// A folder for what is to outlive the process: captures of bad minutes, the baseline. Empty: they are kept in memory.
+            /// A folder for what is to outlive the process, one for each: captures of bad minutes, the baseline, and what a Redis that is
+            /// away did not take (`redis.journal_bytes`). Empty: they are kept in memory.
             /// Nothing that calls need is in it, so a router without one is whole.
             data_dir: Option<std::path::PathBuf> = None, (), own;
             /// Worker threads, each with a slice of the rooms; 0: as many as cores.

@@ -34,6 +34,11 @@ pub enum KeepingFact {
         /// What its connection says of the client.
         labels: Labels,
     },
+    /// A change of a room that is acknowledged once it is kept was so, or was not.
+    AnswerEnded {
+        /// How.
+        outcome: AnswerOutcome,
+    },
     /// A room that was kept does not go on here.
     RoomNotRestored {
         /// The room.
@@ -91,11 +96,43 @@ impl KeepingOutcome {
     }
 }
 
+/// What becomes of a change of a room that is acknowledged once it is kept, in one word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum AnswerOutcome {
+    /// It was kept, and then acknowledged.
+    Kept,
+    /// It was carried out, and its time was over before it was known to be kept.
+    Late,
+    /// Refused: whoever keeps rooms was away.
+    Away,
+    /// Refused: another router had the room.
+    Elsewhere,
+    /// Refused: too many waited.
+    Full,
+}
+
+impl AnswerOutcome {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Kept, Self::Late, Self::Away, Self::Elsewhere, Self::Full];
+
+    /// The word for it in metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Kept => "kept",
+            Self::Late => "late",
+            Self::Away => "away",
+            Self::Elsewhere => "elsewhere",
+            Self::Full => "full",
+        }
+    }
+}
+
 impl KeepingFact {
     /// What became of the room, in one word; absent: nothing did.
     pub const fn outcome(&self) -> Option<KeepingOutcome> {
         Some(match self {
-            Self::SessionReturned { .. } => return None,
+            Self::SessionReturned { .. } | Self::AnswerEnded { .. } => return None,
             Self::RoomWritten { .. } => KeepingOutcome::Written,
             Self::RoomHeld { .. } => KeepingOutcome::Held,
             Self::RoomRestored { .. } => KeepingOutcome::Restored,

@@ -93,7 +93,8 @@ impl Fabric {
     /// # Errors
     /// Redis did not answer, or not so; asked again, this router has the room if it was taken.
     pub async fn take(&self, room: &RoomId, force: bool) -> Result<Taken, Fault> {
-        self.call(FabricCall::Take, room, What::Take { force }, |answer| {
+        let me = &self.0.around.settings.router;
+        self.call(FabricCall::Take, (me, room), What::Take { force }, |answer| {
             let taken = scripts::taken(answer)?;
             let outcome = match &taken {
                 Taken::Nothing { .. } | Taken::Kept(_) => FabricOutcome::Done,
@@ -109,7 +110,15 @@ impl Fabric {
     /// # Errors
     /// Redis did not answer, or not so. It may have been written: writing it again does no harm.
     pub async fn write(&self, room: &RoomId, write: Write) -> Result<Written, Fault> {
-        self.call(FabricCall::Write, room, What::Write(write), written).await
+        self.write_as(&self.0.around.settings.router, room, write).await
+    }
+
+    /// The same in the name of another router, or of an earlier life of this one.
+    ///
+    /// # Errors
+    /// As of a write.
+    pub async fn write_as(&self, owner: &str, room: &RoomId, write: Write) -> Result<Written, Fault> {
+        self.call(FabricCall::Write, (owner, room), What::Write(write), written).await
     }
 
     /// Ends a room: nothing is kept of it any more.
@@ -117,7 +126,15 @@ impl Fabric {
     /// # Errors
     /// Redis did not answer, or not so. What is kept goes by itself after `redis.keep_seconds`.
     pub async fn end(&self, room: &RoomId, fence: u64) -> Result<Written, Fault> {
-        self.call(FabricCall::End, room, What::End { fence }, written).await
+        self.end_as(&self.0.around.settings.router, room, fence).await
+    }
+
+    /// The same in the name of another router, or of an earlier life of this one.
+    ///
+    /// # Errors
+    /// As of an end.
+    pub async fn end_as(&self, owner: &str, room: &RoomId, fence: u64) -> Result<Written, Fault> {
+        self.call(FabricCall::End, (owner, room), What::End { fence }, written).await
     }
 
     /// Asks every server that is known once a second whether it answers, and tells figures. Ends when nobody else has the
@@ -130,12 +147,12 @@ impl Fabric {
     async fn call<T>(
         &self,
         call: FabricCall,
-        room: &RoomId,
+        (me, room): (&str, &RoomId),
         what: What,
         read: impl FnOnce(Value) -> Result<(T, FabricOutcome), Fault>,
     ) -> Result<T, Fault> {
         let begun = Instant::now();
-        let answered = self.ask(room, what, begun).await.and_then(read);
+        let answered = self.ask((me, room), what, begun).await.and_then(read);
         let (outcome, why) = match &answered {
             Ok((_, outcome)) => (*outcome, String::new()),
             Err(fault) => (fault.outcome, fault.why.clone()),
@@ -144,7 +161,7 @@ impl Fabric {
         answered.map(|(answer, _)| answer)
     }
 
-    async fn ask(&self, room: &RoomId, what: What, begun: Instant) -> Result<Value, Fault> {
+    async fn ask(&self, (me, room): (&str, &RoomId), what: What, begun: Instant) -> Result<Value, Fault> {
         let settings = &self.0.around.settings;
         let Ok(_under_way) = self.0.under_way.try_acquire() else {
             let why = format!("{} calls are under way (redis.calls_max)", settings.calls_max);
@@ -152,7 +169,7 @@ impl Fabric {
         };
         let keys = Keys::new(&settings.prefix, &settings.scope, room);
         let (seq, keep_ms) = (self.0.seq.fetch_add(1, Relaxed) + 1, settings.keep.as_millis());
-        let asked = Asked { keys, me: &settings.router, seq, keep_ms, what };
+        let asked = Asked { keys, me, seq, keep_ms, what };
         self.follow(room, &asked, begun + settings.timeout).await
     }
 

@@ -16,7 +16,7 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use super::{directory::Homes, fabric::Fabric, listener::Observe, shard::Shards};
+use super::{directory::Homes, fabric::Fabric, journal::Behind, listener::Observe, shard::Shards};
 use crate::{
     event::{Event, KeepingFact},
     fabric::{
@@ -37,6 +37,10 @@ pub struct Unanswered;
 pub trait Store: Send + Sync + 'static {
     /// This router wants a room; what another has only if that let go of it, or by force.
     fn take<'a>(&'a self, room: &'a RoomId, force: bool) -> BoxFuture<'a, Result<Taken, Unanswered>>;
+    /// The same, of a room that is here already, whatever is kept of it.
+    fn claim<'a>(&'a self, room: &'a RoomId, force: bool) -> BoxFuture<'a, Result<Taken, Unanswered>> {
+        self.take(room, force)
+    }
     /// Writes of a room.
     fn write<'a>(&'a self, room: &'a RoomId, write: Write) -> BoxFuture<'a, Result<Written, Unanswered>>;
     /// Nothing is kept of a room any more.
@@ -54,6 +58,26 @@ impl Store for Fabric {
 
     fn end<'a>(&'a self, room: &'a RoomId, fence: u64) -> BoxFuture<'a, Result<Written, Unanswered>> {
         self.end(room, fence).map(told).boxed()
+    }
+}
+
+impl Behind for Fabric {
+    fn write_as<'a>(
+        &'a self,
+        owner: &'a str,
+        room: &'a RoomId,
+        write: Write,
+    ) -> BoxFuture<'a, Result<Written, Unanswered>> {
+        self.write_as(owner, room, write).map(told).boxed()
+    }
+
+    fn end_as<'a>(
+        &'a self,
+        owner: &'a str,
+        room: &'a RoomId,
+        fence: u64,
+    ) -> BoxFuture<'a, Result<Written, Unanswered>> {
+        self.end_as(owner, room, fence).map(told).boxed()
     }
 }
 
@@ -213,7 +237,7 @@ impl Keeper {
     }
 
     async fn claim(&self, room: &RoomId) -> Answer {
-        keeper::claimed(self.0.store.take(room, self.may_force(room)).await.ok())
+        keeper::claimed(self.0.store.claim(room, self.may_force(room)).await.ok())
     }
 
     /// The last write of a room: nobody asks for it again.

@@ -4,6 +4,7 @@
 
 mod admin;
 mod admitting;
+mod answers;
 mod arrival;
 mod configuring;
 mod media;
@@ -28,6 +29,7 @@ use tokio::sync::mpsc;
 pub(crate) use self::arrival::{Arrival, Brought};
 pub use self::media::{CallMedia, MediaAsk};
 use self::{
+    answers::Answers,
     arrival::{AdminAnswer, Untaken, op_of},
     configuring::Patience,
     media::Calls,
@@ -146,6 +148,7 @@ impl Shards {
                     left: None,
                     nodes_shown: None,
                     media: Calls::through(around.media.clone()),
+                    answers: Answers::default(),
                     finder: around.finder.clone(),
                     population: population.clone(),
                     queue: Overload::default(),
@@ -296,6 +299,7 @@ struct Shard {
     attached: Option<Arc<Outbound>>,
     left: Option<Arc<Outbound>>,
     media: Calls,
+    answers: Answers,
     finder: RoomFinder,
     nodes_shown: Option<Instant>,
     population: Arc<Tally>,
@@ -376,6 +380,8 @@ impl Shard {
         self.handle(input, now);
         self.hand.cause = None;
         self.end_turn();
+        // of what was released in it
+        self.hand.under_way = None;
     }
 
     /// What else a turn brought about.
@@ -423,6 +429,8 @@ impl Shard {
             Output::Ended(outcome) => self.end_unanswered(outcome, at),
             Output::Observe(event) => self.observe(&event, at),
             Output::Awaits(ticket) => self.awaits(ticket, at),
+            Output::Hold { ticket, by } => self.hold(ticket, by, at),
+            Output::Release(ticket) => self.release(ticket, at),
             Output::Media { node, call, ticket, by } => self.call_media((node, *call), (ticket, by), at),
             Output::Wake(at) => self.wake = Some(self.wake.map_or(at, |earlier| earlier.min(at))),
             Output::Attach { connection, session, room, labels } => {

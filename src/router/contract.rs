@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{MediaCall, MediaOutcome, MediaTicket, Settings};
+use super::{AnswerTicket, MediaCall, MediaOutcome, MediaTicket, Settings};
 use crate::{
     auth::Grant,
     event::{Event, Labels, Outcome},
@@ -123,6 +123,8 @@ pub enum Input {
         /// The answer.
         answer: fabric::Answer,
     },
+    /// The deadline of an [`Output::Hold`] has come, and no [`Output::Release`]: its signal is at hand again.
+    Late(AnswerTicket),
     /// The time of an [`Output::Wake`] has come.
     Tick,
 }
@@ -272,6 +274,16 @@ pub enum Output {
     /// The signal at hand has not ended: it ends with the [`Input::MediaReply`] of this ticket, whose call follows or is
     /// under way.
     Awaits(MediaTicket),
+    /// What is at hand, a signal or an admin call, has not ended: it ends after an [`Output::Release`] of this ticket, or with an
+    /// [`Input::Late`] of it.
+    Hold {
+        /// The ticket.
+        ticket: AnswerTicket,
+        /// When it is late; for a signal counted as if it had only just arrived.
+        by: Instant,
+    },
+    /// What was held under that ticket is at hand: what comes next ends it.
+    Release(AnswerTicket),
     /// Call a media node. Calls of one participant in order, [`MediaCall::EndRoom`] after all others of the room.
     Media {
         /// The node.

@@ -1,6 +1,6 @@
 //! A frame of a session: answered once, whether it comes once or twice.
 
-use super::{Now, Output, Router, asking::end_with, send_error};
+use super::{Now, Output, Router, acknowledging::changes_room, asking::end_with, send_error};
 use crate::{
     auth::Grant,
     ids::ConnectionId,
@@ -25,8 +25,13 @@ impl Router {
             return send_error(connection, id, &Code::NotJoined.refuse(), out);
         };
         let repeated = id.and_then(|id| self.sessions.get(&seat)?.session.replies.find(id).cloned());
+        let changes = changes_room(op.as_ref());
         if let Some(reply) = repeated {
-            return end_with(connection, id, reply, out);
+            return self.reply((seat, connection), (id, changes), reply, now, out);
+        }
+        // not kept as the answer: the same request may be carried out in a moment
+        if changes && let Err(refusal) = self.admits_change_of(seat) {
+            return end_with(connection, id, Reply::Refused(Box::new(refusal)), out);
         }
         let result = match op {
             Some(Op::Signal(signal)) if signal.to.is_empty() => {
@@ -45,7 +50,7 @@ impl Router {
         };
         let reply = result.unwrap_or_else(|refusal| Reply::Refused(Box::new(refusal)));
         self.keep_reply(seat, id, &reply);
-        end_with(connection, id, reply, out);
+        self.reply((seat, connection), (id, changes), reply, now, out);
     }
 
     /// So that a repeat is answered, and not carried out again.

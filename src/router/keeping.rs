@@ -16,7 +16,7 @@ use std::{
 
 use bytes::Bytes;
 
-use super::{Hall, HallKey, Now, Output, Router, Timer};
+use super::{Acknowledge, Hall, HallKey, Now, Output, Router, Timer, acknowledging::Waiting};
 use crate::{
     event::{Event, KeepingFact},
     fabric::{Answer, Ask, MEMBER_PREFIX, ROOM_FIELD, TIP_FIELD, Write, Written},
@@ -55,9 +55,14 @@ pub(super) struct Keeping {
     due: Option<Instant>,
     /// Since when something waits to be written.
     behind: Option<Instant>,
+    /// Writes and claims in a row that came to nothing.
     failures: u32,
     /// Of the write that was composed last.
     edition: u64,
+    /// Another router has it.
+    elsewhere: bool,
+    /// Answers that wait until it is kept up to an offset.
+    pub(super) waiting: Waiting,
 }
 
 /// What stands elsewhere.
@@ -101,7 +106,32 @@ enum UnderWay {
 
 impl Keeping {
     pub(super) fn new(fence: Option<u64>) -> Self {
-        Self { fence, there: There::NOTHING, under_way: None, due: None, behind: None, failures: 0, edition: 0 }
+        Self {
+            fence,
+            there: There::NOTHING,
+            under_way: None,
+            due: None,
+            behind: None,
+            failures: 0,
+            edition: 0,
+            elsewhere: false,
+            waiting: Waiting::new(),
+        }
+    }
+
+    /// The offset up to which the log is kept.
+    pub(super) fn stands_up_to(&self) -> Offset {
+        if self.there.nothing { Offset(0) } else { self.there.tip }
+    }
+
+    /// Whether whoever keeps rooms did not take the last that it was asked to.
+    pub(super) fn is_away(&self) -> bool {
+        self.failures > 0
+    }
+
+    /// Whether another router has the room, as far as is known.
+    pub(super) fn is_elsewhere(&self) -> bool {
+        self.elsewhere
     }
 
     /// What was restored is there.
@@ -111,7 +141,7 @@ impl Keeping {
 
     /// Takes over what another life of the room left.
     fn takes(&mut self, fence: u64) {
-        (self.fence, self.there) = (Some(fence), There::NOTHING);
+        (self.fence, self.there, self.elsewhere) = (Some(fence), There::NOTHING, false);
     }
 }
 
@@ -152,7 +182,9 @@ impl Router {
         if waits || (keeping.fence.is_none() && keeping.due.is_some()) {
             return;
         }
-        let due = if keeping.fence.is_none() { at } else { self.written_from.next(at + settings.gather) };
+        // who waits for an answer gathers no more than what comes while a write is under way
+        let at_once = keeping.fence.is_none() || settings.acknowledge > Acknowledge::Here;
+        let due = if at_once { at } else { self.written_from.next(at + settings.gather) };
         if keeping.due.is_none_or(|set| set > due) {
             self.timers.arm(&mut keeping.due, due, Timer::Keep(key));
         }
@@ -306,7 +338,7 @@ impl Router {
                 Duration::ZERO
             }
             Answer::Written(Written::Fenced { owner }) | Answer::Held { owner } => {
-                (keeping.fence, keeping.there) = (None, There::NOTHING);
+                (keeping.fence, keeping.there, keeping.elsewhere) = (None, There::NOTHING, true);
                 self.write_again(key, under_way);
                 let fact = KeepingFact::RoomHeld { room: room.clone(), owner };
                 self.closing.push(Output::Observe(Event::Keeping(fact)));
@@ -319,6 +351,9 @@ impl Router {
                 pause.min(RETRY_MAX)
             }
         };
+        if pause.is_zero() && settings.acknowledge > Acknowledge::Here {
+            return self.keep(key, now);
+        }
         if let Some(keeping) = self.halls.get_mut(key).and_then(|hall| hall.keeping.as_mut()) {
             self.timers.arm(&mut keeping.due, now.at + pause, Timer::Keep(key));
         }
@@ -351,8 +386,11 @@ impl Router {
         }
         // what came meanwhile came after it
         self.set_behind(key, (!all).then_some(at));
+        self.release_answers(key);
         if all {
             settings.refresh
+        } else if settings.acknowledge > Acknowledge::Here {
+            Duration::ZERO
         } else {
             self.written_from.next(now.at + settings.gather).saturating_duration_since(now.at)
         }

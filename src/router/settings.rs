@@ -2,6 +2,7 @@
 
 use std::{fmt, time::Duration};
 
+use super::Acknowledge;
 use crate::{
     placement,
     protocol::{Limits, v1},
@@ -71,6 +72,8 @@ pub struct Keeping {
     pub gather: Duration,
     /// A room is written at least so often, changed or not: who keeps it lets go of what nobody has written for long.
     pub refresh: Duration,
+    /// Where a change has to stand before it is acknowledged. Elsewhere than here, it is not gathered but written at once.
+    pub acknowledge: Acknowledge,
 }
 
 /// ICE servers, and TURN credentials made a session (coturn `use-auth-secret`).

@@ -1,5 +1,6 @@
 //! Rules of the router, in virtual time: a world of connections around one router.
 
+mod acknowledging;
 mod administering;
 mod bounds;
 mod configuring;
@@ -114,6 +115,8 @@ pub(super) struct World {
     pub(super) asks: Vec<(RoomId, Epoch, fabric::Ask)>,
     /// Tickets that a signal waits for.
     waiting: BTreeSet<MediaTicket>,
+    /// Answers that are held: when each is late, and whether a signal ends with it.
+    pub(super) held: BTreeMap<AnswerTicket, (Instant, bool)>,
     /// Of whoever opens.
     pub(super) variant: Variant,
     wake: Option<Instant>,
@@ -140,6 +143,7 @@ impl World {
             calls: Vec::new(),
             asks: Vec::new(),
             waiting: BTreeSet::new(),
+            held: BTreeMap::new(),
             variant: Variant::default(),
             wake: None,
             admin_reply: None,
@@ -159,7 +163,13 @@ impl World {
             Input::MediaReply(outcome) => usize::from(self.waiting.remove(&outcome.ticket)),
             _ => 0,
         };
-        let mut awaiting = 0;
+        let of_signal = matches!(input, Input::Open { .. } | Input::Frame { .. });
+        let (mut awaiting, mut released) = (0, 0);
+        if let Input::Late(ticket) = &input {
+            let (by, is_signal) = self.held.remove(ticket).expect("late once, and not when it was released");
+            assert!(by <= now.at);
+            released += usize::from(is_signal);
+        }
         let before = self.ended.len();
         self.router.handle(input, now, &mut out);
         for output in out {
@@ -185,6 +195,15 @@ impl World {
                     self.waiting.insert(ticket);
                     awaiting += 1;
                 }
+                Output::Hold { ticket, by } => {
+                    assert_eq!(self.held.insert(ticket, (by, of_signal)), None);
+                    awaiting += usize::from(of_signal);
+                }
+                Output::Release(ticket) => {
+                    let (by, is_signal) = self.held.remove(&ticket).expect("released once");
+                    assert!(now.at <= by, "in time");
+                    released += usize::from(is_signal);
+                }
                 Output::Media { node, call, ticket, .. } => {
                     self.calls.push((node.as_str().to_owned(), *call, ticket));
                 }
@@ -193,7 +212,8 @@ impl World {
                 Output::Observe(event) => self.events.push(event),
             }
         }
-        assert_eq!(self.ended.len() - before + awaiting, signals, "a signal ends once, and nothing else does");
+        let ended = self.ended.len() - before;
+        assert_eq!(ended + awaiting, signals + released, "a signal ends once, and nothing else does");
     }
 
     fn deliver(&mut self, to: ConnectionId, frame: &ServerFrame) {
@@ -269,8 +289,31 @@ impl World {
     }
 
     pub(super) fn admin(&mut self, call: AdminCall) -> Result<AdminReply, Refusal> {
-        self.handle(Input::Admin { request: 1, by: "ops".to_owned(), call });
+        self.start_admin(call);
         self.admin_reply.take().expect("an answer to each call")
+    }
+
+    /// A call whose answer may be held.
+    pub(super) fn start_admin(&mut self, call: AdminCall) {
+        self.handle(Input::Admin { request: 1, by: "ops".to_owned(), call });
+    }
+
+    /// Its answer, if it has one by now.
+    pub(super) fn admin_answer(&mut self) -> Option<Result<AdminReply, Refusal>> {
+        self.admin_reply.take()
+    }
+
+    /// A request whose answer may be held; its id.
+    pub(super) fn start(&mut self, connection: u64, op: Op) -> u64 {
+        self.request += 1;
+        let id = self.request;
+        self.frame(connection, Some(id), op, None);
+        id
+    }
+
+    /// Answers that came to a request since the last look.
+    pub(super) fn answers(&mut self, connection: u64, id: u64) -> Vec<Body> {
+        self.take_replies(connection, id).into_iter().filter_map(|frame| frame.body).collect()
     }
 
     pub(super) fn lose(&mut self, connection: u64) {
@@ -319,10 +362,18 @@ impl World {
     /// Lets time pass; ticks come when they were asked for.
     pub(super) fn pass(&mut self, time: Duration) {
         let end = self.elapsed + time;
-        while let Some(wake) = self.wake.filter(|wake| *wake <= self.start + end) {
-            self.wake = None;
-            self.elapsed = self.elapsed.max(wake - self.start);
-            self.handle(Input::Tick);
+        loop {
+            let late = self.held.iter().map(|(ticket, (by, _))| (*by, *ticket)).min();
+            let next = late.map(|(by, _)| by).into_iter().chain(self.wake).min();
+            let Some(next) = next.filter(|next| *next <= self.start + end) else { break };
+            self.elapsed = self.elapsed.max(next - self.start);
+            match late.filter(|(by, _)| *by == next) {
+                Some((_, ticket)) => self.handle(Input::Late(ticket)),
+                None => {
+                    self.wake = None;
+                    self.handle(Input::Tick);
+                }
+            }
         }
         self.elapsed = end;
     }

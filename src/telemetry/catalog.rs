@@ -245,12 +245,24 @@ catalog! {
         "Rooms that this router gave up because another one has them: both had made one of that name, or it was taken over.";
     FABRIC_ROOMS "signalbox_fabric_rooms_total" Counter Count Dependencies [closed("outcome", KEEPING_OUTCOMES)]
         "What became of rooms that are kept in Redis: written, once a write of changes; kept by another router; restored here, or not; left to another router with all that was known, or only as written before.";
+    FABRIC_ANSWERS "signalbox_fabric_answers_total" Counter Count Dependencies [closed("outcome", ANSWER_OUTCOMES)]
+        "Changes of rooms that are acknowledged once they are kept (redis.ack): kept, and then acknowledged; late, done and not known to be kept in time; refused, since Redis was away, another router had the room, or too many waited.";
     FABRIC_ROOMS_BEHIND "signalbox_fabric_rooms_behind" Gauge Count Dependencies []
         "Rooms of which something waits to be written to Redis; without one that is configured: absent.";
     FABRIC_BEHIND "signalbox_fabric_behind_seconds" Gauge Seconds Dependencies []
         "For how long the room has waited that waits longest to be written to Redis: what a router that is lost now takes with it.";
     FABRIC_WRITE_LATENCY "signalbox_fabric_write_latency_seconds" Histogram Seconds Dependencies []
         "How long changes of a room waited until they stood in Redis, from the first of those that were written together.";
+    JOURNAL_DEPTH "signalbox_journal_depth" Gauge Count Dependencies []
+        "Writes of rooms that Redis did not take and that lie on this router's disk until it does; without a journal: absent, as all its gauges.";
+    JOURNAL_BYTES "signalbox_journal_bytes" Gauge Bytes Dependencies []
+        "Their bytes; at redis.journal_bytes no more are taken.";
+    JOURNAL_AGE "signalbox_journal_age_seconds" Gauge Seconds Dependencies []
+        "For how long the room has waited that waits longest in the journal.";
+    JOURNAL_WRITES "signalbox_journal_writes_total" Counter Count Dependencies [closed("outcome", JOURNAL_OUTCOMES)]
+        "Writes that Redis did not take: appended to the journal, brought to Redis; let go of, since the room was written anew instead (superseded), another router had the room meanwhile (fenced), Redis had lost the room, or they are incomplete or unreadable; not taken, since the journal was full or its disk failed.";
+    JOURNAL_FAILURES "signalbox_journal_failures_total" Counter Count Dependencies [closed("doing", JOURNAL_WORKS)]
+        "Times that the journal's file could not be opened, written or read, or had to be set aside and begun anew.";
     FABRIC_SERVERS "signalbox_fabric_servers" Gauge Count Dependencies []
         "Servers of Redis that this router's rooms are written to, as far as they are known; without one that is configured: absent, as all gauges of the fabric.";
     FABRIC_CONNECTIONS "signalbox_fabric_connections" Gauge Count Dependencies []

@@ -14,6 +14,7 @@ use super::{
     Telemetry,
     catalog::{self, Metric},
     handles::{Grid, Row},
+    journal::JournalHandles,
     keeping::{KeepingFigures, KeepingHandles},
     latency::Total,
     quiet::Quiet,
@@ -28,6 +29,8 @@ pub(super) struct FabricHandles {
     lines: Lines,
     /// What becomes of rooms there.
     pub(super) keeping: KeepingHandles,
+    /// What becomes of what it does not take.
+    pub(super) journal: JournalHandles,
 }
 
 /// What a scrape shows as it stands.
@@ -66,6 +69,7 @@ impl FabricHandles {
             told: Mutex::default(),
             lines: Lines::default(),
             keeping: KeepingHandles::new(recorder),
+            journal: JournalHandles::new(recorder),
         }
     }
 

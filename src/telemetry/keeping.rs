@@ -22,6 +22,7 @@ use crate::event::{KeepingFact, Labels};
 /// What is told of rooms that are kept.
 pub(super) struct KeepingHandles {
     rooms: Row,
+    answers: Row,
     told: Mutex<Told>,
     lines: Lines,
 }
@@ -55,7 +56,8 @@ pub struct KeepingFigures {
 impl KeepingHandles {
     pub(super) fn new(recorder: &PrometheusRecorder) -> Self {
         let rooms = Row::new(recorder, &catalog::FABRIC_ROOMS);
-        Self { rooms, told: Mutex::default(), lines: Lines::default() }
+        let answers = Row::new(recorder, &catalog::FABRIC_ANSWERS);
+        Self { rooms, answers, told: Mutex::default(), lines: Lines::default() }
     }
 }
 
@@ -84,6 +86,11 @@ impl Telemetry {
             KeepingFact::RoomWritten { behind } => {
                 self.kept(|told| told.delays.record(*behind));
                 trace!(target: "signalbox", behind_ms = behind.as_secs_f64() * 1e3, "room written");
+            }
+            // each refusal is counted and told with its code as well
+            KeepingFact::AnswerEnded { outcome } => {
+                handles.answers.at(*outcome as usize).increment(1);
+                trace!(target: "signalbox", outcome = outcome.name(), "a change that is acknowledged once it is kept");
             }
             KeepingFact::RoomHeld { room, owner } => {
                 if let Some(held_back) = self.admit(&lines.held, at) {

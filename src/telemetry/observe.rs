@@ -146,6 +146,7 @@ impl Telemetry {
             Event::Media(fact) => self.media(fact, at),
             Event::Directory(fact) => self.directory(fact, at),
             Event::Keeping(fact) => self.keeping(fact, at),
+            Event::Journal(fact) => self.journal(fact, at),
             Event::Fabric(fact) => self.fabric(fact, at),
             Event::Relay(fact) => self.relay(fact, at),
             Event::ConfigReloaded { .. } | Event::ConfigRefused { .. } => self.configured(event),
@@ -209,6 +210,7 @@ impl Telemetry {
         self.settle_placement(told);
         self.settle_directory(told);
         self.settle_keeping(told);
+        self.settle_journal(told);
         self.settle_fabric(told);
         self.settle_relay(told);
         for (quiet, line, reason) in self.quiet.guard.each() {

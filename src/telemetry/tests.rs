@@ -4,6 +4,7 @@ pub(super) mod directory;
 mod exports;
 pub(super) mod fabric;
 mod guard;
+pub(super) mod journal;
 mod keeping;
 pub(super) mod kept_rooms;
 pub(super) mod media;
@@ -243,7 +244,9 @@ fn configurations() -> Vec<(Event, Vec<(&'static str, f64)>)> {
 
 fn every_event() -> Vec<(Event, Vec<(&'static str, f64)>)> {
     let parts = [media::events(), placement::events(), variants::events(), guard::events()].concat();
-    let parts = [parts, directory::events(), fabric::events(), kept_rooms::events(), relay::events()].concat();
+    let parts =
+        [parts, directory::events(), fabric::events(), kept_rooms::events(), journal::events(), relay::events()]
+            .concat();
     let quiet = [operations(), configurations(), process::events(), captures::events(), parts].concat();
     [signals_and_connections(), sessions_and_rooms(), quiet].concat()
 }
@@ -301,6 +304,7 @@ fn kind(event: &Event) -> usize {
         Event::Fabric(_) => 47,
         Event::Keeping(_) => 48,
         Event::Relay(_) => 49,
+        Event::Journal(_) => 50,
     }
 }
 
@@ -310,7 +314,7 @@ fn every_event_moves_its_own_series_and_no_other() {
     let telemetry = telemetry(started);
     let events = every_event();
     let kinds: BTreeSet<usize> = events.iter().map(|(event, _)| kind(event)).collect();
-    assert_eq!(kinds, (0..=49).collect());
+    assert_eq!(kinds, (0..=50).collect());
     for (event, expected) in events {
         let expected: BTreeMap<_, _> = expected.into_iter().map(|(series, by)| (series.to_owned(), by)).collect();
         assert_eq!(moved(&telemetry, &event, started), expected, "{event:?}");

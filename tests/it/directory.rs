@@ -1,6 +1,8 @@
 //! Routers of a fleet and a real etcd: who is seen by whom, and what an etcd that fails costs.
 
+mod acknowledged;
 mod etcd;
+mod journaled;
 mod kept;
 mod limits;
 mod load;

@@ -136,7 +136,7 @@ fn the_manifests_for_kubernetes_are_the_rules() {
 
 /// Read by rules, and not there all the time: without TLS, before the first capture of a latency, without a bound,
 /// without `--dev`, without a media node, without a fleet, without a Redis, without a relay.
-const ABSENT_AT_TIMES: [&str; 20] = [
+const ABSENT_AT_TIMES: [&str; 21] = [
     "signalbox_certificate_expiry_timestamp_seconds",
     "signalbox_latency_capture_timestamp_seconds",
     "process_max_fds",
@@ -155,6 +155,7 @@ const ABSENT_AT_TIMES: [&str; 20] = [
     "signalbox_directory_digest",
     "signalbox_fabric_silent_seconds",
     "signalbox_fabric_behind_seconds",
+    "signalbox_journal_age_seconds",
     "signalbox_relay_round_trip_latency_seconds",
     "signalbox_relay_connections",
 ];

@@ -1,7 +1,7 @@
 //! What the keys of `redis` need of each other, and of the files they name.
 
 use super::Check;
-use crate::config::tree::{Config, RedisMode};
+use crate::config::tree::{Config, RedisAck, RedisMode};
 
 impl Check<'_> {
     pub(super) fn redis(&mut self, config: &mut Config) {
@@ -34,6 +34,9 @@ impl Check<'_> {
         if !redis.addrs.is_empty() && !signs {
             let why = "needed beside redis.addrs (or resume.secret_file), the same on all routers and after a restart: who resumes a kept room shows what another signed";
             self.mistake("resume.secret", "", why);
+        }
+        if redis.ack == RedisAck::Disk && config.server.data_dir.is_none() {
+            self.mistake("server.data_dir", "", "needed beside redis.ack = \"disk\": the journal is in it");
         }
         self.pair("redis", &redis.cert_file, &redis.key_file);
         self.ca("redis.ca_file", redis.ca_file.as_ref());

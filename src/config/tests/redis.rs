@@ -40,6 +40,11 @@ fn a_fabric_has_its_servers_who_the_router_is_and_for_how_long() {
     let slice = super::super::Slice { count: 1, seed: 7 };
     let keeping = loaded.config.router_settings(slice, &[]).keeping.unwrap();
     assert_eq!((keeping.gather.as_millis(), keeping.refresh.as_secs()), (7, 20));
+    assert_eq!(keeping.acknowledge, crate::router::Acknowledge::Here);
+    let remote = with_file(&format!("{keys}ack = \"remote\"\n")).unwrap().config.router_settings(slice, &[]);
+    assert_eq!(remote.keeping.unwrap().acknowledge, crate::router::Acknowledge::Kept);
+    let fabric = loaded.config.fabric_settings("r-7").unwrap();
+    assert!(loaded.config.journal_settings(&fabric).is_none(), "without a folder");
     assert_eq!(loaded.config.handover_wait().as_millis(), 9);
     assert!(!format!("{:?}{:?}", loaded, loaded.rows()).contains("hide-this"));
 }
@@ -96,4 +101,30 @@ fn what_does_not_go_together_is_named() {
     assert!(problem(&pair, "key_file").contains("set both redis.cert_file and redis.key_file"));
     assert!(problem("prefix = \"a{b\"", "prefix").contains("1 to 128"));
     assert!(problem("mode = \"shards\"", "mode").contains("single, sentinel, cluster"));
+}
+
+#[test]
+fn a_journal_is_in_the_folder_of_the_data_and_takes_nothing_where_redis_alone_counts() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = |ack: &str| {
+        let file = format!(
+            "{SIGNED}[server]\ndata_dir = {:?}\n[redis]\naddrs = \"redis://redis\"\nack = \"{ack}\"\njournal_bytes = 2097152\n",
+            folder.path()
+        );
+        let config = with_file(&file).unwrap().config;
+        config.journal_settings(&config.fabric_settings("r-7").unwrap()).unwrap()
+    };
+    let local = settings("local");
+    assert_eq!(
+        (local.folder.as_path(), local.of.as_str(), local.router.as_str()),
+        (folder.path(), "signalbox:r-7", "r-7")
+    );
+    assert_eq!((local.bytes_max, local.takes), (2 << 20, true));
+    assert!(settings("disk").takes && !settings("remote").takes);
+}
+
+#[test]
+fn what_waits_for_the_disk_needs_one() {
+    let error = with_file(&format!("{SIGNED}[redis]\naddrs = \"redis://redis\"\nack = \"disk\"\n")).unwrap_err();
+    assert!(mistake(&error, "server.data_dir").problem.contains("needed beside redis.ack"), "{error}");
 }

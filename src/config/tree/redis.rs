@@ -58,7 +58,16 @@ section! {
             /// longer, and they take up memory for nobody.
             keep_seconds: Seconds = Seconds(120), 10..=86_400;
             /// How long changes of a room are gathered before they are written, 10 ms more at most: what is lost when a router is killed.
+            /// Where acknowledgements wait for it (`ack`) nothing is gathered but what comes while a write is under way.
             write_ms: Millis = Millis(20), 1..=1000;
+            /// When a change of a room is acknowledged. `local`: as soon as this router has it. `disk`: once Redis has it, or this router's
+            /// journal. `remote`: once Redis has it. With the latter two it is written at once and not after `write_ms`; who waits longer than
+            /// `signal.timeout_ms` is told so, and while there is nowhere to write to changes are refused (`room_unavailable`). Others see
+            /// a change at once in any case.
+            ack: RedisAck = RedisAck::Local, ();
+            /// Bytes of writes that Redis did not take and that wait on this router's disk, in `server.data_dir`; the file takes up to about
+            /// twice that. Past it, what is not in Redis is in memory only. Messages are in it, as they are in Redis.
+            journal_bytes: usize = 256 << 20, 1 << 20..=64 << 30;
             /// How long a router that is sent a room waits for the one before to hand it over; past it, it takes the room.
             handover_ms: Millis = Millis(250), 0..=5000;
         }
@@ -74,6 +83,18 @@ choice! {
         Sentinel = "sentinel",
         /// A Cluster.
         Cluster = "cluster",
+    }
+}
+
+choice! {
+    /// When a change of a room is acknowledged.
+    pub enum RedisAck {
+        /// As soon as its router has it.
+        Local = "local",
+        /// Once Redis has it, or this router's disk.
+        Disk = "disk",
+        /// Once Redis has it.
+        Remote = "remote",
     }
 }
 

@@ -15,7 +15,7 @@ use crate::{
         shard::{ShardSettings, Surroundings},
     },
     protocol::v1,
-    router::{AdminCall, KeepingSettings, Settings},
+    router::{Acknowledge, AdminCall, KeepingSettings, Settings},
 };
 
 /// A store that several routers share; each call takes that long.
@@ -100,7 +100,8 @@ fn keeper(shelf: &Shelf, handover_ms: u64, homes: Option<Homes>) -> (Keeper, Fac
 
 /// One shard whose rooms that keeper keeps.
 fn shards(keeper: &Keeper) -> Shards {
-    let keeping = KeepingSettings { gather: Duration::from_millis(5), refresh: Duration::from_secs(40) };
+    let acknowledge = Acknowledge::Here;
+    let keeping = KeepingSettings { gather: Duration::from_millis(5), refresh: Duration::from_secs(40), acknowledge };
     let settings = Config::default().router_settings(Slice { seed: fastrand::u64(..), count: 1 }, &[7; 32]);
     let settings = Settings { keeping: Some(keeping), ..settings };
     let finder = RoomFinder { homes: None, keeper: Some(keeper.clone()) };

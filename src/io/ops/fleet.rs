@@ -39,6 +39,12 @@ pub(super) fn kept_health(telemetry: &Telemetry) -> Option<Value> {
         "silent_seconds": servers.silent.as_secs_f64(),
         "rooms_behind": rooms.rooms_behind,
         "behind_seconds": rooms.behind.as_secs_f64(),
+        "journal": telemetry.journal_figures().map(|journal| json!({
+            "rooms": journal.rooms,
+            "writes": journal.writes,
+            "bytes": journal.bytes,
+            "age_seconds": journal.age.as_secs_f64(),
+        })),
     }))
 }
 

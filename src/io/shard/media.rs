@@ -180,6 +180,7 @@ impl Shard {
                 Err(Code::DeadlineExceeded.because("the media node did not answer before the signal's deadline"));
             self.media_reply(MediaOutcome { ticket, room: RoomId::from(""), result }, now);
         }
+        self.end_late_answers(now);
         if self.wake.is_some_and(|at| at <= now) {
             self.wake = None;
             self.turn(Input::Tick);

@@ -68,7 +68,7 @@ impl Shard {
         }
         // once a slice, not an arrival: a slice that takes too long is a worker that does not come back
         workers::step();
-        let (mut left, mut begun) = (batch.len(), None);
+        let (mut left, mut begun, mut latest) = (batch.len(), None, None);
         for arrival in batch.drain(..) {
             left -= 1;
             self.gauge.set_in_hand(left);
@@ -82,6 +82,7 @@ impl Shard {
             });
             // told by the moments at which signals were taken: no further look at the clock
             let Some(now) = self.queue.taken() else { continue };
+            latest = Some(now);
             if left > 0 && now.saturating_duration_since(*begun.get_or_insert(now)) > SLICE {
                 begun = None;
                 self.gauge.set(&self.queue);
@@ -93,11 +94,17 @@ impl Shard {
             }
         }
         self.gauge.set(&self.queue);
+        // what became due meanwhile does not wait for the next millisecond of the runtime's timer
+        if let (Some(now), Some(due)) = (latest, self.next_wake())
+            && due <= now
+        {
+            self.tick();
+        }
     }
 
     /// When time itself brings something: a timer of the router, or the end of a call's time.
     fn next_wake(&self) -> Option<Instant> {
-        self.wake.into_iter().chain(self.media.next_deadline()).min()
+        self.wake.into_iter().chain(self.media.next_deadline()).chain(self.answers.next_deadline()).min()
     }
 
     fn tick(&mut self) {

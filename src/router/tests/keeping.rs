@@ -17,7 +17,7 @@ pub(super) const BEAT: Duration = Duration::from_millis(10);
 const REFRESH: Duration = Duration::from_secs(40);
 
 pub(super) fn keeps(seed: u64) -> Settings {
-    let keeping = KeepingSettings { gather: GATHER, refresh: REFRESH };
+    let keeping = KeepingSettings { gather: GATHER, refresh: REFRESH, acknowledge: Acknowledge::Here };
     Settings { keeping: Some(keeping), seed, ..settings() }
 }
 
@@ -26,7 +26,7 @@ pub(super) struct Keeps {
     pub(super) world: World,
     name: &'static str,
     /// Nothing that is asked arrives.
-    cut: bool,
+    pub(super) cut: bool,
 }
 
 impl Keeps {
@@ -193,7 +193,7 @@ fn a_router_that_is_lost_costs_each_session_one_resume_and_nothing_that_was_writ
 }
 
 /// What was said of it.
-fn said(world: &mut World, to: u64) -> Vec<String> {
+pub(super) fn said(world: &mut World, to: u64) -> Vec<String> {
     let pushes = world.pushes(to).into_iter();
     pushes.filter_map(|body| if let Body::Data(push) = body { push.data } else { None }).collect()
 }

@@ -2,9 +2,9 @@
 
 use crate::{
     event::{
-        Asked, AssignedBy, BreakerReason, BreakerState, Called, DirectoryOp, DirectoryOutcome, FabricCall, FabricLoss,
-        FabricOutcome, Fault, HomeFound, KeepingOutcome, Limit, MediaOp, Outcome, ReadReason, RelayEnd, RelayOpening,
-        RelaySide, Stage,
+        AnswerOutcome, Asked, AssignedBy, BreakerReason, BreakerState, Called, DirectoryOp, DirectoryOutcome,
+        FabricCall, FabricLoss, FabricOutcome, Fault, HomeFound, JournalOutcome, JournalWork, KeepingOutcome, Limit,
+        MediaOp, Outcome, ReadReason, RelayEnd, RelayOpening, RelaySide, Stage,
     },
     protocol::{Code, OpKind},
 };
@@ -151,6 +151,12 @@ pub const HOMES_FOUND: &[&str] = &names!(HomeFound);
 pub const ROOM_SIDES: &[&str] = &["here", "there"];
 /// What becomes of rooms that are kept.
 pub const KEEPING_OUTCOMES: &[&str] = &names!(KeepingOutcome);
+/// What becomes of changes that are acknowledged once they are kept.
+pub const ANSWER_OUTCOMES: &[&str] = &names!(AnswerOutcome);
+/// What becomes of writes that Redis did not take.
+pub const JOURNAL_OUTCOMES: &[&str] = &names!(JournalOutcome);
+/// What is done with the journal's file.
+pub const JOURNAL_WORKS: &[&str] = &names!(JournalWork);
 /// Calls to Redis.
 pub const FABRIC_OPS: &[&str] = &names!(FabricCall);
 /// How they end.

@@ -73,7 +73,9 @@ impl Telemetry {
         for (row, values, value) in self.placement_gauges() {
             collected.gauge(row, &values.iter().map(String::as_str).collect::<Vec<_>>(), value);
         }
-        for (row, value) in self.directory_gauges().into_iter().chain(self.keeping_gauges()) {
+        for (row, value) in
+            self.directory_gauges().into_iter().chain(self.keeping_gauges()).chain(self.journal_gauges())
+        {
             collected.gauge(row, &[], value);
         }
         for (row, sides, value) in self.compared_gauges() {

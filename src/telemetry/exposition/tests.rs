@@ -130,6 +130,7 @@ fn catalogue_and_scrape_agree_in_both_directions_in_every_form() {
     for (event, _) in [of_the_fleet, of_rooms, tests::fabric::events(), tests::relay::events()].concat() {
         telemetry.observe(&event, telemetry.started);
     }
+    telemetry.set_journal(crate::telemetry::JournalFigures { rooms: 1, writes: 2, bytes: 3, ..Default::default() });
     telemetry.set_keeping(crate::telemetry::KeepingFigures { rooms_behind: 1, behind: Duration::from_secs(1) });
     telemetry.set_directory(crate::telemetry::DirectoryFigures {
         lease: Duration::from_secs(1),
@@ -237,6 +238,9 @@ fn closed_sets_are_there_at_zero_from_the_start_and_latencies_are_not() {
             catalog::FABRIC_SERVERS,
             catalog::FABRIC_CONNECTIONS,
             catalog::FABRIC_SILENT,
+            catalog::JOURNAL_DEPTH,
+            catalog::JOURNAL_BYTES,
+            catalog::JOURNAL_AGE,
             catalog::RELAY_LINKS,
             catalog::RELAY_CONNECTIONS,
         ])

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use crate::event::{Event, KeepingFact, KeepingOutcome, Labels};
+use crate::event::{AnswerOutcome, Event, KeepingFact, KeepingOutcome, Labels};
 
 /// All of them.
 pub(in crate::telemetry) fn events() -> Vec<(Event, Vec<(&'static str, f64)>)> {
@@ -31,5 +31,15 @@ pub(in crate::telemetry) fn events() -> Vec<(Event, Vec<(&'static str, f64)>)> {
         outcome => vec![(series(outcome), 1.0)],
     };
     let facts = facts.into_iter().map(|(fact, outcome)| (Event::Keeping(fact), moved(outcome)));
-    facts.chain([(returned, Vec::new())]).collect()
+    let answers = AnswerOutcome::ALL.map(|outcome| {
+        let series = match outcome {
+            AnswerOutcome::Kept => "signalbox_fabric_answers_total{outcome=\"kept\"}",
+            AnswerOutcome::Late => "signalbox_fabric_answers_total{outcome=\"late\"}",
+            AnswerOutcome::Away => "signalbox_fabric_answers_total{outcome=\"away\"}",
+            AnswerOutcome::Elsewhere => "signalbox_fabric_answers_total{outcome=\"elsewhere\"}",
+            AnswerOutcome::Full => "signalbox_fabric_answers_total{outcome=\"full\"}",
+        };
+        (Event::Keeping(KeepingFact::AnswerEnded { outcome }), vec![(series, 1.0)])
+    });
+    facts.chain([(returned, Vec::new())]).chain(answers).collect()
 }

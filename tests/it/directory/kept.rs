@@ -32,6 +32,19 @@ pub(super) async fn three_with(etcd: &Etcd, redis: &Redis, handover_ms: &str) ->
     routers
 }
 
+/// A router that is alone, and finds its rooms again when it is started anew.
+pub(super) fn alone(redis: &Redis, more: &[(&str, &str)]) -> Router {
+    let url = redis.url();
+    Router::dev_at(free(), &alone_settings(&url, more))
+}
+
+/// What makes it one.
+pub(super) fn alone_settings<'a>(url: &'a str, more: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+    remember(RESUME_SECRET);
+    let settings = [("redis.addrs", url), ("server.id", "alone"), ("resume.secret", RESUME_SECRET)];
+    [&settings, more].concat()
+}
+
 /// Somebody in a room, and what it needs to come back.
 pub(super) struct Member {
     pub(super) identity: &'static str,
@@ -40,8 +53,8 @@ pub(super) struct Member {
     /// Connections that it had: each counts its requests on.
     came: u64,
     token: String,
-    epoch: String,
-    offset: u64,
+    pub(super) epoch: String,
+    pub(super) offset: u64,
     seq: u64,
     /// Times that it was told to wait for what is kept.
     unavailable: u32,
@@ -239,19 +252,13 @@ async fn a_router_that_is_killed_while_redis_is_away_costs_its_sessions_time_and
 #[tokio::test]
 async fn a_router_that_is_alone_finds_its_rooms_again_when_it_was_started_anew() {
     let redis = Redis::start().await;
-    let start = |client| {
-        let url = redis.url();
-        let settings = [("redis.addrs", url.as_str()), ("server.id", "alone"), ("resume.secret", RESUME_SECRET)];
-        Router::dev_at(client, &settings)
-    };
-    remember(RESUME_SECRET);
-    let one = start(free());
+    let one = alone(&redis, &[]);
     let mut alice = Member::join(&one, "r", "alice").await;
     let mut bob = Member::join(&one, "r", "bob").await;
     alice.say(1).await;
     all_is_written(&one).await;
     one.send_signal("KILL");
-    let again = start(free());
+    let again = alone(&redis, &[]);
     assert!(bob.back(&again).await);
     bob.hears(1).await;
     // and a room that ended stays so

@@ -64,12 +64,27 @@ impl Router {
         Self::launch("127.0.0.1:0", flags, settings, environment)
     }
 
+    /// The same, whose files cannot grow beyond so many KiB: as on a disk that is full.
+    pub(crate) fn dev_short_of_disk(client: SocketAddr, settings: &[(&str, &str)], file_kib: u32) -> Self {
+        let mut shell = Command::new("sh");
+        // what is past the limit is an error then, and no signal
+        let limited = format!("trap '' XFSZ; ulimit -f {}; exec \"$@\"", file_kib * 2);
+        shell.args(["-c", &limited, "sh", env!("CARGO_BIN_EXE_signalbox")]);
+        // its own log is a file as well
+        shell.env("SIGNALBOX_LOG__LEVEL", "warn");
+        Self::launch_by(shell, &client.to_string(), &["--dev"], settings)
+    }
+
     fn launch(client: &str, flags: &[&str], settings: &[(&str, &str)], environment: &[(&str, &str)]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_signalbox"));
+        command.env("SIGNALBOX_LOG__LEVEL", "trace").envs(environment.iter().copied());
+        Self::launch_by(command, client, flags, settings)
+    }
+
+    fn launch_by(mut command: Command, client: &str, flags: &[&str], settings: &[(&str, &str)]) -> Self {
         command.args(["serve", "--listen", client, "--ops-listen", "127.0.0.1:0"]).args(flags);
         // with --dev nodes could register at one port of the machine, and two routers at once would want it
         command.env("SIGNALBOX_MEDIA__LISTEN", "127.0.0.1:0");
-        command.env("SIGNALBOX_LOG__LEVEL", "trace").envs(environment.iter().copied());
         for (key, value) in settings {
             command.env(format!("SIGNALBOX_{}", key.replace('.', "__").to_uppercase()), value);
         }

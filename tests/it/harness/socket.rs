@@ -163,6 +163,19 @@ impl Socket {
         }
     }
 
+    /// The next frame, reply or push; none once the connection has ended.
+    pub(crate) async fn frame(&mut self) -> Option<Value> {
+        if let Some(push) = self.pushes.pop_front() {
+            return Some(push);
+        }
+        loop {
+            let message = within("a frame, or the end", self.stream.next()).await?.ok()?;
+            if let Some(text) = message.as_text() {
+                return serde_json::from_str(text).ok();
+            }
+        }
+    }
+
     async fn read(&mut self) -> Value {
         let message = self.message().await;
         let Some(text) = message.as_text() else { panic!("no text frame: {message:?}") };

@@ -12,7 +12,7 @@ use signalbox::{
         keeper::{Ending, Lanes, Parting, Taking},
     },
     ids::Epoch,
-    router::{KeepingSettings, Now, Router, Settings},
+    router::{Acknowledge, KeepingSettings, Now, Router, Settings},
     session::ResumeClaims,
 };
 
@@ -149,6 +149,7 @@ fn settings(plan: &Plan, seed: u64, planted: Option<Planted>) -> Settings {
     let keeping = KeepingSettings {
         gather: Duration::from_micros(own.gather) + late,
         refresh: Duration::from_micros(own.refresh),
+        acknowledge: Acknowledge::Here,
     };
     Settings {
         keeping: Some(keeping),

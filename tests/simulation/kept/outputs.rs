@@ -67,6 +67,9 @@ impl World {
             Output::Observe(fact) => self.observe(router, fact),
             Output::Attach { connection, .. } => self.connections[connection.0 as usize - 1].attached = true,
             Output::AdminReply { .. } | Output::Detach { .. } | Output::Ended(_) => {}
+            Output::Hold { .. } | Output::Release(_) => {
+                self.broken.push("[order] an answer was held, and rooms acknowledge what they have".to_owned());
+            }
             Output::Awaits(_) | Output::Media { .. } => {
                 self.broken.push("[order] a media node was called, and there is none".to_owned());
             }

@@ -1,0 +1,324 @@
+//! Writes of rooms that Redis did not take lie on this router's disk until it does, in order: a store of rooms around the one that
+//! is Redis.
+//!
+//! From the first write of a room that Redis did not take all of that room goes here, until what is here was brought there. The
+//! first says all of the room (whoever writes it is told that nothing of it is kept), so that it can be brought also to a Redis
+//! that has lost it. What is here is taken out before anything of the room goes to Redis directly again: brought a second time,
+//! after that, it would put the room back to what it was.
+//!
+//! What a process left behind that was killed is brought as what it was: in its name, under its fence. Its rooms are let go of
+//! then, for whoever wants them.
+
+mod bringing;
+mod disk;
+mod entry;
+mod index;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+use std::{
+    fmt,
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use ahash::{AHashMap, AHashSet};
+use futures_util::{FutureExt as _, future::BoxFuture};
+use tokio::sync::Mutex as Turn;
+
+pub use self::disk::Unopened;
+use self::{
+    disk::Change,
+    entry::Entry,
+    index::{Index, Untaken},
+    writer::{Place, Writer},
+};
+use super::{
+    clock,
+    keeping::{Store, Unanswered},
+    listener::Observe,
+};
+use crate::{
+    event::{Event, JournalFact, JournalOutcome},
+    fabric::{Kept, Taken, Write, Written},
+    ids::RoomId,
+    router::slice_of,
+    telemetry::Telemetry,
+};
+
+/// Rooms are brought in so many lanes: of one room one at a time, of all rooms so many at once.
+const LANES: usize = 32;
+/// That much may have lain in the file before the disk has its place back.
+const SHRINK_BYTES: u64 = 4 << 20;
+/// The fence of a room that could not be asked for. Where Redis has nothing of the room it is as good as any; else it is exchanged.
+const UNASKED: u64 = 0;
+
+/// Whoever keeps rooms, and can be written to in another's name.
+pub trait Behind: Store {
+    /// Writes of a room, as that router.
+    fn write_as<'a>(
+        &'a self,
+        owner: &'a str,
+        room: &'a RoomId,
+        write: Write,
+    ) -> BoxFuture<'a, Result<Written, Unanswered>>;
+
+    /// Nothing is kept of a room any more, as that router says.
+    fn end_as<'a>(&'a self, owner: &'a str, room: &'a RoomId, fence: u64)
+    -> BoxFuture<'a, Result<Written, Unanswered>>;
+}
+
+/// What the journal is.
+#[derive(Clone, Debug)]
+pub struct JournalSettings {
+    /// The folder that its file is in.
+    pub folder: PathBuf,
+    /// What tells its rooms from those of others: where in Redis they are.
+    pub of: String,
+    /// As whom this router has rooms.
+    pub router: String,
+    /// Bytes of writes in it.
+    pub bytes_max: u64,
+    /// Whether it takes any; else it only brings what an earlier process left.
+    pub takes: bool,
+}
+
+/// See the module. Cheap to clone.
+#[derive(Clone)]
+pub struct Journal(Arc<Inner>);
+
+struct Inner {
+    behind: Box<dyn Behind>,
+    router: String,
+    takes: bool,
+    writer: Writer,
+    index: Mutex<Index>,
+    /// Rooms whose next write is to be of all that is known of them, and comes here.
+    wanted: Mutex<AHashSet<RoomId>>,
+    /// Rooms of which what lay here is lost, and that write all of themselves to Redis next.
+    anew: Mutex<AHashSet<RoomId>>,
+    /// What the fence of a room became that could not be asked for.
+    fences: Mutex<AHashMap<RoomId, u64>>,
+    lanes: [Turn<()>; LANES],
+    observe: Observe,
+}
+
+impl fmt::Debug for Journal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Journal").field("takes", &self.0.takes).finish_non_exhaustive()
+    }
+}
+
+impl Journal {
+    /// Opens the file, and finds what an earlier process left in it.
+    ///
+    /// # Errors
+    /// Another process has the file, the disk says no, or the system gives no thread.
+    pub fn open(settings: JournalSettings, behind: Box<dyn Behind>, observe: Observe) -> Result<Self, Unopened> {
+        let place = Place { folder: settings.folder.clone(), of: settings.of.clone() };
+        let disk = place.open(&observe)?;
+        Self::over(disk, place, settings, (behind, observe))
+    }
+
+    fn over(
+        disk: disk::Disk,
+        place: Place,
+        settings: JournalSettings,
+        (behind, observe): (Box<dyn Behind>, Observe),
+    ) -> Result<Self, Unopened> {
+        let failed = |error: String| Unopened::Failed(settings.folder.clone(), error);
+        let index = found(&disk, settings.bytes_max).map_err(|error| failed(error.to_string()))?;
+        let left = index.figures(Instant::now());
+        let writer = Writer::start(disk, place, observe.clone()).map_err(|error| failed(error.to_string()))?;
+        if left.writes > 0 {
+            observe(Event::Journal(JournalFact::Found { writes: left.writes, rooms: left.rooms }));
+        }
+        Ok(Self(Arc::new(Inner {
+            behind,
+            router: settings.router,
+            takes: settings.takes,
+            writer,
+            index: Mutex::new(index),
+            wanted: Mutex::default(),
+            anew: Mutex::default(),
+            fences: Mutex::default(),
+            lanes: [const { Turn::const_new(()) }; LANES],
+            observe,
+        })))
+    }
+
+    /// Brings what waits to Redis once that answers, and tells figures. Ends when nobody else has the journal any more.
+    pub fn run(&self, telemetry: &Arc<Telemetry>) {
+        tokio::spawn(bringing::run(Arc::downgrade(&self.0), telemetry.clone()));
+    }
+}
+
+/// What is in the file.
+fn found(disk: &disk::Disk, bytes_max: u64) -> Result<Index, redb::Error> {
+    let mut index = Index::new(bytes_max);
+    let (now, unix_ms) = (Instant::now(), clock::unix_ms());
+    disk.each(|room, number, bytes| {
+        let size = bytes.len();
+        // one that cannot be read is let go of when its turn comes
+        let read = Entry::read(bytes).ok();
+        let age = read.as_ref().map_or(0, |entry| unix_ms.saturating_sub(entry.at_unix_ms));
+        let since = now.checked_sub(Duration::from_millis(age)).unwrap_or(now);
+        index.found(room, number, size, (since, read.and_then(|entry| entry.whole())));
+    })?;
+    Ok(index)
+}
+
+impl Store for Journal {
+    fn take<'a>(&'a self, room: &'a RoomId, force: bool) -> BoxFuture<'a, Result<Taken, Unanswered>> {
+        self.0.take(room, force).boxed()
+    }
+
+    fn claim<'a>(&'a self, room: &'a RoomId, force: bool) -> BoxFuture<'a, Result<Taken, Unanswered>> {
+        self.0.claim(room, force).boxed()
+    }
+
+    fn write<'a>(&'a self, room: &'a RoomId, write: Write) -> BoxFuture<'a, Result<Written, Unanswered>> {
+        self.0.write(room, write).boxed()
+    }
+
+    fn end<'a>(&'a self, room: &'a RoomId, fence: u64) -> BoxFuture<'a, Result<Written, Unanswered>> {
+        self.0.end(room, fence).boxed()
+    }
+}
+
+impl Inner {
+    /// What is here of the room goes first.
+    async fn take(&self, room: &RoomId, force: bool) -> Result<Taken, Unanswered> {
+        self.bring(room).await?;
+        let taken = self.behind.take(room, force).await?;
+        locked(&self.fences).remove(room);
+        Ok(taken)
+    }
+
+    /// A room that is here is kept also when Redis cannot be asked for it.
+    async fn claim(&self, room: &RoomId, force: bool) -> Result<Taken, Unanswered> {
+        match self.take(room, force).await {
+            Err(Unanswered) if self.takes => Ok(Taken::Nothing { fence: UNASKED }),
+            taken => taken,
+        }
+    }
+
+    async fn write(&self, room: &RoomId, write: Write) -> Result<Written, Unanswered> {
+        if locked(&self.anew).remove(room) && !write.reset {
+            return Ok(Written::Missing);
+        }
+        let begins = write.reset && locked(&self.wanted).remove(room);
+        if begins || self.index(|index| index.has(room.as_str())) {
+            match self.append(room, Entry::of(&self.router, clock::unix_ms(), write.clone()), begins).await {
+                Ok(()) => return Ok(Written::Written),
+                Err(NotHere::Refused) => return Err(Unanswered),
+                // brought meanwhile: what it was to follow is there
+                Err(NotHere::Gone) => {}
+            }
+        }
+        let carried = self.carry(&self.router, room, &write).await;
+        if write.released {
+            locked(&self.fences).remove(room);
+        }
+        match carried {
+            Err(Unanswered) if !self.takes || !self.index(|index| index.takes()) => Err(Unanswered),
+            // nobody asks for the last word of a router once more
+            Err(Unanswered) if write.reset || write.released => {
+                let entry = Entry::of(&self.router, clock::unix_ms(), write);
+                self.append(room, entry, true).await.map(|()| Written::Written).map_err(|_| Unanswered)
+            }
+            Err(Unanswered) => {
+                locked(&self.wanted).insert(room.clone());
+                Ok(Written::Missing)
+            }
+            written => written,
+        }
+    }
+
+    async fn end(&self, room: &RoomId, fence: u64) -> Result<Written, Unanswered> {
+        locked(&self.wanted).remove(room);
+        locked(&self.anew).remove(room);
+        let fence = locked(&self.fences).remove(room).filter(|_| fence == UNASKED).unwrap_or(fence);
+        if self.index(|index| index.has(room.as_str())) {
+            match self.append(room, Entry::of_end(&self.router, clock::unix_ms(), fence), false).await {
+                Ok(()) => return Ok(Written::Written),
+                Err(NotHere::Gone) => {}
+                Err(NotHere::Refused) => return Err(Unanswered),
+            }
+        }
+        self.behind.end(room, fence).await
+    }
+
+    /// Writes to Redis in that router's name; the fence of a room that could not be asked for is asked for, if Redis has the room.
+    async fn carry(&self, owner: &str, room: &RoomId, write: &Write) -> Result<Written, Unanswered> {
+        let known = locked(&self.fences).get(room).copied().filter(|_| write.fence == UNASKED);
+        let fence = known.unwrap_or(write.fence);
+        let written = self.behind.write_as(owner, room, Write { fence, ..write.clone() }).await?;
+        if fence != UNASKED || owner != self.router || !matches!(written, Written::Fenced { .. }) {
+            return Ok(written);
+        }
+        match self.behind.take(room, false).await? {
+            Taken::Nothing { fence } | Taken::Kept(Kept { fence, .. }) => {
+                locked(&self.fences).insert(room.clone(), fence);
+                self.behind.write_as(owner, room, Write { fence, ..write.clone() }).await
+            }
+            Taken::Held { owner } => Ok(Written::Fenced { owner }),
+        }
+    }
+
+    /// One more write of the room; `begins`: also if nothing of it is here.
+    async fn append(&self, room: &RoomId, entry: Entry, begins: bool) -> Result<(), NotHere> {
+        let (bytes, whole) = (entry.bytes(), entry.whole());
+        let number = loop {
+            let reserved =
+                self.index(|index| index.reserve(room.as_str(), (bytes.len(), whole), begins, Instant::now()));
+            match reserved {
+                Ok(number) => break number,
+                Err(Untaken::Elsewhere) => return Err(NotHere::Gone),
+                // the last of it is on its way
+                Err(Untaken::Closing) => drop(self.lane(room).lock().await),
+                Err(Untaken::Full) => {
+                    self.tell(room, 1, JournalOutcome::Full);
+                    return Err(NotHere::Refused);
+                }
+            }
+        };
+        let change = Change::Append { room: room.as_str().to_owned(), number, bytes };
+        if self.writer.change(change).await {
+            self.tell(room, 1, JournalOutcome::Appended);
+            return Ok(());
+        }
+        self.index(|index| index.missed(room.as_str(), number));
+        self.tell(room, 1, JournalOutcome::Failed);
+        Err(NotHere::Refused)
+    }
+
+    fn lane(&self, room: &RoomId) -> &Turn<()> {
+        &self.lanes[slice_of(room, LANES)]
+    }
+
+    fn tell(&self, room: &RoomId, writes: u64, outcome: JournalOutcome) {
+        if writes > 0 {
+            (self.observe)(Event::Journal(JournalFact::Ended { room: room.clone(), writes, outcome }));
+        }
+    }
+
+    fn index<T>(&self, with: impl FnOnce(&mut Index) -> T) -> T {
+        with(&mut locked(&self.index))
+    }
+}
+
+/// A write is not in the journal.
+enum NotHere {
+    /// Nothing of its room is any more: it goes to Redis.
+    Gone,
+    /// It is full, or the disk did not do it.
+    Refused,
+}
+
+fn locked<T>(what: &Mutex<T>) -> MutexGuard<'_, T> {
+    // each of them is changed at once
+    what.lock().unwrap_or_else(PoisonError::into_inner)
+}
