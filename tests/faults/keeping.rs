@@ -158,9 +158,9 @@ impl Keeping {
             _ => {
                 let watched = self.watched();
                 if frozen {
-                    watched.master.freeze()
+                    watched.master.freeze();
                 } else {
-                    watched.master.kill()
+                    watched.master.kill();
                 }
                 watched.fails_over().await;
             }

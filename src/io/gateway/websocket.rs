@@ -54,6 +54,7 @@ struct Socket {
 /// Runs a connection, once there is one, until it ends, then tells its shard; lets go of `held` last.
 ///
 /// No async function, whose future would keep what it is given twice: it is most of what an idle connection takes.
+#[allow(clippy::manual_async_fn)]
 pub(super) fn run(
     gateway: Arc<Gateway>,
     upgrading: impl Future<Output = Option<Rewound>> + Send,

@@ -13,9 +13,8 @@ use super::{
 use crate::{
     event::{Event, Origin, Outcome, RuleInForce, Varied},
     protocol::{Code, OpKind, v1},
-    telemetry::CaptureFigures,
     telemetry::{
-        Settings,
+        CaptureFigures, Settings,
         catalog::{Kind, Unit, Values},
         tests::{self, UNIX, settings, signal, telemetry, usual::learned},
         trace::KeptTrace,
