@@ -171,6 +171,12 @@ impl Directory {
             }
         }
         self.go_on(now, &mut outputs);
+        for output in &outputs {
+            // it has just taken a room from this one
+            if let Output::Lost { router, .. } = output {
+                self.refusing.runs(router);
+            }
+        }
         outputs
     }
 
@@ -238,8 +244,12 @@ impl Directory {
         };
         outputs.push(Output::Observe(DirectoryFact::CallEnded { op, outcome, took, why }));
         // a lease that is gone is an answer as well
-        self.fault = answer.as_ref().err().filter(|fault| fault.outcome != DirectoryOutcome::Gone).cloned();
-        self.found |= self.fault.is_none();
+        let fault = answer.as_ref().err().filter(|fault| fault.outcome != DirectoryOutcome::Gone).cloned();
+        // nothing stands or falls with a look
+        if op != DirectoryOp::Under {
+            self.found |= fault.is_none();
+            self.fault = fault;
+        }
         let rewound = self.is_rewound(&answer, known);
         match op {
             DirectoryOp::Grant | DirectoryOp::Refresh | DirectoryOp::Put | DirectoryOp::Revoke => {

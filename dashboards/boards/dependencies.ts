@@ -324,7 +324,7 @@ const directory: Dependency = {
     }),
     graph({
       title: "Rooms of the fleet",
-      what: "Joins, resumes and admin calls by where their room was found; rooms that a router took over from one that ends or is silent, and gave up to another; rooms that the fleet does not know of.",
+      what: "Joins, resumes and admin calls by where their room was found; rooms that a router took over from one that ends, is silent or gone, and gave up to another; rooms that the fleet does not know of.",
       good: "here and elsewhere; behind a balancer that knows nothing of rooms, of N routers one in N is here. Taken over and given up while a router drains.",
       act: "unknown, not known to the fleet: etcd, see Calls to etcd. given up without a drain: two routers had made a room of one name while etcd was away.",
       unit: "none",

@@ -12,6 +12,9 @@ use super::{
 };
 use crate::ids::RouterId;
 
+/// No record has it: etcd counts from 1.
+const NEVER: i64 = 0;
+
 /// By their ids; none that is not known.
 #[derive(Debug, Default)]
 pub(super) struct Refusing(BTreeMap<String, Refused>);
@@ -35,6 +38,13 @@ impl Refusing {
         let refused = Refused { incarnation: record.incarnation.clone(), revision: kept.revision };
         self.0.insert(router.as_str().to_owned(), refused);
         true
+    }
+
+    /// It was heard of by other means than its record: it runs.
+    pub(super) fn runs(&mut self, router: &RouterId) {
+        if let Some(refused) = self.0.get_mut(router.as_str()) {
+            refused.revision = NEVER;
+        }
     }
 
     /// Whether nobody listens where that router should, and nothing was heard of it since.

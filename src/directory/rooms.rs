@@ -4,7 +4,7 @@
 //! over it while that router can be counted on. Of two that wrote at once the first has the room, and the other gives its own up.
 //!
 //! ```text
-//! asked -> known here | known elsewhere | written: here | held by another: there, or taken over from one that is about to end or silent
+//! asked -> known here | known elsewhere | written: here | held by another: there, or taken over from one that ends, is silent or gone
 //! ```
 
 mod compared;

@@ -102,6 +102,8 @@ struct Inner {
     /// What the fence of a room became that could not be asked for.
     fences: Mutex<AHashMap<RoomId, u64>>,
     lanes: [Turn<()>; LANES],
+    /// Since when the file could not be read, while nothing could be taken out of it either.
+    unread: Mutex<Option<Instant>>,
     observe: Observe,
 }
 
@@ -145,6 +147,7 @@ impl Journal {
             anew: Mutex::default(),
             fences: Mutex::default(),
             lanes: [const { Turn::const_new(()) }; LANES],
+            unread: Mutex::default(),
             observe,
         })))
     }
@@ -194,13 +197,18 @@ impl Inner {
         self.bring(room).await?;
         let taken = self.behind.take(room, force).await?;
         locked(&self.fences).remove(room);
+        locked(&self.wanted).remove(room);
+        locked(&self.anew).remove(room);
         Ok(taken)
     }
 
     /// A room that is here is kept also when Redis cannot be asked for it.
     async fn claim(&self, room: &RoomId, force: bool) -> Result<Taken, Unanswered> {
         match self.take(room, force).await {
-            Err(Unanswered) if self.takes => Ok(Taken::Nothing { fence: UNASKED }),
+            Err(Unanswered) if self.takes => {
+                locked(&self.fences).remove(room);
+                Ok(Taken::Nothing { fence: UNASKED })
+            }
             taken => taken,
         }
     }
@@ -270,10 +278,10 @@ impl Inner {
 
     /// One more write of the room; `begins`: also if nothing of it is here.
     async fn append(&self, room: &RoomId, entry: Entry, begins: bool) -> Result<(), NotHere> {
-        let (bytes, whole) = (entry.bytes(), entry.whole());
+        let (bytes, whole, ends) = (entry.bytes(), entry.whole(), entry.ends);
         let number = loop {
             let reserved =
-                self.index(|index| index.reserve(room.as_str(), (bytes.len(), whole), begins, Instant::now()));
+                self.index(|index| index.reserve(room.as_str(), (bytes.len(), whole, ends), begins, Instant::now()));
             match reserved {
                 Ok(number) => break number,
                 Err(Untaken::Elsewhere) => return Err(NotHere::Gone),

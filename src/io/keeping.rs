@@ -18,7 +18,7 @@ use tokio::{
 
 use super::{directory::Homes, fabric::Fabric, journal::Behind, listener::Observe, shard::Shards};
 use crate::{
-    event::{Event, KeepingFact},
+    event::{Event, FabricOutcome, KeepingFact},
     fabric::{
         Answer, Ask, Fault, Kept, Taken, Write, Written,
         keeper::{self, Ending, Lanes, Next, Parted, Parting, SETTLED_MAX, Taking},
@@ -28,6 +28,11 @@ use crate::{
 
 /// Rooms that are looked for at a time; past it nobody waits for them.
 const FETCHING_MAX: usize = 1_024;
+
+/// How often a place for a call is waited for,
+const PLACE_TRIES: u32 = 30;
+/// and how long each time.
+const PLACE_AGAIN: Duration = Duration::from_millis(10);
 
 /// It did not answer, or with an error; it has told why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,7 +73,7 @@ impl Behind for Fabric {
         room: &'a RoomId,
         write: Write,
     ) -> BoxFuture<'a, Result<Written, Unanswered>> {
-        self.write_as(owner, room, write).map(told).boxed()
+        once_there_is_a_place(move || self.write_as(owner, room, write.clone())).boxed()
     }
 
     fn end_as<'a>(
@@ -77,8 +82,19 @@ impl Behind for Fabric {
         room: &'a RoomId,
         fence: u64,
     ) -> BoxFuture<'a, Result<Written, Unanswered>> {
-        self.end_as(owner, room, fence).map(told).boxed()
+        once_there_is_a_place(move || self.end_as(owner, room, fence)).boxed()
     }
+}
+
+/// That too many calls are under way says nothing of Redis: the journal is for what Redis does not take.
+async fn once_there_is_a_place<T, F: Future<Output = Result<T, Fault>>>(call: impl Fn() -> F) -> Result<T, Unanswered> {
+    for _ in 1..PLACE_TRIES {
+        match call().await {
+            Err(Fault { outcome: FabricOutcome::Full, .. }) => sleep(PLACE_AGAIN).await,
+            answer => return told(answer),
+        }
+    }
+    told(call().await)
 }
 
 fn told<T>(answer: Result<T, Fault>) -> Result<T, Unanswered> {

@@ -25,7 +25,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use ahash::AHashMap;
@@ -93,7 +93,7 @@ struct Shared {
     /// Hears which routers take no connection.
     homes: Option<Homes>,
     /// Where links stood once, by router: an address that was never right says nothing of who should be there.
-    reached: Mutex<AHashMap<RouterId, String>>,
+    reached: Mutex<AHashMap<RouterId, Reached>>,
     /// As edge: one a host, made when it is first needed, gone when it is over.
     links: Mutex<AHashMap<RouterId, Arc<Link>>>,
     /// As host.
@@ -110,6 +110,14 @@ struct Frames {
     to_host: AtomicU64,
     /// and pushed from there.
     to_client: AtomicU64,
+}
+
+/// Where a link stood.
+#[derive(Debug)]
+struct Reached {
+    url: String,
+    /// Since when nobody listens there.
+    refuses: Option<Instant>,
 }
 
 /// Links and connections that this router is the host of.
@@ -283,19 +291,30 @@ impl Shared {
     /// A link to that router stands.
     fn reached(&self, there: &Elsewhere) {
         let mut reached = self.reached.lock().unwrap_or_else(PoisonError::into_inner);
-        if reached.len() < LINKS_MAX || reached.contains_key(&there.router) {
-            reached.insert(there.router.clone(), there.relay_url.clone());
+        if reached.len() >= LINKS_MAX && !reached.contains_key(&there.router) {
+            // ids may be drawn at each start: most of those that are remembered are of nobody then
+            let standing = self.links();
+            reached.retain(|router, _| standing.contains_key(router));
+        }
+        if reached.len() < LINKS_MAX {
+            let url = there.relay_url.clone();
+            reached.insert(there.router.clone(), Reached { url, refuses: None });
         }
     }
 
-    /// Nobody listens where a link to that router was to be made. Whether that tells anything of the router; then its directory hears it.
+    /// Nobody listens where a link to that router was to be made. Whether that tells anything of the router: twice, where one stood,
+    /// it does, and then the directory hears it.
     fn found_nobody(&self, there: &Elsewhere) -> bool {
-        let reached = self.reached.lock().unwrap_or_else(PoisonError::into_inner);
-        let stood = reached.get(&there.router) == Some(&there.relay_url);
-        if let Some(homes) = self.homes.as_ref().filter(|_| stood) {
+        let mut reached = self.reached.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(stood) = reached.get_mut(&there.router).filter(|stood| stood.url == there.relay_url) else {
+            return false;
+        };
+        let again = stood.refuses.is_some_and(|since| since.elapsed() >= edge::REST);
+        stood.refuses.get_or_insert_with(Instant::now);
+        if let Some(homes) = self.homes.as_ref().filter(|_| again) {
             homes.refused(&there.router);
         }
-        stood
+        again
     }
 
     /// Shows that router that this one is of its fleet.
@@ -310,6 +329,6 @@ impl Shared {
     }
 
     fn observe(&self, fact: RelayFact) {
-        self.telemetry.observe(&Event::Relay(fact), std::time::Instant::now());
+        self.telemetry.observe(&Event::Relay(fact), Instant::now());
     }
 }

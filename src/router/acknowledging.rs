@@ -145,7 +145,7 @@ impl Router {
         }
     }
 
-    fn holds_answers(&self) -> bool {
+    pub(super) fn holds_answers(&self) -> bool {
         self.settings.keeping.is_some_and(|keeping| keeping.acknowledge > Acknowledge::Here)
     }
 
@@ -172,16 +172,26 @@ impl Router {
             && offset <= keeping.stands_up_to()
         {
             keeping.waiting.pop_first();
+            let kept = !keeping.has_missed(offset);
             let Some(held) = self.answers.by_ticket.remove(&ticket) else { continue };
             self.closing.push(Output::Release(ticket));
-            match held.answer {
-                Answer::ToAdmin { request, reply } => {
-                    self.closing.push(Output::AdminReply { request, reply: Ok(reply) });
-                }
-                Answer::ToSession { seat, connection, id, reply } => self.end_held((seat, connection), id, reply),
-            }
-            self.closing.push(told(AnswerOutcome::Kept));
+            self.end_answer(held.answer, kept);
         }
+    }
+
+    /// Says that it is kept, or that it is not known to be.
+    fn end_answer(&mut self, answer: Answer, kept: bool) {
+        match answer {
+            Answer::ToAdmin { request, reply } => {
+                let reply = if kept { Ok(reply) } else { Err(late()) };
+                self.closing.push(Output::AdminReply { request, reply });
+            }
+            Answer::ToSession { seat, connection, id, reply } => {
+                let reply = if kept { reply } else { Reply::Refused(Box::new(late())) };
+                self.end_held((seat, connection), id, reply);
+            }
+        }
+        self.closing.push(told(if kept { AnswerOutcome::Kept } else { AnswerOutcome::Late }));
     }
 
     /// What a request did is not known to be kept, and its time is over.
@@ -191,15 +201,7 @@ impl Router {
         if let Some(keeping) = self.halls.get_mut(hall).and_then(|hall| hall.keeping.as_deref_mut()) {
             keeping.waiting.remove(&(offset, ticket));
         }
-        match answer {
-            Answer::ToAdmin { request, .. } => {
-                self.closing.push(Output::AdminReply { request, reply: Err(late()) });
-            }
-            Answer::ToSession { seat, connection, id, .. } => {
-                self.end_held((seat, connection), id, Reply::Refused(Box::new(late())));
-            }
-        }
-        self.closing.push(told(AnswerOutcome::Late));
+        self.end_answer(answer, false);
     }
 
     /// Ends the signal at hand; one whose session is on another connection by now asks again there.

@@ -72,8 +72,12 @@ struct There {
     nothing: bool,
     /// By which of this router's writes; 0: by none.
     edition: u64,
-    /// The log up to here.
+    /// The log up to here,
     tip: Offset,
+    /// and with all that it made of the room and its members up to here.
+    complete: Offset,
+    /// What was said before that and had not been written is not in it: the history had let go of it.
+    oldest: Offset,
     /// All members, but for those of whom the room knows that they changed.
     members: bool,
     /// The room's record, by its hash; absent: none of this life.
@@ -90,7 +94,15 @@ enum Extent {
 }
 
 impl There {
-    const NOTHING: Self = Self { nothing: true, edition: 0, tip: Offset(0), members: false, record: None };
+    const NOTHING: Self = Self {
+        nothing: true,
+        edition: 0,
+        tip: Offset(0),
+        complete: Offset(0),
+        oldest: Offset(0),
+        members: false,
+        record: None,
+    };
 }
 
 #[derive(Debug)]
@@ -119,9 +131,14 @@ impl Keeping {
         }
     }
 
-    /// The offset up to which the log is kept.
+    /// The offset up to which the room is kept.
     pub(super) fn stands_up_to(&self) -> Offset {
-        if self.there.nothing { Offset(0) } else { self.there.tip }
+        if self.there.nothing { Offset(0) } else { self.there.complete }
+    }
+
+    /// Whether what waited for that offset to be kept left the history before it was.
+    pub(super) fn has_missed(&self, offset: Offset) -> bool {
+        offset < self.there.oldest
     }
 
     /// Whether whoever keeps rooms did not take the last that it was asked to.
@@ -136,7 +153,7 @@ impl Keeping {
 
     /// What was restored is there.
     pub(super) fn stands(&mut self, tip: Offset) {
-        self.there = There { nothing: false, edition: 0, tip, members: true, record: None };
+        self.there = There { nothing: false, tip, complete: tip, members: true, ..There::NOTHING };
     }
 
     /// Takes over what another life of the room left.
@@ -232,9 +249,11 @@ impl Router {
         let (hall, whole) = (&self.halls[key], extent == Extent::Whole);
         let first = hall.room.first_kept();
         let after = Offset(there.tip.0.max(first.0.saturating_sub(1)));
+        // where acknowledgements wait, what was acknowledged is not taken away before all of it is there again
+        let in_one = whole || (there.nothing && self.holds_answers());
         let (mut entries, mut bytes) = (Vec::new(), 0);
         for (offset, entry) in hall.room.kept_after(after, (now.at, now.unix_ms)) {
-            if !whole && (entries.len() == ENTRIES_A_WRITE || bytes > BYTES_A_WRITE) {
+            if !in_one && (entries.len() == ENTRIES_A_WRITE || bytes > BYTES_A_WRITE) {
                 break;
             }
             bytes += entry.len();
@@ -243,12 +262,13 @@ impl Router {
         let tip = entries.last().map_or(after, |(offset, _)| Offset(*offset));
         let (after, reset, trim_below) = (there.edition, there.nothing, first.0);
         let mut write = Write { fence, edition, after, reset, trim_below, entries, ..Write::default() };
-        let mut brings = There { nothing: false, edition, tip, ..there };
+        let oldest = if first.0 > there.tip.0 + 1 { first } else { there.oldest };
+        let mut brings = There { nothing: false, edition, tip, oldest, ..there };
         let mut members = BTreeMap::new();
         // what members are is never ahead of the log
         if tip == hall.room.tip() {
             members = self.halls[key].room.take_touched();
-            brings.members = true;
+            (brings.members, brings.complete) = (true, tip);
             if whole || !there.members {
                 let room = &self.halls[key].room;
                 members.extend(room.members().iter().map(|member| (member.seat, member.id().clone())));

@@ -240,7 +240,7 @@ catalog! {
     DIRECTORY_ROOMS_SOUGHT "signalbox_directory_rooms_sought_total" Counter Count Dependencies [closed("found", HOMES_FOUND)]
         "Joins, resumes and admin calls by which router of the fleet has their room; unknown: etcd was not well, and the router went by what it has.";
     DIRECTORY_ROOMS_TAKEN_OVER "signalbox_directory_rooms_taken_over_total" Counter Count Dependencies []
-        "Rooms that this router took over from one that was about to end, or silent.";
+        "Rooms that this router took over from one that was about to end, silent, or not there any more.";
     DIRECTORY_ROOMS_GIVEN_UP "signalbox_directory_rooms_given_up_total" Counter Count Dependencies []
         "Rooms that this router gave up because another one has them: both had made one of that name, or it was taken over.";
     FABRIC_ROOMS "signalbox_fabric_rooms_total" Counter Count Dependencies [closed("outcome", KEEPING_OUTCOMES)]

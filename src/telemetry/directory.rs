@@ -256,7 +256,7 @@ impl Telemetry {
                 handles.taken_over.increment(1);
                 if let Some(held_back) = self.admit(&lines.taken_over, at) {
                     let room = room.as_str();
-                    info!(target: "signalbox", room, %router, held_back, "room taken over from a router that ends or is silent");
+                    info!(target: "signalbox", room, %router, held_back, "room taken over from a router that ends, is silent or gone");
                 }
             }
             DirectoryFact::RoomGivenUp { room, router } => {
@@ -316,10 +316,11 @@ impl Telemetry {
             (&lines.watch_lost, "the watch of the fleet was lost"),
             (&lines.seen, "router of the fleet seen"),
             (&lines.draining, "router of the fleet is about to end"),
+            (&lines.refused, "nobody listens where a router of the fleet should"),
             (&lines.gone, "router of the fleet gone"),
             (&lines.unreadable, "a record of the fleet cannot be read"),
             (&lines.overfull, "more records of the fleet than are kept"),
-            (&lines.taken_over, "room taken over from a router that ends or is silent"),
+            (&lines.taken_over, "room taken over from a router that ends, is silent or gone"),
             (&lines.given_up, "room given up: another router has it"),
             (&lines.rooms_differ, "rooms and their records differ"),
             (&lines.not_compared, "too many rooms to hold them against their records"),

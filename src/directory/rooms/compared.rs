@@ -161,6 +161,7 @@ impl Rooms {
         if bytes > KEYS_BYTES_MAX {
             self.comparing.rest(self.comparing.every, now);
             (self.comparing.here, self.comparing.there) = Default::default();
+            self.comparing.compared = None;
             let fact = DirectoryFact::RoomsNotCompared { rooms: self.entries.len(), limit: KEYS_BYTES_MAX };
             self.outputs.push(Output::Observe(fact));
             return false;
@@ -176,6 +177,8 @@ impl Rooms {
         let keys = match answer {
             Ok(Answer::Under { keys }) if self.lease == Some(lease) => keys,
             _ => {
+                // what was seen before may not be so any more
+                self.comparing.compared = None;
                 self.comparing.let_go.clear();
                 return self.comparing.rest(self.comparing.every, now);
             }

@@ -283,6 +283,24 @@ fn a_router_that_is_heard_of_after_nobody_listened_there_is_counted_on_whatever_
 }
 
 #[test]
+fn two_routers_that_find_nobody_at_each_other_do_not_take_a_room_in_turns() {
+    let (mut routers, mut etcd) = fleet(2);
+    routers[0].ask("r", true);
+    live_all(&mut routers, &mut etcd, SECOND);
+    for (taker, from) in [(1, "r1"), (0, "r2")] {
+        routers[taker].driven.tell(Input::Refused { router: from.into() });
+        let question = routers[taker].ask("r", true);
+        live_all(&mut routers, &mut etcd, SECOND);
+        assert_eq!(routers[taker].found(question), &Home::Here);
+    }
+    // it took the room, so it runs
+    routers[1].driven.tell(Input::Refused { router: "r1".into() });
+    let question = routers[1].ask("r", true);
+    live_all(&mut routers, &mut etcd, SECOND);
+    assert_eq!(routers[1].found(question), &there("r1"));
+}
+
+#[test]
 fn with_etcd_away_each_goes_by_what_it_has_and_then_one_of_them_makes_way() {
     let (mut routers, mut etcd) = fleet(2);
     routers[0].ask("old", true);

@@ -83,7 +83,7 @@ pub(super) fn run(
             }
         }
         gateway.abandoned(socket.sent, &outbound);
-        drop(held);
+        drop((socket.stream, outbound, held));
     }
 }
 

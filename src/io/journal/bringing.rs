@@ -12,7 +12,7 @@ use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
-use super::{Inner, LANES, SHRINK_BYTES, disk::Change, entry::Entry, index::Index, locked};
+use super::{Inner, LANES, SHRINK_BYTES, UNASKED, disk::Change, entry::Entry, index::Index, locked};
 use crate::{
     event::JournalOutcome,
     fabric::{Write, Written},
@@ -29,6 +29,9 @@ const FAILED_MAX: usize = 32;
 const ON_THE_WAY: Duration = Duration::from_millis(2);
 /// How often it is waited for.
 const LOOKS_MAX: u32 = 1_000;
+
+/// How long the disk may show nothing before it counts as one that will not: shorter than until it is opened anew, with nothing in it.
+const UNREAD_MAX: Duration = Duration::from_millis(500);
 
 /// Brings what waits, again and again.
 pub(super) async fn run(journal: Weak<Inner>, telemetry: Arc<Telemetry>) {
@@ -97,7 +100,11 @@ impl Inner {
         let _closing = Closing { journal: self, room };
         let mut looks = 0;
         while let Some(latest) = self.index(|index| index.latest(room.as_str())) {
-            let Some(writes) = self.writer.read(room.as_str()).await else { return self.supersede(room).await };
+            let Some(writes) = self.writer.read(room.as_str()).await else {
+                // busy, or opened anew in a moment
+                let since = *locked(&self.unread).get_or_insert_with(Instant::now);
+                return if since.elapsed() < UNREAD_MAX { Err(Unanswered) } else { self.supersede(room).await };
+            };
             let Some((last, _)) = writes.last() else {
                 looks += 1;
                 if looks > LOOKS_MAX {
@@ -123,8 +130,8 @@ impl Inner {
             let Ok(entry) = Entry::read(bytes) else { return Ok(Came::Never(JournalOutcome::Unreadable)) };
             let (owner, fence, ends) = (entry.owner.clone(), entry.fence, entry.ends);
             let written = match ends {
-                true => self.behind.end_as(&owner, room, fence).await?,
-                false => self.carry(&owner, room, &entry.into_write()).await?,
+                true => self.end_these(&owner, room, fence).await?,
+                false => self.carry_whole(&owner, room, entry.into_write()).await?,
             };
             match written {
                 Written::Written => {}
@@ -139,6 +146,20 @@ impl Inner {
             }
         }
         Ok(Came::Brought)
+    }
+
+    /// A room ended, under the fence that it was written under.
+    async fn end_these(&self, owner: &str, room: &RoomId, fence: u64) -> Result<Written, Unanswered> {
+        let known = locked(&self.fences).remove(room).filter(|_| fence == UNASKED);
+        self.behind.end_as(owner, room, known.unwrap_or(fence)).await
+    }
+
+    /// The last word of a router has all of a room but its history: of a Redis that lost what it stands upon it is what there is.
+    async fn carry_whole(&self, owner: &str, room: &RoomId, write: Write) -> Result<Written, Unanswered> {
+        match self.carry(owner, room, &write).await? {
+            Written::Missing if write.released => self.carry(owner, room, &Write { reset: true, ..write }).await,
+            written => Ok(written),
+        }
     }
 
     /// The disk does not show what is here. Once Redis answers, rooms that are here write all of themselves, which they have in memory,
@@ -175,6 +196,7 @@ impl Inner {
         (count, outcome): (u64, JournalOutcome),
     ) -> Result<(), Unanswered> {
         if self.writer.change(Change::Forget { room: room.as_str().to_owned(), up_to }).await {
+            *locked(&self.unread) = None;
             let gone = self.index(|index| index.forget(room.as_str(), up_to));
             self.tell(room, if count > 0 { count } else { gone }, outcome);
             if self.index(|index| index.may_shrink(SHRINK_BYTES)) {

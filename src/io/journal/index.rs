@@ -92,7 +92,7 @@ impl Index {
     pub(super) fn reserve(
         &mut self,
         room: &str,
-        (size, whole): (usize, Option<bool>),
+        (size, whole, ends): (usize, Option<bool>, bool),
         begins: bool,
         at: Instant,
     ) -> Result<u64, Untaken> {
@@ -102,7 +102,8 @@ impl Index {
             None if !begins => return Err(Untaken::Elsewhere),
             Some(_) | None => {}
         }
-        if self.goes || self.bytes + size > self.bytes_max {
+        // that a room ended takes next to nothing, and lets all else of it go
+        if self.goes || (!ends && self.bytes + size > self.bytes_max) {
             return Err(Untaken::Full);
         }
         self.number += 1;

@@ -51,7 +51,7 @@ const IDLE: Duration = Duration::from_secs(60);
 /// How long a host may take to end a link that is ended here.
 const PART_WAIT: Duration = Duration::from_millis(500);
 /// A host that could not be reached is not tried again for so long.
-const REST: Duration = Duration::from_millis(500);
+pub(super) const REST: Duration = Duration::from_millis(500);
 /// Clients of a link that was lost come back spread over so long.
 const SPREAD_MS: u64 = 1_000;
 /// The longest message of a host.

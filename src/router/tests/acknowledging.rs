@@ -276,3 +276,52 @@ fn answers_that_wait_are_bounded() {
     assert_eq!(a.world.router.held_answers(), 0);
     assert_eq!(outcomes(&mut a).len(), 4_097);
 }
+
+/// What hangs is carried out and answered.
+fn stands(a: &mut Keeps, memory: &mut Memory) -> usize {
+    a.world.pass(Duration::ZERO);
+    let (room, epoch, fabric::Ask::Write(write)) = a.world.asks.pop().expect("a write") else { panic!("a write") };
+    let entries = write.entries.len();
+    let written = memory.write(room.as_str(), memory.next(room.as_str(), "a"), *write);
+    a.world.handle(Input::Kept { room, epoch, answer: fabric::Answer::Written(written) });
+    entries
+}
+
+#[test]
+fn a_change_is_acknowledged_with_all_that_it_made_and_not_by_the_log_alone() {
+    let settings = Settings { history_events: 10_000, ..acknowledges(1) };
+    let (mut a, mut memory) = (Keeps::with("a", settings), Memory::default());
+    a.world.join(1, "ann");
+    a.world.join(2, "bob");
+    a.pass(Duration::from_secs(1), &mut memory);
+    let first = a.world.start(1, say("under way"));
+    a.world.pass(Duration::ZERO);
+    let published = a.world.start(2, camera("c"));
+    (0..600).for_each(|_| a.world.frame(1, None, say("more than one write takes"), None));
+    stands(&mut a, &mut memory);
+    offset(&a.world.answers(1, first));
+    assert_eq!(stands(&mut a, &mut memory), 512);
+    assert_eq!(a.world.answers(2, published), [], "its member's record is not there yet");
+    stands(&mut a, &mut memory);
+    assert!(matches!(&*a.world.answers(2, published), [Body::Ok(_)]));
+}
+
+#[test]
+fn what_left_the_history_before_it_was_written_is_not_acknowledged() {
+    let (mut a, mut memory) = (Keeps::with("a", Settings { history_events: 4, ..acknowledges(1) }), Memory::default());
+    a.world.join(1, "ann");
+    a.pass(Duration::from_secs(1), &mut memory);
+    let first = a.world.start(1, say("under way"));
+    a.world.pass(Duration::ZERO);
+    let ids: Vec<u64> = (0..6).map(|number: u64| a.world.start(1, say(&number.to_string()))).collect();
+    stands(&mut a, &mut memory);
+    offset(&a.world.answers(1, first));
+    assert_eq!(stands(&mut a, &mut memory), 4);
+    for (place, id) in ids.into_iter().enumerate() {
+        let answers = a.world.answers(1, id);
+        match place {
+            0..2 => assert_eq!(refusal(&answers).0, Code::DeadlineExceeded),
+            _ => assert!(offset(&answers) > 0),
+        }
+    }
+}

@@ -52,7 +52,7 @@ impl Inbound {
         let labels = Labels { variant: self.gateway.telemetry.variant(&self.variant), ..labels };
         let mut here = self.is_here((&room, &opening, &grant), &mut brought).await;
         if let Err(Absent::Elsewhere(there)) = &here
-            && self.finds_nobody(there).await
+            && self.finds_nobody(there, &mut brought).await
         {
             // whoever has the room has ended: it may be had from there now
             here = self.is_here((&room, &opening, &grant), &mut brought).await;
@@ -99,11 +99,13 @@ impl Inbound {
     }
 
     /// Whether nobody listens any more where the router that has the room did.
-    async fn finds_nobody(&self, there: &Elsewhere) -> bool {
-        match self.gateway.relay.as_ref().filter(|_| self.carries) {
-            Some(relay) => relay.finds_nobody(there).await,
-            None => false,
-        }
+    async fn finds_nobody(&self, there: &Elsewhere, brought: &mut Brought) -> bool {
+        let Some(relay) = self.gateway.relay.as_ref().filter(|_| self.carries) else { return false };
+        let asked = Instant::now();
+        let nobody = relay.finds_nobody(there).await;
+        // as below
+        brought.received += asked.elapsed();
+        nobody
     }
 
     /// Hands the opening, and all that follows it, to the router that has the room.
