@@ -46,7 +46,10 @@ fn assert_nothing_missed((code, report): &(i32, Value)) {
 #[tokio::test]
 async fn calls_go_on_when_a_router_of_theirs_is_killed_and_another_one_drains() {
     let (etcd, redis) = (Etcd::start().await, Redis::start().await);
-    let mut routers = kept::three_with(&etcd, &redis, "1000").await;
+    // by the default what was said some 30 ms before a router is killed may be lost
+    let more = [("redis.handover_ms", "1000"), ("redis.ack", "remote")];
+    let mut routers = ["r1", "r2", "r3"].map(|id| kept::keeping_with(&etcd, &redis, id, &more));
+    agree(&routers.each_ref(), &["r1", "r2", "r3"]).await;
     let line = ["call", "--rooms", "6", "--size", "4", "--rate", "2", "--stay", "3", "--seconds", "9"];
     let running = begin(&routers.each_ref(), &line);
     busy(&[&routers[0]]).await;
