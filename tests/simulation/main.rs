@@ -9,4 +9,5 @@
 
 mod directory;
 mod kept;
+mod schedule;
 mod search;

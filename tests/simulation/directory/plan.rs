@@ -2,10 +2,8 @@
 
 use fastrand::Rng;
 
-/// A moment of a world, in microseconds since it began.
-pub(crate) type At = u64;
+pub(crate) use crate::schedule::{At, SECOND};
 
-pub(crate) const SECOND: At = 1_000_000;
 /// Nothing fails until then.
 pub(crate) const CALM: At = 20 * SECOND;
 /// Nothing begins to fail from then on.

@@ -1,8 +1,7 @@
 //! A world: what happens next, until all of it has happened.
 
 use std::{
-    cmp::Reverse,
-    collections::{BTreeMap, BinaryHeap},
+    collections::BTreeMap,
     time::{Duration, Instant},
 };
 
@@ -18,6 +17,7 @@ use super::{
     plan::{Act, At, CALM, END, Failure, HEALED, Plan, Planted, SECOND},
     router::{Router, Wants},
 };
+use crate::schedule::Schedule;
 
 /// As the default of `etcd.timeout_ms`.
 const TIMEOUT: At = 2 * SECOND;
@@ -61,9 +61,7 @@ pub(crate) struct World {
     pub(crate) etcd: Etcd,
     network: Network,
     pub(crate) now: At,
-    queue: BinaryHeap<Reverse<(At, u64)>>,
-    events: BTreeMap<u64, Event>,
-    events_made: u64,
+    schedule: Schedule<Event>,
     /// When each router is to be woken next.
     wakes: Vec<At>,
     /// Calls that nobody answered yet.
@@ -85,9 +83,7 @@ impl World {
             etcd: Etcd::new(planted),
             network: Network::new(plan.seed, plan.routers),
             now: 0,
-            queue: BinaryHeap::new(),
-            events: BTreeMap::new(),
-            events_made: 0,
+            schedule: Schedule::default(),
             wakes: vec![At::MAX; plan.routers],
             pending: BTreeMap::new(),
             down: false,
@@ -127,13 +123,12 @@ impl World {
     }
 
     fn live(&mut self) {
-        while let Some(Reverse((at, number))) = self.queue.pop() {
+        while let Some((at, event)) = self.schedule.next() {
             if at > END {
                 return;
             }
             self.now = at;
             self.etcd.forgetful = (CALM..HEALED).contains(&at);
-            let Some(event) = self.events.remove(&number) else { continue };
             if let Some(told) = &mut self.told {
                 told.push(format!("{at} {event:?}"));
             }
@@ -145,9 +140,7 @@ impl World {
     }
 
     fn at(&mut self, at: At, event: Event) {
-        self.events_made += 1;
-        self.queue.push(Reverse((at, self.events_made)));
-        self.events.insert(self.events_made, event);
+        self.schedule.add(at, event);
     }
 
     fn is_of(&self, (router, life, _): Watcher) -> bool {

@@ -2,11 +2,9 @@
 
 use fastrand::Rng;
 
-/// A moment of a world, in microseconds since it began.
-pub(crate) type At = u64;
+pub(crate) use crate::schedule::{At, SECOND};
 
 pub(crate) const MS: At = 1_000;
-pub(crate) const SECOND: At = 1_000 * MS;
 /// Nothing fails until then.
 pub(crate) const CALM: At = SECOND;
 /// Nothing begins to fail from then on, and nobody says anything more,

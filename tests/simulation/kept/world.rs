@@ -1,8 +1,7 @@
 //! A world: what happens next, until all of it has happened.
 
 use std::{
-    cmp::Reverse,
-    collections::{BTreeMap, BTreeSet, BinaryHeap},
+    collections::{BTreeMap, BTreeSet},
     time::{Duration, Instant},
 };
 
@@ -21,6 +20,7 @@ use super::{
     tally::Tally,
     wire::{Connection, Down, Up},
 };
+use crate::schedule::Schedule;
 
 /// What happens at a moment.
 #[derive(Debug)]
@@ -124,9 +124,7 @@ pub(crate) struct World {
     pub(crate) pending: BTreeMap<u64, Pending>,
     pub(crate) tickets: u64,
     pub(crate) now: At,
-    queue: BinaryHeap<Reverse<(At, u64)>>,
-    events: BTreeMap<u64, Event>,
-    events_made: u64,
+    schedule: Schedule<Event>,
     /// Of the input at hand: the room that is restored;
     pub(crate) restores: Option<Restores>,
     /// that it is not known whether the room is kept; who comes in; which room another router has.
@@ -149,7 +147,7 @@ impl World {
         let clients = plan.clients.iter().enumerate();
         let clients = clients.map(|(number, room)| Client::new(number, *room, rng.usize(0..plan.routers))).collect();
         let (connections, homes, chronicle, owners, owners_behind, directed, lossy, pending) = Default::default();
-        let (queue, events, restores, comes_in, moved, left_at, sessions_ended, broken, told) = Default::default();
+        let (schedule, restores, comes_in, moved, left_at, sessions_ended, broken, told) = Default::default();
         let mut world = Self {
             hosts: (0..plan.routers).map(|router| Host::new(&plan, router, base, planted)).collect(),
             clients,
@@ -165,9 +163,7 @@ impl World {
             pending,
             tickets: 0,
             now: 0,
-            queue,
-            events,
-            events_made: 0,
+            schedule,
             restores,
             unknown: false,
             comes_in,
@@ -219,12 +215,11 @@ impl World {
     }
 
     fn live(&mut self) {
-        while let Some(Reverse((at, number))) = self.queue.pop() {
+        while let Some((at, event)) = self.schedule.next() {
             if at > END {
                 return;
             }
             self.now = at;
-            let Some(event) = self.events.remove(&number) else { continue };
             if self.told.is_some() {
                 self.tell(|| format!("{event:?}"));
             }
@@ -244,9 +239,7 @@ impl World {
     }
 
     pub(crate) fn at(&mut self, at: At, event: Event) {
-        self.events_made += 1;
-        self.queue.push(Reverse((at, self.events_made)));
-        self.events.insert(self.events_made, event);
+        self.schedule.add(at, event);
     }
 
     /// Whether what is said of a router is of the one that runs.
