@@ -78,7 +78,7 @@ async fn write_on(fabric: Fabric, room: RoomId, until: Instant) -> Vec<Duration>
         offset += ENTRIES;
         let trim_below = offset.saturating_sub(KEPT);
         let begun = Instant::now();
-        fabric.write(&room, Write { fence, trim_below, entries, ..Write::default() }).await.unwrap();
+        fabric.write(&room, &Write { fence, trim_below, entries, ..Write::default() }).await.unwrap();
         took.push(begun.elapsed());
     }
     fabric.end(&room, fence).await.unwrap();

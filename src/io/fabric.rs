@@ -109,7 +109,7 @@ impl Fabric {
     ///
     /// # Errors
     /// Redis did not answer, or not so. It may have been written: writing it again does no harm.
-    pub async fn write(&self, room: &RoomId, write: Write) -> Result<Written, Fault> {
+    pub async fn write(&self, room: &RoomId, write: &Write) -> Result<Written, Fault> {
         self.write_as(&self.0.around.settings.router, room, write).await
     }
 
@@ -117,7 +117,7 @@ impl Fabric {
     ///
     /// # Errors
     /// As of a write.
-    pub async fn write_as(&self, owner: &str, room: &RoomId, write: Write) -> Result<Written, Fault> {
+    pub async fn write_as(&self, owner: &str, room: &RoomId, write: &Write) -> Result<Written, Fault> {
         self.call(FabricCall::Write, (owner, room), What::Write(write), written).await
     }
 
@@ -148,7 +148,7 @@ impl Fabric {
         &self,
         call: FabricCall,
         (me, room): (&str, &RoomId),
-        what: What,
+        what: What<'_>,
         read: impl FnOnce(Value) -> Result<(T, FabricOutcome), Fault>,
     ) -> Result<T, Fault> {
         let begun = Instant::now();
@@ -161,7 +161,7 @@ impl Fabric {
         answered.map(|(answer, _)| answer)
     }
 
-    async fn ask(&self, (me, room): (&str, &RoomId), what: What, begun: Instant) -> Result<Value, Fault> {
+    async fn ask(&self, (me, room): (&str, &RoomId), what: What<'_>, begun: Instant) -> Result<Value, Fault> {
         let settings = &self.0.around.settings;
         let Ok(_under_way) = self.0.under_way.try_acquire() else {
             let why = format!("{} calls are under way (redis.calls_max)", settings.calls_max);

@@ -18,6 +18,7 @@ mod tests;
 mod writer;
 
 use std::{
+    borrow::Cow,
     fmt,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -62,7 +63,7 @@ pub trait Behind: Store {
         &'a self,
         owner: &'a str,
         room: &'a RoomId,
-        write: Write,
+        write: &'a Write,
     ) -> BoxFuture<'a, Result<Written, Unanswered>>;
 
     /// Nothing is kept of a room any more, as that router says.
@@ -182,7 +183,7 @@ impl Store for Journal {
         self.0.claim(room, force).boxed()
     }
 
-    fn write<'a>(&'a self, room: &'a RoomId, write: Write) -> BoxFuture<'a, Result<Written, Unanswered>> {
+    fn write<'a>(&'a self, room: &'a RoomId, write: &'a Write) -> BoxFuture<'a, Result<Written, Unanswered>> {
         self.0.write(room, write).boxed()
     }
 
@@ -213,20 +214,20 @@ impl Inner {
         }
     }
 
-    async fn write(&self, room: &RoomId, write: Write) -> Result<Written, Unanswered> {
+    async fn write(&self, room: &RoomId, write: &Write) -> Result<Written, Unanswered> {
         if locked(&self.anew).remove(room) && !write.reset {
             return Ok(Written::Missing);
         }
         let begins = write.reset && locked(&self.wanted).remove(room);
         if begins || self.index(|index| index.has(room.as_str())) {
-            match self.append(room, Entry::of(&self.router, clock::unix_ms(), write.clone()), begins).await {
+            match self.append(room, Entry::of(&self.router, clock::unix_ms(), write), begins).await {
                 Ok(()) => return Ok(Written::Written),
                 Err(NotHere::Refused) => return Err(Unanswered),
                 // brought meanwhile: what it was to follow is there
                 Err(NotHere::Gone) => {}
             }
         }
-        let carried = self.carry(&self.router, room, &write).await;
+        let carried = self.carry(&self.router, room, write).await;
         if write.released {
             locked(&self.fences).remove(room);
         }
@@ -263,14 +264,14 @@ impl Inner {
     async fn carry(&self, owner: &str, room: &RoomId, write: &Write) -> Result<Written, Unanswered> {
         let known = locked(&self.fences).get(room).copied().filter(|_| write.fence == UNASKED);
         let fence = known.unwrap_or(write.fence);
-        let written = self.behind.write_as(owner, room, Write { fence, ..write.clone() }).await?;
+        let written = self.behind.write_as(owner, room, &under(fence, write)).await?;
         if fence != UNASKED || owner != self.router || !matches!(written, Written::Fenced { .. }) {
             return Ok(written);
         }
         match self.behind.take(room, false).await? {
             Taken::Nothing { fence } | Taken::Kept(Kept { fence, .. }) => {
                 locked(&self.fences).insert(room.clone(), fence);
-                self.behind.write_as(owner, room, Write { fence, ..write.clone() }).await
+                self.behind.write_as(owner, room, &under(fence, write)).await
             }
             Taken::Held { owner } => Ok(Written::Fenced { owner }),
         }
@@ -324,6 +325,11 @@ enum NotHere {
     Gone,
     /// It is full, or the disk did not do it.
     Refused,
+}
+
+/// The same write under that fence.
+fn under(fence: u64, write: &Write) -> Cow<'_, Write> {
+    if fence == write.fence { Cow::Borrowed(write) } else { Cow::Owned(Write { fence, ..write.clone() }) }
 }
 
 fn locked<T>(what: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -47,7 +47,7 @@ pub trait Store: Send + Sync + 'static {
         self.take(room, force)
     }
     /// Writes of a room.
-    fn write<'a>(&'a self, room: &'a RoomId, write: Write) -> BoxFuture<'a, Result<Written, Unanswered>>;
+    fn write<'a>(&'a self, room: &'a RoomId, write: &'a Write) -> BoxFuture<'a, Result<Written, Unanswered>>;
     /// Nothing is kept of a room any more.
     fn end<'a>(&'a self, room: &'a RoomId, fence: u64) -> BoxFuture<'a, Result<Written, Unanswered>>;
 }
@@ -57,7 +57,7 @@ impl Store for Fabric {
         self.take(room, force).map(told).boxed()
     }
 
-    fn write<'a>(&'a self, room: &'a RoomId, write: Write) -> BoxFuture<'a, Result<Written, Unanswered>> {
+    fn write<'a>(&'a self, room: &'a RoomId, write: &'a Write) -> BoxFuture<'a, Result<Written, Unanswered>> {
         self.write(room, write).map(told).boxed()
     }
 
@@ -71,9 +71,9 @@ impl Behind for Fabric {
         &'a self,
         owner: &'a str,
         room: &'a RoomId,
-        write: Write,
+        write: &'a Write,
     ) -> BoxFuture<'a, Result<Written, Unanswered>> {
-        once_there_is_a_place(move || self.write_as(owner, room, write.clone())).boxed()
+        once_there_is_a_place(move || self.write_as(owner, room, write)).boxed()
     }
 
     fn end_as<'a>(
@@ -240,7 +240,7 @@ impl Keeper {
     async fn carry_out(&self, room: &RoomId, ask: Ask) -> Option<Answer> {
         match ask {
             Ask::Claim => Some(self.claim(room).await),
-            Ask::Write(write) => Some(keeper::written(self.0.store.write(room, *write).await.ok())),
+            Ask::Write(write) => Some(keeper::written(self.0.store.write(room, &write).await.ok())),
             Ask::Part(write) => {
                 self.part(room, *write).await;
                 None
@@ -260,7 +260,7 @@ impl Keeper {
     async fn part(&self, room: &RoomId, mut write: Write) {
         let mut parting = Parting::default();
         loop {
-            let written = self.0.store.write(room, write.clone()).await.ok();
+            let written = self.0.store.write(room, &write).await.ok();
             match parting.next(written.as_ref()) {
                 Parted::Stands => return,
                 Parted::Again { after, reset } => {

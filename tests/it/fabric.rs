@@ -61,7 +61,7 @@ impl Side {
     }
 
     async fn write(&self, room: &str, write: Write) -> Result<Written, Fault> {
-        self.fabric.write(&room.into(), write).await
+        self.fabric.write(&room.into(), &write).await
     }
 
     /// One that Redis carries out.

@@ -56,13 +56,13 @@ pub(super) struct Asked<'a> {
     /// Goes up: what comes late, after one with a higher number, changes nothing.
     pub(super) seq: u64,
     pub(super) keep_ms: u128,
-    pub(super) what: What,
+    pub(super) what: What<'a>,
 }
 
 /// What is asked.
-pub(super) enum What {
+pub(super) enum What<'a> {
     Take { force: bool },
-    Write(Write),
+    Write(&'a Write),
     End { fence: u64 },
 }
 
@@ -244,7 +244,7 @@ mod tests {
             entries: vec![(7, Bytes::from_static(b"e"))],
             ..Write::default()
         };
-        let what = What::Write(write);
+        let what = What::Write(&write);
         let asked = Asked { keys: Keys::new("p:", "s", &"r".into()), me: "r1", seq: 8, keep_ms: 9, what };
         let sent = asked.command(true).get_packed_command();
         let sent =

@@ -55,8 +55,8 @@ struct Line {
 
 impl Entry {
     /// Of a write.
-    pub(super) fn of(owner: &str, at_unix_ms: u64, write: Write) -> Self {
-        let Write { fence, edition, after, reset, released, trim_below, set, delete, entries } = write;
+    pub(super) fn of(owner: &str, at_unix_ms: u64, write: &Write) -> Self {
+        let Write { fence, edition, after, reset, released, trim_below, ref set, ref delete, ref entries } = *write;
         Self {
             at_unix_ms,
             owner: owner.to_owned(),
@@ -65,9 +65,9 @@ impl Entry {
             reset,
             released,
             trim_below,
-            set: set.into_iter().map(|(name, content)| Field { name, content }).collect(),
-            delete,
-            log: entries.into_iter().map(|(offset, content)| Line { offset, content }).collect(),
+            set: set.iter().map(|(name, content)| Field { name: name.clone(), content: content.clone() }).collect(),
+            delete: delete.clone(),
+            log: entries.iter().map(|(offset, content)| Line { offset: *offset, content: content.clone() }).collect(),
             edition,
             after,
         }

@@ -65,7 +65,7 @@ impl Store for Away {
         self.answer(move |memory| memory.take(room.as_str(), memory.next(room.as_str(), &router), force))
     }
 
-    fn write<'a>(&'a self, room: &'a RoomId, write: Write) -> BoxFuture<'a, Result<Written, Unanswered>> {
+    fn write<'a>(&'a self, room: &'a RoomId, write: &'a Write) -> BoxFuture<'a, Result<Written, Unanswered>> {
         self.write_as(&self.router, room, write)
     }
 
@@ -79,10 +79,10 @@ impl Behind for Away {
         &'a self,
         owner: &'a str,
         room: &'a RoomId,
-        write: Write,
+        write: &'a Write,
     ) -> BoxFuture<'a, Result<Written, Unanswered>> {
         self.writes.fetch_add(1, SeqCst);
-        self.answer(move |memory| memory.write(room.as_str(), memory.next(room.as_str(), owner), write))
+        self.answer(move |memory| memory.write(room.as_str(), memory.next(room.as_str(), owner), write.clone()))
     }
 
     fn end_as<'a>(
@@ -153,10 +153,10 @@ fn ended(facts: &Facts, outcome: JournalOutcome) -> u64 {
 /// What the core does: a write for which the journal wants all there is comes again as that.
 async fn say(journal: &Journal, fence: u64, said: u64) {
     let room = "r".into();
-    match journal.write(&room, next(fence, said)).await {
+    match journal.write(&room, &next(fence, said)).await {
         Ok(Written::Written) => {}
         Ok(Written::Missing) => {
-            assert_eq!(journal.write(&room, whole(fence, said)).await, Ok(Written::Written));
+            assert_eq!(journal.write(&room, &whole(fence, said)).await, Ok(Written::Written));
         }
         other => panic!("{said}: {other:?}"),
     }
@@ -177,7 +177,7 @@ async fn one_that_stands(folder: &std::path::Path) -> (Journal, Facts, Away) {
     let away = Away::of("a");
     let (journal, facts) = open(settings(folder), &away);
     assert_eq!(journal.take(&"r".into(), false).await, Ok(Taken::Nothing { fence: 1 }));
-    assert_eq!(journal.write(&"r".into(), whole(1, 2)).await, Ok(Written::Written));
+    assert_eq!(journal.write(&"r".into(), &whole(1, 2)).await, Ok(Written::Written));
     (journal, facts, away)
 }
 
@@ -275,7 +275,7 @@ async fn a_room_that_was_made_while_nobody_answered_is_kept_as_well() {
     let (journal, _) = open(settings(folder.path()), &away);
     assert_eq!(journal.take(&"r".into(), false).await, Err(Unanswered), "who wants what may be kept waits");
     assert_eq!(journal.claim(&"r".into(), false).await, Ok(Taken::Nothing { fence: UNASKED }));
-    assert_eq!(journal.write(&"r".into(), whole(UNASKED, 2)).await, Ok(Written::Written));
+    assert_eq!(journal.write(&"r".into(), &whole(UNASKED, 2)).await, Ok(Written::Written));
     say(&journal, UNASKED, 3).await;
     // an earlier life of it is there, under a fence of its own
     {
@@ -304,7 +304,7 @@ async fn a_room_that_another_router_took_meanwhile_is_not_merged_and_that_is_tol
     assert_eq!(kept(away.taken("r", true)).entries, entries(1..=2), "the other's is as it was");
     // and the room's router hears it with its next write
     let fenced = Written::Fenced { owner: "other".to_owned() };
-    assert_eq!(journal.write(&"r".into(), next(1, 6)).await, Ok(fenced));
+    assert_eq!(journal.write(&"r".into(), &next(1, 6)).await, Ok(fenced));
 }
 
 #[tokio::test]
@@ -313,7 +313,7 @@ async fn the_last_word_of_a_router_that_drains_waits_as_it_is() {
     let (journal, _, away) = one_that_stands(folder.path()).await;
     away.set(true);
     let last = Write { released: true, ..next(1, 3) };
-    assert_eq!(journal.write(&"r".into(), last).await, Ok(Written::Written));
+    assert_eq!(journal.write(&"r".into(), &last).await, Ok(Written::Written));
     drop(journal);
     let (again, facts) = reopened(settings(folder.path()), &away).await;
     away.set(false);
@@ -341,15 +341,15 @@ async fn what_passes_the_bound_is_refused_and_what_is_there_still_arrives() {
     let (journal, facts) = open(JournalSettings { bytes_max: 2_000, ..settings(folder.path()) }, &away);
     assert_eq!(journal.take(&"r".into(), false).await, Ok(Taken::Nothing { fence: 1 }));
     away.set(true);
-    assert_eq!(journal.write(&"r".into(), whole(1, 2)).await, Ok(Written::Written));
+    assert_eq!(journal.write(&"r".into(), &whole(1, 2)).await, Ok(Written::Written));
     let mut said = 3;
-    while journal.write(&"r".into(), next(1, said)).await == Ok(Written::Written) {
+    while journal.write(&"r".into(), &next(1, said)).await == Ok(Written::Written) {
         said += 1;
         assert!(said < 100);
     }
     assert!(said > 5);
-    assert_eq!(journal.write(&"r".into(), next(1, said)).await, Err(Unanswered));
-    assert_eq!(journal.write(&"other".into(), whole(1, 9)).await, Err(Unanswered), "nor a room of its own");
+    assert_eq!(journal.write(&"r".into(), &next(1, said)).await, Err(Unanswered));
+    assert_eq!(journal.write(&"other".into(), &whole(1, 9)).await, Err(Unanswered), "nor a room of its own");
     assert_eq!(ended(&facts, JournalOutcome::Full), 3);
     away.set(false);
     brought(&journal).await;
@@ -365,7 +365,7 @@ async fn with_nothing_to_be_added_it_still_brings_what_was_left() {
     say(&journal, 1, 3).await;
     drop(journal);
     let (remote, _) = reopened(JournalSettings { takes: false, ..settings(folder.path()) }, &away).await;
-    assert_eq!(remote.write(&"s".into(), whole(1, 1)).await, Err(Unanswered));
+    assert_eq!(remote.write(&"s".into(), &whole(1, 1)).await, Err(Unanswered));
     assert_eq!(remote.claim(&"s".into(), false).await, Err(Unanswered));
     away.set(false);
     brought(&remote).await;
@@ -378,7 +378,7 @@ async fn the_beginning_of_a_room_alone_is_not_put_over_what_is_there() {
     let (journal, _, away) = one_that_stands(folder.path()).await;
     away.set(true);
     let part = Write { fence: 1, reset: true, entries: entries(1..=1), ..Write::default() };
-    assert_eq!(journal.write(&"r".into(), part).await, Ok(Written::Written));
+    assert_eq!(journal.write(&"r".into(), &part).await, Ok(Written::Written));
     // killed before the rest
     drop(journal);
     let (again, facts) = reopened(settings(folder.path()), &away).await;
@@ -399,7 +399,8 @@ async fn many_rooms_at_once_cost_few_commits_and_all_of_them_arrive() {
     }
     away.set(true);
     let begun = Instant::now();
-    let writes = rooms.iter().map(|room| journal.write(room, whole(1, 3)));
+    let write = whole(1, 3);
+    let writes = rooms.iter().map(|room| journal.write(room, &write));
     assert!(futures_util::future::join_all(writes).await.iter().all(|written| *written == Ok(Written::Written)));
     assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
     away.set(false);

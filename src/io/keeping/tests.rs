@@ -66,8 +66,8 @@ impl Store for Shelf {
         self.answer(move |memory, router| memory.take(room.as_str(), memory.next(room.as_str(), router), force))
     }
 
-    fn write<'a>(&'a self, room: &'a RoomId, write: Write) -> BoxFuture<'a, Result<Written, Unanswered>> {
-        let room = room.clone();
+    fn write<'a>(&'a self, room: &'a RoomId, write: &'a Write) -> BoxFuture<'a, Result<Written, Unanswered>> {
+        let (room, write) = (room.clone(), write.clone());
         self.answer(move |memory, router| memory.write(room.as_str(), memory.next(room.as_str(), router), write))
     }
 

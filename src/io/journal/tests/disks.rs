@@ -41,7 +41,7 @@ async fn a_file_that_cannot_be_read_is_set_aside_and_begun_anew() {
         assert!(why.contains(disk::NAME) && why.contains("it is journal.aside now"), "{what}: {why}");
         assert_eq!(fs::read(folder.path().join("journal.aside")).unwrap().len(), bytes.len(), "{what}");
         // and it works
-        assert_eq!(opened.write(&"r".into(), whole(1, 2)).await, Ok(Written::Written), "{what}");
+        assert_eq!(opened.write(&"r".into(), &whole(1, 2)).await, Ok(Written::Written), "{what}");
         drop(opened);
         while matches!(Disk::open(folder.path(), &settings(folder.path()).of), Err(Unopened::Taken(_))) {
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -106,7 +106,7 @@ async fn a_disk_that_is_full_refuses_and_a_new_file_is_begun_when_there_is_place
     away.set(true);
     disk.full.store(true, SeqCst);
     assert_eq!(
-        journal.write(&"r".into(), whole(1, 2)).await,
+        journal.write(&"r".into(), &whole(1, 2)).await,
         Err(Unanswered),
         "nothing is said to be kept that is not"
     );
@@ -116,7 +116,7 @@ async fn a_disk_that_is_full_refuses_and_a_new_file_is_begun_when_there_is_place
     );
     // by and by the file, another one here, is opened again
     let again = async {
-        while journal.write(&"r".into(), whole(1, 2)).await != Ok(Written::Written) {
+        while journal.write(&"r".into(), &whole(1, 2)).await != Ok(Written::Written) {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
@@ -141,9 +141,9 @@ async fn what_a_disk_does_not_show_any_more_the_room_writes_itself_and_the_file_
     let journal = Journal::over(disk::Disk::on(disk.clone()), place, settings, (behind, observe)).unwrap();
     assert_eq!(journal.take(&"r".into(), false).await, Ok(Taken::Nothing { fence: 1 }));
     away.set(true);
-    assert_eq!(journal.write(&"r".into(), whole(1, 2)).await, Ok(Written::Written));
+    assert_eq!(journal.write(&"r".into(), &whole(1, 2)).await, Ok(Written::Written));
     disk.full.store(true, SeqCst);
-    assert_eq!(journal.write(&"r".into(), next(1, 3)).await, Err(Unanswered));
+    assert_eq!(journal.write(&"r".into(), &next(1, 3)).await, Err(Unanswered));
     assert_eq!(journal.0.bring(&"r".into()).await, Err(Unanswered));
     assert!(journal.0.index(|index| index.has("r")), "not while it is nowhere else");
     // a folder again: there is no file in it to go
@@ -151,7 +151,7 @@ async fn what_a_disk_does_not_show_any_more_the_room_writes_itself_and_the_file_
     away.set(false);
     brought(&journal).await;
     assert_eq!(ended(&facts, JournalOutcome::Superseded), 1);
-    assert_eq!(journal.write(&"r".into(), next(1, 3)).await, Ok(Written::Missing), "all of it is asked for");
-    assert_eq!(journal.write(&"r".into(), whole(1, 3)).await, Ok(Written::Written));
+    assert_eq!(journal.write(&"r".into(), &next(1, 3)).await, Ok(Written::Missing), "all of it is asked for");
+    assert_eq!(journal.write(&"r".into(), &whole(1, 3)).await, Ok(Written::Written));
     assert_eq!(kept(away.taken("r", true)).entries, entries(1..=3));
 }
