@@ -7,6 +7,7 @@ mod admitting;
 mod answers;
 mod arrival;
 mod configuring;
+mod deadlines;
 mod media;
 mod nodes;
 mod run;

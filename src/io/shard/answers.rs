@@ -1,11 +1,14 @@
 //! Signals and admin calls whose answer waits until what they did is kept: held by ticket, each ended once, when the router
 //! releases it or at its deadline.
 
-use std::{collections::BTreeSet, time::Instant};
+use std::time::Instant;
 
 use ahash::AHashMap;
 
-use super::Shard;
+use super::{
+    Shard,
+    deadlines::{Deadlines, since_arrival},
+};
 use crate::{
     event::{Outcome, Signal, Stage},
     ids::ConnectionId,
@@ -18,7 +21,7 @@ use crate::{
 #[derive(Debug, Default)]
 pub(super) struct Answers {
     waiting: AHashMap<AnswerTicket, Waiting>,
-    deadlines: BTreeSet<(Instant, AnswerTicket)>,
+    deadlines: Deadlines<AnswerTicket>,
 }
 
 /// Something whose answer waits.
@@ -35,29 +38,23 @@ struct Waiting {
 impl Answers {
     /// When the next one has waited for long enough.
     pub(super) fn next_deadline(&self) -> Option<Instant> {
-        self.deadlines.first().map(|(by, _)| *by)
-    }
-
-    /// One that has waited for long enough.
-    fn expired(&self, at: Instant) -> Option<AnswerTicket> {
-        self.deadlines.first().filter(|(by, _)| *by <= at).map(|(_, ticket)| *ticket)
+        self.deadlines.next()
     }
 }
 
 impl Shard {
-    /// What is at hand waits. A signal's time began when its frame arrived, not when it was handled.
+    /// What is at hand waits.
     pub(super) fn hold(&mut self, ticket: AnswerTicket, by: Instant, at: Instant) {
         let (signal, under_way) = (self.hand.signal.take(), self.hand.under_way.take());
-        let spent = signal.as_ref().map(|(_, signal)| at.saturating_duration_since(signal.timeline.received()));
-        let by = spent.and_then(|spent| by.checked_sub(spent)).unwrap_or(by).max(at);
-        self.answers.deadlines.insert((by, ticket));
+        let by = since_arrival(signal.as_ref(), by, at);
+        self.answers.deadlines.set(by, ticket);
         self.answers.waiting.insert(ticket, Waiting { signal, under_way, since: at, by });
     }
 
     /// What waited is at hand: the router ends it next.
     pub(super) fn release(&mut self, ticket: AnswerTicket, at: Instant) {
         let Some(Waiting { signal, under_way, since, by }) = self.answers.waiting.remove(&ticket) else { return };
-        self.answers.deadlines.remove(&(by, ticket));
+        self.answers.deadlines.clear(by, ticket);
         debug_assert!(self.hand.signal.is_none(), "one is at hand at a time");
         self.hand.under_way = under_way;
         self.hand.signal = signal.map(|(connection, mut signal)| {
@@ -69,7 +66,7 @@ impl Shard {
 
     /// Ends what has waited for long enough.
     pub(super) fn end_late_answers(&mut self, now: Instant) {
-        while let Some(ticket) = self.answers.expired(now) {
+        while let Some(ticket) = self.answers.deadlines.expired(now) {
             self.release(ticket, now);
             self.turn(Input::Late(ticket));
             debug_assert!(self.hand.signal.is_none(), "a signal ends once it is late");

@@ -3,11 +3,14 @@
 //!
 //! The router hears of every ticket exactly once. What comes later than that is nobody's any more.
 
-use std::{collections::BTreeSet, fmt, sync::Arc, time::Instant};
+use std::{fmt, sync::Arc, time::Instant};
 
 use ahash::AHashMap;
 
-use super::{Arrival, Shard, Shards};
+use super::{
+    Arrival, Shard, Shards,
+    deadlines::{Deadlines, since_arrival},
+};
 use crate::{
     event::{Outcome, Signal, SpanRef, Stage, TraceId},
     ids::{ConnectionId, NodeId, RoomId},
@@ -43,7 +46,7 @@ pub(super) struct Calls {
     /// Absent: nobody carries them out.
     call: Option<CallMedia>,
     waiting: AHashMap<MediaTicket, Waiting>,
-    deadlines: BTreeSet<(Instant, MediaTicket)>,
+    deadlines: Deadlines<MediaTicket>,
     /// Calls that were not taken; the router has yet to hear of it.
     untaken: Vec<MediaOutcome>,
 }
@@ -79,32 +82,25 @@ impl Calls {
 
     /// When the next one has waited for long enough.
     pub(super) fn next_deadline(&self) -> Option<Instant> {
-        self.deadlines.first().map(|(by, _)| *by)
-    }
-
-    /// One that has waited for long enough.
-    fn expired(&self, at: Instant) -> Option<MediaTicket> {
-        self.deadlines.first().filter(|(by, _)| *by <= at).map(|(_, ticket)| *ticket)
+        self.deadlines.next()
     }
 
     fn take(&mut self, ticket: MediaTicket) -> Option<Waiting> {
         let waiting = self.waiting.remove(&ticket)?;
         if let Some(by) = waiting.by {
-            self.deadlines.remove(&(by, ticket));
+            self.deadlines.clear(by, ticket);
         }
         Some(waiting)
     }
 
-    /// The ticket's call has to be answered by then. Its signal's time began when its frame arrived, not when it was
-    /// handled.
+    /// The ticket's call has to be answered by then.
     fn limit(&mut self, ticket: MediaTicket, by: Instant, at: Instant) -> Instant {
         let waiting = self.waiting.entry(ticket).or_insert_with(|| Waiting::since(at));
-        let spent = waiting.signal.as_ref().map(|(_, signal)| at.saturating_duration_since(signal.timeline.received()));
-        let by = spent.and_then(|spent| by.checked_sub(spent)).unwrap_or(by).max(at);
+        let by = since_arrival(waiting.signal.as_ref(), by, at);
         if let Some(before) = waiting.by.replace(by) {
-            self.deadlines.remove(&(before, ticket));
+            self.deadlines.clear(before, ticket);
         }
-        self.deadlines.insert((by, ticket));
+        self.deadlines.set(by, ticket);
         by
     }
 }
@@ -175,7 +171,7 @@ impl Shard {
     /// What was due by now: calls that were not answered in time, then the router's timers.
     pub(super) fn time_came(&mut self) {
         let now = Instant::now();
-        while let Some(ticket) = self.media.expired(now) {
+        while let Some(ticket) = self.media.deadlines.expired(now) {
             let result =
                 Err(Code::DeadlineExceeded.because("the media node did not answer before the signal's deadline"));
             self.media_reply(MediaOutcome { ticket, room: RoomId::from(""), result }, now);
