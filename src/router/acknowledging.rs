@@ -96,8 +96,18 @@ impl Router {
 
     /// The same, of the room of that seat.
     pub(super) fn admits_change_of(&mut self, seat: Seat) -> Result<(), Refusal> {
-        let hall = self.sessions.get(&seat).map(|seated| seated.hall);
-        hall.map_or(Ok(()), |hall| self.admits_change(hall))
+        match self.hall_that_holds(seat) {
+            Some(hall) => self.admits_change(hall),
+            None => Ok(()),
+        }
+    }
+
+    /// The room of that seat, where answers wait: else a signal takes no look at it.
+    fn hall_that_holds(&self, seat: Seat) -> Option<HallKey> {
+        if !self.holds_answers() {
+            return None;
+        }
+        self.sessions.get(&seat).map(|seated| seated.hall)
     }
 
     /// Answers a request; what it was there to add to the room's log has to be kept first, where that is asked for.
@@ -112,7 +122,7 @@ impl Router {
         let (Some(id), Reply::Ok { offset: Some(offset), .. }, true) = (id, &reply, changes) else {
             return end_with(connection, id, reply, out);
         };
-        let (offset, hall) = (Offset(*offset), self.sessions.get(&seat).map(|seated| seated.hall));
+        let (offset, hall) = (Offset(*offset), self.hall_that_holds(seat));
         let Some(hall) = hall.filter(|hall| self.is_unkept(*hall, offset)) else {
             return end_with(connection, Some(id), reply, out);
         };
