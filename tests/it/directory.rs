@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use etcd_client::{PermissionType, RoleRevokePermissionOptions};
 use serde_json::{Value, json};
 
-use self::etcd::{Etcd, compact};
+use self::etcd::{Etcd, Release, compact};
 use crate::harness::{Authority, Router, Socket, answered, free, get, remember, run_to_end};
 
 /// As short as etcd grants one: what ends with it ends within the test.
@@ -171,7 +171,12 @@ async fn two_routers_see_each_other_and_one_that_drains_says_so_and_leaves() {
 
 #[tokio::test]
 async fn an_etcd_that_is_killed_costs_nobody_a_signal_and_what_follows_is_made_good() {
-    let mut etcd = Etcd::start().await;
+    for release in Release::here() {
+        killed(Etcd::of(release).await).await;
+    }
+}
+
+async fn killed(mut etcd: Etcd) {
     let (one, other) = (router(&etcd, "r1"), router(&etcd, "r2"));
     agree(&[&one, &other], &["r1", "r2"]).await;
     let mut call = Call::on(&one).await;
@@ -216,7 +221,12 @@ async fn an_etcd_that_hangs_is_told_and_found_again() {
 
 #[tokio::test]
 async fn what_was_compacted_while_a_router_was_cut_off_is_read_again_whole() {
-    let mut etcd = Etcd::start().await;
+    for release in Release::here() {
+        compacted(Etcd::of(release).await).await;
+    }
+}
+
+async fn compacted(mut etcd: Etcd) {
     let one = router(&etcd, "r1");
     agree(&[&one], &["r1"]).await;
     let record = json!({
@@ -261,7 +271,12 @@ async fn a_router_that_is_killed_is_gone_when_its_lease_ends() {
 
 #[tokio::test]
 async fn a_wrong_password_is_told_clearly_and_never_said() {
-    let etcd = Etcd::start().await;
+    for release in Release::here() {
+        with_users(Etcd::of(release).await).await;
+    }
+}
+
+async fn with_users(etcd: Etcd) {
     let mut client = etcd.client().await;
     client.user_add("root", "root", None).await.unwrap();
     client.user_grant_role("root", "root").await.unwrap();

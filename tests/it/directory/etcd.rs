@@ -10,11 +10,35 @@ use std::{
 use etcd_client::{Client, CompactionOptions, GetOptions};
 use tempfile::TempDir;
 
-use crate::harness::{Authority, answered, free, within};
+use crate::harness::{Authority, answered, built_by_go, free, within};
+
+/// Which etcd.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Release {
+    /// That of a package: 3.4 in Debian 12.
+    Packaged,
+    /// The newest, where it could be built.
+    Newest,
+}
+
+impl Release {
+    /// Those that are here.
+    pub(crate) fn here() -> Vec<Self> {
+        [Self::Packaged, Self::Newest].into_iter().filter(|release| release.program().is_some()).collect()
+    }
+
+    fn program(self) -> Option<PathBuf> {
+        match self {
+            Self::Packaged => Some("etcd".into()),
+            Self::Newest => built_by_go("etcd-3.7/bin/etcd"),
+        }
+    }
+}
 
 /// See the module.
 pub(crate) struct Etcd {
     child: Option<Child>,
+    program: PathBuf,
     client: SocketAddr,
     peer: SocketAddr,
     tls: bool,
@@ -28,7 +52,12 @@ pub(crate) struct Etcd {
 impl Etcd {
     /// One that speaks with everybody.
     pub(crate) async fn start() -> Self {
-        let mut etcd = Self::new(false);
+        Self::of(Release::Packaged).await
+    }
+
+    /// The same of that release.
+    pub(crate) async fn of(release: Release) -> Self {
+        let mut etcd = Self::new(release, false);
         etcd.begin(etcd.client).await;
         // one that is killed before it has a leader does not come up again
         within("etcd has a leader", etcd.client().await.get("/", None)).await.unwrap();
@@ -37,15 +66,15 @@ impl Etcd {
 
     /// One that shows a certificate of that authority.
     pub(crate) async fn with_certificate_of(authority: &Authority) -> Self {
-        let mut etcd = Self::new(true);
+        let mut etcd = Self::new(Release::Packaged, true);
         authority.sign(&["127.0.0.1"]).write(etcd.folder.path(), "etcd");
         etcd.begin(etcd.client).await;
         etcd
     }
 
     /// Three members of one that has a leader.
-    pub(crate) async fn three() -> [Self; 3] {
-        let mut members = [Self::new(false), Self::new(false), Self::new(false)];
+    pub(crate) async fn three(release: Release) -> [Self; 3] {
+        let mut members = [(); 3].map(|()| Self::new(release, false));
         for (member, name) in members.iter_mut().zip(["a", "b", "c"]) {
             member.name = name;
         }
@@ -73,9 +102,10 @@ impl Etcd {
         .await
     }
 
-    fn new(tls: bool) -> Self {
+    fn new(release: Release, tls: bool) -> Self {
         let (client, peer, folder) = (free(), free(), TempDir::new().unwrap());
-        Self { child: None, client, peer, tls, name: "default", cluster: None, folder }
+        let program = release.program().expect("one of those that are here");
+        Self { child: None, program, client, peer, tls, name: "default", cluster: None, folder }
     }
 
     /// Where routers find it.
@@ -87,7 +117,7 @@ impl Etcd {
         let scheme = if self.tls { "https" } else { "http" };
         let (url, peer) = (format!("{scheme}://{client}"), format!("http://{}", self.peer));
         let cluster = self.cluster.clone().unwrap_or_else(|| format!("default={peer}"));
-        let mut command = Command::new("etcd");
+        let mut command = Command::new(&self.program);
         command.arg("--data-dir").arg(self.folder.path().join("data")).args([
             "--name",
             self.name,

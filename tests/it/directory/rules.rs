@@ -70,7 +70,13 @@ async fn put(router: &Router, revision: &str, text: &str) -> Answer {
 
 #[tokio::test]
 async fn what_one_router_writes_all_take_up_and_cleared_each_runs_by_its_file_again() {
-    let (etcd, folder) = (Etcd::start().await, TempDir::new().unwrap());
+    for release in Release::here() {
+        written(Etcd::of(release).await).await;
+    }
+}
+
+async fn written(etcd: Etcd) {
+    let folder = TempDir::new().unwrap();
     let file = folder.path().join("signalbox.toml");
     fs::write(&file, "[guard]\nqueue_joins_ms = 3\n").unwrap();
     let (one, other) = (by_file(&etcd, "r1", &file), router(&etcd, "r2"));
