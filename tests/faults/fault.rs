@@ -44,6 +44,7 @@ pub(crate) enum Fault {
     LinksRefused,
     LinksReset,
     LinksSilent,
+    DiskFull,
 }
 
 /// What a fault happens to.
@@ -59,17 +60,20 @@ pub(crate) enum Ground {
     Sentinel,
     /// The same with a Cluster.
     Cluster,
+    /// Like `Redis`, with journals on disks, which answers wait for while Redis is away.
+    Disk,
     /// Routers that carry each other's clients over links, and an etcd.
     Links,
 }
 
 impl Ground {
-    pub(crate) const ALL: [Self; 6] = [Self::Etcd, Self::Tls, Self::Redis, Self::Sentinel, Self::Cluster, Self::Links];
+    pub(crate) const ALL: [Self; 7] =
+        [Self::Etcd, Self::Tls, Self::Redis, Self::Sentinel, Self::Cluster, Self::Disk, Self::Links];
 }
 
 impl Fault {
     /// In the order of the table.
-    pub(crate) const ALL: [Self; 32] = [
+    pub(crate) const ALL: [Self; 33] = [
         Self::Killed,
         Self::Frozen,
         Self::Compacted,
@@ -97,6 +101,7 @@ impl Fault {
         Self::FailoverFrozen,
         Self::SlotsMoved,
         Self::ClusterKilled,
+        Self::DiskFull,
         Self::LinksSlow,
         Self::LinksNarrow,
         Self::LinksRefused,
@@ -137,6 +142,7 @@ impl Fault {
             Self::FailoverFrozen => "redis-failover-frozen",
             Self::SlotsMoved => "cluster-migrate",
             Self::ClusterKilled => "cluster-kill",
+            Self::DiskFull => "redis-disk-full",
             Self::LinksSlow => "link-latency",
             Self::LinksNarrow => "link-bandwidth",
             Self::LinksRefused => "link-refused",
@@ -175,6 +181,7 @@ impl Fault {
             Self::FailoverFrozen => "Redis's master frozen, demoted, thawed",
             Self::SlotsMoved => "slots of a Redis Cluster move",
             Self::ClusterKilled => "a Cluster's master killed with -9, its replica promoted",
+            Self::DiskFull => "Redis killed with -9 while the journals' disks are full",
             Self::LinksSlow => "links: latency of 100 ms, jitter of 20 ms",
             Self::LinksNarrow => "links: 64 KiB/s",
             Self::LinksRefused => "no new links to r3",
@@ -189,6 +196,7 @@ impl Fault {
             Self::RouterKilled => Ground::Redis,
             Self::Failover | Self::FailoverFrozen => Ground::Sentinel,
             Self::SlotsMoved | Self::ClusterKilled => Ground::Cluster,
+            Self::DiskFull => Ground::Disk,
             _ if self.is_of_redis() => Ground::Redis,
             _ if self.is_of_links() => Ground::Links,
             _ => Ground::Etcd,
@@ -212,7 +220,13 @@ impl Fault {
                 | Self::FailoverFrozen
                 | Self::SlotsMoved
                 | Self::ClusterKilled
+                | Self::DiskFull
         )
+    }
+
+    /// Whether there is nowhere to keep what is said while it lasts, so that it is not acknowledged.
+    pub(crate) const fn refuses_changes(self) -> bool {
+        matches!(self, Self::DiskFull)
     }
 
     /// Whether a replica takes the place of a master that has not told it all.
@@ -270,6 +284,10 @@ impl Fault {
             }
             Self::Partition | Self::TwoOfOneName => fleet.proxies[0].set(self.weather()),
             Self::RedisKilled => fleet.keeping.one().kill(),
+            Self::DiskFull => {
+                fleet.routers.iter().for_each(|router| router.disk_takes(Some(0)));
+                fleet.keeping.one().kill();
+            }
             Self::RedisFrozen => fleet.keeping.one().freeze(),
             Self::RedisEmptied => drop(fleet.keeping.one().run(&["FLUSHALL"]).await),
             Self::RouterKilled => fleet.routers[0].send_signal("KILL"),
@@ -293,6 +311,10 @@ impl Fault {
             Self::Frozen => fleet.etcd.thaw(),
             Self::Expired => fleet.certificate(false),
             Self::RedisKilled => fleet.keeping.one().again().await,
+            Self::DiskFull => {
+                fleet.routers.iter().for_each(|router| router.disk_takes(None));
+                fleet.keeping.one().again().await;
+            }
             Self::RedisFrozen => fleet.keeping.one().thaw(),
             Self::Failover | Self::FailoverFrozen | Self::ClusterKilled => {
                 fleet.keeping.get_it_back(self == Self::FailoverFrozen).await;

@@ -7,6 +7,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use tempfile::TempDir;
+
 use crate::{
     etcd::{Etcd, compact},
     fault::{Fault, Ground},
@@ -42,6 +44,8 @@ pub(crate) struct Fleet {
     pub(crate) keeping: Keeping,
     /// The ways to each router for the links of the others, where they have any.
     links: Vec<Proxy>,
+    /// Where their journals are, where they have any.
+    disk: Option<TempDir>,
     /// What each router was started with.
     settings: Vec<Vec<(&'static str, String)>>,
 }
@@ -57,6 +61,7 @@ impl Fleet {
         let authorities = etcd.file("ca.pem", &authority.as_ref().map(Authority::pem).unwrap_or_default());
         remember(RESUME_SECRET);
         let mut keeping = Keeping::start(ground).await;
+        let disk = (ground == Ground::Disk).then(|| TempDir::new().unwrap());
         let (mut proxies, mut routers, mut all_settings, mut links) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for number in 1..=ROUTERS {
             let (proxy, client) = (Proxy::start(address).await, free());
@@ -74,6 +79,12 @@ impl Fleet {
                 settings.push(("etcd.ca_file", authorities.display().to_string()));
             }
             settings.extend(keeping.settings().await);
+            if let Some(disk) = &disk {
+                let folder = disk.path().join(format!("r{number}"));
+                fs::create_dir(&folder).unwrap();
+                settings.push(("server.data_dir", folder.display().to_string()));
+                settings.push(("redis.ack", "disk".to_owned()));
+            }
             if ground == Ground::Links {
                 let listen = free();
                 let way = Proxy::start(listen).await;
@@ -81,11 +92,11 @@ impl Fleet {
                 settings.push(("relay.url", format!("http://{}", way.at)));
                 links.push(way);
             }
-            routers.push(router(client, &settings));
+            routers.push(router(client, &settings, disk.is_some()));
             proxies.push(proxy);
             all_settings.push(settings);
         }
-        let fleet = Self { etcd, proxies, routers, authority, keeping, links, settings: all_settings };
+        let fleet = Self { etcd, proxies, routers, authority, keeping, links, disk, settings: all_settings };
         fleet.converged(Instant::now(), false).await.unwrap_or_else(|why| panic!("no fleet: {why}"));
         fleet
     }
@@ -97,7 +108,7 @@ impl Fleet {
 
     /// A router that was killed is there once more, where it was.
     pub(crate) fn start_again(&mut self, number: usize) {
-        self.routers[number] = router(self.routers[number].client, &self.settings[number]);
+        self.routers[number] = router(self.routers[number].client, &self.settings[number], self.disk.is_some());
     }
 
     /// The network of all routers is so.
@@ -231,9 +242,9 @@ impl Fleet {
     }
 }
 
-fn router(client: SocketAddr, settings: &[(&'static str, String)]) -> Router {
+fn router(client: SocketAddr, settings: &[(&'static str, String)], on_a_disk: bool) -> Router {
     let settings: Vec<_> = settings.iter().map(|(key, value)| (*key, value.as_str())).collect();
-    Router::dev_at(client, &settings)
+    if on_a_disk { Router::dev_on_a_disk(client, &settings) } else { Router::dev_at(client, &settings) }
 }
 
 /// What is told there of what did not go well.

@@ -61,7 +61,7 @@ impl Keeping {
     pub(crate) async fn start(ground: Ground) -> Self {
         match ground {
             Ground::Etcd | Ground::Tls | Ground::Links => Self::Nowhere,
-            Ground::Redis => Self::One(Redis::start().await, Vec::new()),
+            Ground::Redis | Ground::Disk => Self::One(Redis::start().await, Vec::new()),
             Ground::Sentinel => Self::Watched(Box::new(Watched::start().await)),
             Ground::Cluster => Self::Cluster(Box::new(Cluster::start().await)),
         }

@@ -122,7 +122,9 @@ impl Seen {
         }
         demand(unanswered == 0, format!("{unanswered} messages were not answered"));
         // a machine that others use as well may be too slow for `signal.timeout_ms`
-        demand(refused == 0 || busy, format!("{refused} messages were refused"));
+        let may_refuse = busy || fault.refuses_changes();
+        demand(refused == 0 || may_refuse, format!("{refused} messages were refused"));
+        demand(refused > 0 || !fault.refuses_changes(), "none was refused: there was somewhere to keep it".to_owned());
         demand(self.doubled == 0, format!("{} messages were doubled", self.doubled));
         demand(self.disordered == 0, format!("{} messages were out of order", self.disordered));
         match &self.converged {

@@ -146,7 +146,8 @@ async fn a_disk_that_is_full_refuses_changes_where_they_count_on_it_and_closes_n
     let data = folder.path().to_str().unwrap().to_owned();
     let url = redis.url();
     let settings = [("redis.ack", "disk"), ("server.data_dir", data.as_str())];
-    let router = Router::dev_short_of_disk(free(), &alone_settings(&url, &settings), 4_096);
+    let router = Router::dev_on_a_disk(free(), &alone_settings(&url, &settings));
+    router.disk_takes(Some(4 << 20));
     full(&router, &mut redis, "failed").await;
 }
 

@@ -64,15 +64,22 @@ impl Router {
         Self::launch("127.0.0.1:0", flags, settings, environment)
     }
 
-    /// The same, whose files cannot grow beyond so many KiB: as on a disk that is full.
-    pub(crate) fn dev_short_of_disk(client: SocketAddr, settings: &[(&str, &str)], file_kib: u32) -> Self {
+    /// The same, to which it can be said later how large its files may get.
+    pub(crate) fn dev_on_a_disk(client: SocketAddr, settings: &[(&str, &str)]) -> Self {
         let mut shell = Command::new("sh");
         // what is past the limit is an error then, and no signal
-        let limited = format!("trap '' XFSZ; ulimit -f {}; exec \"$@\"", file_kib * 2);
-        shell.args(["-c", &limited, "sh", env!("CARGO_BIN_EXE_signalbox")]);
+        shell.args(["-c", "trap '' XFSZ; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_signalbox")]);
         // its own log is a file as well
         shell.env("SIGNALBOX_LOG__LEVEL", "warn");
         Self::launch_by(shell, &client.to_string(), &["--dev"], settings)
+    }
+
+    /// No file of one that is on such a disk grows beyond so many bytes, as if that were full; none: all may, again.
+    pub(crate) fn disk_takes(&self, bytes: Option<u64>) {
+        let limit = bytes.map_or("unlimited".to_owned(), |bytes| bytes.to_string());
+        let pid = self.child.id().to_string();
+        let set = Command::new("prlimit").args(["--pid", &pid, &format!("--fsize={limit}:")]).status().unwrap();
+        assert!(set.success(), "prlimit, of util-linux");
     }
 
     fn launch(client: &str, flags: &[&str], settings: &[(&str, &str)], environment: &[(&str, &str)]) -> Self {
