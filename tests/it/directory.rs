@@ -11,8 +11,13 @@ mod nodes;
 mod relay;
 mod rooms;
 mod rules;
+mod upgrade;
 
-use std::time::{Duration, Instant};
+use std::{
+    net::SocketAddr,
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use etcd_client::{PermissionType, RoleRevokePermissionOptions};
 use serde_json::{Value, json};
@@ -32,6 +37,11 @@ fn router(etcd: &Etcd, id: &str) -> Router {
 }
 
 fn with(etcd: &Etcd, id: &str, more: &[(&str, &str)]) -> Router {
+    at(free(), None, etcd, id, more)
+}
+
+/// The same where it was before, or of another build.
+fn at(client: SocketAddr, program: Option<&Path>, etcd: &Etcd, id: &str, more: &[(&str, &str)]) -> Router {
     let url = etcd.url();
     let mut settings = vec![
         ("etcd.endpoints", url.as_str()),
@@ -43,12 +53,14 @@ fn with(etcd: &Etcd, id: &str, more: &[(&str, &str)]) -> Router {
     ];
     settings.extend(more);
     remember(RESUME_SECRET);
-    let client = free();
     let own = format!("ws://{client}/v1/signal");
     if !more.iter().any(|(key, _)| *key == "server.url") {
         settings.push(("server.url", &own));
     }
-    Router::dev_at(client, &settings)
+    match program {
+        Some(program) => Router::dev_of(program, client, &settings),
+        None => Router::dev_at(client, &settings),
+    }
 }
 
 /// The fleet as that router sees it.

@@ -11,13 +11,17 @@ fn keeping(etcd: &Etcd, redis: &Redis, id: &str) -> Router {
 /// The same, with more settings.
 pub(super) fn keeping_with(etcd: &Etcd, redis: &Redis, id: &str, more: &[(&str, &str)]) -> Router {
     let redis = redis.url();
-    let settings = [
-        ("redis.addrs", redis.as_str()),
+    with(etcd, id, &[&keeping_settings(&redis), more].concat())
+}
+
+/// What makes it one.
+pub(super) const fn keeping_settings(redis: &str) -> [(&str, &str); 3] {
+    [
+        ("redis.addrs", redis),
         ("redis.timeout_ms", "300"),
         // no two make a room of one name because this machine is busy
         ("etcd.room_wait_ms", "2000"),
-    ];
-    with(etcd, id, &[&settings, more].concat())
+    ]
 }
 
 async fn three(etcd: &Etcd, redis: &Redis) -> [Router; 3] {

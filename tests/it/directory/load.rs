@@ -4,7 +4,7 @@ use super::*;
 use crate::{fabric::redis::Redis, harness::within};
 
 /// A load over these routers.
-fn begin(routers: &[&Router], line: &[&str]) -> tokio::task::JoinHandle<(i32, Value)> {
+pub(super) fn begin(routers: &[&Router], line: &[&str]) -> tokio::task::JoinHandle<(i32, Value)> {
     let mut arguments: Vec<String> = ["load", "--json"].iter().chain(line).map(|word| (*word).to_owned()).collect();
     arguments.swap(1, 2);
     for router in routers {
@@ -17,7 +17,7 @@ fn begin(routers: &[&Router], line: &[&str]) -> tokio::task::JoinHandle<(i32, Va
 }
 
 /// Waits until one of them has rooms that have been written for a while, and answers its place.
-async fn busy(routers: &[&Router]) -> usize {
+pub(super) async fn busy(routers: &[&Router]) -> usize {
     answered("a router with rooms that are kept", async || {
         for (place, router) in routers.iter().enumerate() {
             let has = metric(router, "signalbox_rooms").await? > 0.0;
@@ -35,7 +35,7 @@ fn count(report: &Value, name: &str) -> u64 {
 }
 
 #[track_caller]
-fn assert_nothing_missed((code, report): &(i32, Value)) {
+pub(super) fn assert_nothing_missed((code, report): &(i32, Value)) {
     assert_eq!(*code, 0, "{report}");
     assert!(count(report, "moved") > 0 && count(report, "expected") > 0, "{report}");
     for name in ["lost", "doubled", "out_of_order", "unanswered", "sessions_lost"] {

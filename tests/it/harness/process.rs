@@ -59,6 +59,13 @@ impl Router {
         Self::launch(&client.to_string(), &["--dev"], settings, &[])
     }
 
+    /// The same of another build, as one that is being replaced.
+    pub(crate) fn dev_of(program: &Path, client: SocketAddr, settings: &[(&str, &str)]) -> Self {
+        let mut command = Command::new(program);
+        command.env("SIGNALBOX_LOG__LEVEL", "trace");
+        Self::launch_by(command, &client.to_string(), &["--dev"], settings)
+    }
+
     /// With these flags of `serve`, keys set otherwise, and variables of the environment.
     pub(crate) fn start(flags: &[&str], settings: &[(&str, &str)], environment: &[(&str, &str)]) -> Self {
         Self::launch("127.0.0.1:0", flags, settings, environment)
