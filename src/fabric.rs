@@ -49,6 +49,8 @@ pub enum Taken {
 pub struct Kept {
     /// Under which this router writes it from now on.
     pub fence: u64,
+    /// Of the write of this router's that stands; 0: none does.
+    pub edition: u64,
     /// Names and contents, in no order. None: whoever had it lost it, and ended before it had written it anew.
     pub fields: Vec<(String, Bytes)>,
     /// Offsets, which go up, and what stands there.
@@ -64,6 +66,8 @@ pub struct Write {
     pub edition: u64,
     /// The latest that this router was told to stand: where what is kept is older than that, it has lost something. 0: none.
     pub after: u64,
+    /// Where a later write of this router's stands, this one changes nothing, and counts as written: it may have come before.
+    pub unless_later: bool,
     /// What was kept of the room goes first: what is set here is all of it.
     pub reset: bool,
     /// Whoever wants the room next may have it. Stays so until somebody takes it.

@@ -187,6 +187,7 @@ impl Router {
             Input::Elsewhere { room, refusal } => self.make_way(&room, &refusal, now),
             Input::Restore { room, kept } => self.restore(room, *kept, now),
             Input::Kept { room, epoch, answer } => self.kept(&room, epoch, answer, now),
+            Input::Unkept { room } => self.unkept(&room, now),
             Input::Late(ticket) => self.answer_late(ticket),
             Input::Tick => self.run_timers(now),
         }
@@ -327,6 +328,7 @@ pub fn refuse(input: &Input, refusal: &Refusal, out: &mut Vec<Output>) {
         | Input::Elsewhere { .. }
         | Input::Restore { .. }
         | Input::Kept { .. }
+        | Input::Unkept { .. }
         | Input::Late(_)
         | Input::Tick => {}
     }

@@ -34,7 +34,8 @@ pub struct Stored {
     pub last: u64,
 }
 
-/// Who calls, and the number of its call. A router's go up; what comes late, after one with a higher number, changes nothing.
+/// Who calls, and the number of its call. A router's go up with its clock; what comes late, after one with a higher number, changes
+/// nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Caller<'a> {
     /// Who, as it names itself.
@@ -47,8 +48,9 @@ impl Memory {
     /// Somebody wants a room; it gets what another has only if that let go of it, or by `force`.
     pub fn take(&mut self, room: &str, by: Caller<'_>, force: bool) -> Taken {
         let Some(stored) = self.0.get_mut(room) else {
-            self.0.insert(room.to_owned(), Stored::of(by, 1));
-            return Taken::Nothing { fence: 1 };
+            // a number that it never was: what a replica brings back of before the room was lost is not taken for what is made now
+            self.0.insert(room.to_owned(), Stored::of(by, by.seq));
+            return Taken::Nothing { fence: by.seq };
         };
         if stored.owner != by.name {
             if !force && !stored.released {
@@ -67,6 +69,13 @@ impl Memory {
             Some(stored) if stored.fences(by, write.fence) => return Written::Fenced { owner: stored.owner.clone() },
             stored => stored.is_none(),
         };
+        if let Some(stored) = self.0.get_mut(room)
+            && write.unless_later
+            && stored.edition > write.edition
+        {
+            stored.seq = by.seq;
+            return Written::Written;
+        }
         if missing || write.reset {
             self.0.insert(room.to_owned(), Stored::of(by, write.fence));
         }
@@ -145,6 +154,7 @@ impl Stored {
     pub fn kept(&self) -> Kept {
         Kept {
             fence: self.fence,
+            edition: self.edition,
             fields: self.fields.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
             entries: self.log.iter().map(|(offset, entry)| (*offset, entry.clone())).collect(),
         }
@@ -202,6 +212,38 @@ mod tests {
         assert_eq!(memory.write("r", by("a", 4), write.clone()), Written::Missing);
         assert_eq!(memory.stored("r"), behind.stored("r"));
         assert_eq!(memory.write("r", by("a", 5), Write { reset: true, ..write }), Written::Written);
+    }
+
+    #[test]
+    fn what_may_have_come_before_changes_nothing_where_a_later_write_stands_and_counts_as_a_call() {
+        let mut memory = Memory::default();
+        memory.take("r", by("a", 1), false);
+        let write = |edition| Write { fence: 1, edition, entries: entries(&[edition]), ..Write::default() };
+        let again = |edition| Write { unless_later: true, reset: true, ..write(edition) };
+        assert_eq!(memory.write("r", by("a", 2), again(4)), Written::Written);
+        assert_eq!(memory.write("r", by("a", 3), write(5)), Written::Written);
+        let stands = memory.stored("r").cloned();
+        assert_eq!(memory.write("r", by("a", 9), again(4)), Written::Written);
+        assert_eq!(memory.stored("r").cloned(), stands.map(|stands| Stored { seq: 9, ..stands }));
+        assert_eq!(memory.write("r", by("a", 8), write(6)), Written::Fenced { owner: "a".to_owned() });
+        // where it was lost meanwhile it comes
+        memory.flush();
+        assert_eq!(memory.write("r", by("a", 10), again(4)), Written::Written);
+        assert!(memory.stored("r").is_some_and(|stored| stored.last == 4));
+    }
+
+    #[test]
+    fn a_room_that_was_lost_never_bears_a_fence_again_that_it_bore() {
+        let mut memory = Memory::default();
+        memory.take("r", by("a", 5), false);
+        let replica = memory.clone();
+        memory.flush();
+        let Taken::Nothing { fence } = memory.take("r", by("a", 9), false) else { panic!("it is lost") };
+        assert_eq!(fence, 9);
+        // one that had not heard of all that takes over
+        let mut memory = replica;
+        let write = Write { fence, reset: true, ..Write::default() };
+        assert_eq!(memory.write("r", by("a", 10), write), Written::Fenced { owner: "a".to_owned() });
     }
 
     #[test]

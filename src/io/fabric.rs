@@ -66,7 +66,8 @@ struct Inner {
     around: Arc<Around>,
     masters: Masters,
     under_way: Semaphore,
-    /// Of the last call about a room. They go up over restarts as well, as far as the clock does.
+    /// Of the last call about a room: when it was made, in microseconds, or one more than the one before. They go up over restarts as
+    /// well, as far as the clock does, and stay below 2^53.
     seq: AtomicU64,
     /// Whose turn it is to be asked whether it answers, of the connections to each server.
     turn: AtomicU64,
@@ -84,8 +85,7 @@ impl Fabric {
     pub fn new(settings: FabricSettings, observe: Observe, seed: u64) -> Self {
         let under_way = Semaphore::new(settings.calls_max);
         let around = Arc::new(Around { settings, observe, seed });
-        let micros = u64::try_from(clock::since_epoch().as_micros()).unwrap_or_default();
-        let (seq, turn) = (AtomicU64::new(micros), AtomicU64::new(0));
+        let (seq, turn) = (AtomicU64::new(0), AtomicU64::new(0));
         Self(Arc::new(Inner { masters: Masters::new(&around), around, under_way, seq, turn }))
     }
 
@@ -169,9 +169,16 @@ impl Fabric {
             return Err(Fault { outcome: FabricOutcome::Full, why });
         };
         let keys = Keys::new(&settings.prefix, &settings.scope, room);
-        let (seq, keep_ms) = (self.0.seq.fetch_add(1, Relaxed) + 1, settings.keep.as_millis());
+        let (seq, keep_ms) = (self.next_seq(), settings.keep.as_millis());
         let asked = Asked { keys, me, seq, keep_ms, what };
         self.follow(room, &asked, begun + settings.timeout).await
+    }
+
+    fn next_seq(&self) -> u64 {
+        let micros = u64::try_from(clock::since_epoch().as_micros()).unwrap_or_default();
+        let next = |last: u64| micros.max(last + 1);
+        let last = self.0.seq.fetch_update(Relaxed, Relaxed, |last| Some(next(last)));
+        next(last.unwrap_or_else(|last| last))
     }
 
     /// To the server that has the room, and on to where it says that it is.

@@ -38,6 +38,9 @@ const PLACE_AGAIN: Duration = Duration::from_millis(10);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unanswered;
 
+/// Hears of rooms of which something that was said to be written does not stand, and never will.
+pub type Unkept = Box<dyn Fn(RoomId) -> BoxFuture<'static, ()> + Send + Sync>;
+
 /// Whoever keeps rooms. Each call ends within a bound of its own.
 pub trait Store: Send + Sync + 'static {
     /// This router wants a room; what another has only if that let go of it, or by force.
@@ -50,6 +53,8 @@ pub trait Store: Send + Sync + 'static {
     fn write<'a>(&'a self, room: &'a RoomId, write: &'a Write) -> BoxFuture<'a, Result<Written, Unanswered>>;
     /// Nothing is kept of a room any more.
     fn end<'a>(&'a self, room: &'a RoomId, fence: u64) -> BoxFuture<'a, Result<Written, Unanswered>>;
+    /// Whom to tell, once a process. One that says of no write that it stands before it does has nothing to tell.
+    fn tells(&self, _whom: Unkept) {}
 }
 
 impl Store for Fabric {
@@ -138,6 +143,16 @@ impl Keeper {
     pub fn serve(&self, shards: Shards) {
         // once a process
         self.0.shards.set(shards).ok();
+        let keeper = Arc::downgrade(&self.0);
+        self.0.store.tells(Box::new(move |room| {
+            let shards = keeper.upgrade().and_then(|keeper| keeper.shards.get().cloned());
+            async move {
+                if let Some(shards) = shards {
+                    shards.unkept(room).await;
+                }
+            }
+            .boxed()
+        }));
     }
 
     /// A room came to be here, or ended here.

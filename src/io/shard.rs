@@ -218,6 +218,12 @@ impl Shards {
         inbox.send(Arrival::Input(Input::Kept { room, epoch, answer })).await.ok();
     }
 
+    /// Tells that of a room something that was said to be written does not stand. Waits without a bound, as of what came of it.
+    pub(crate) async fn unkept(&self, room: RoomId) {
+        let inbox = &self.handles[self.of(&room)].inbox;
+        inbox.send(Arrival::Input(Input::Unkept { room })).await.ok();
+    }
+
     /// Every shard begins to drain. One whose inbox stays full for the whole window does not, and holds up no other: its
     /// sessions are closed with what comes after.
     pub async fn drain(&self, window: Duration) {

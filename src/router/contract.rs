@@ -123,6 +123,11 @@ pub enum Input {
         /// The answer.
         answer: fabric::Answer,
     },
+    /// Of a room that is kept, something that was said to be written does not stand, and never will.
+    Unkept {
+        /// The room.
+        room: RoomId,
+    },
     /// The deadline of an [`Output::Hold`] has come, and no [`Output::Release`]: its signal is at hand again.
     Late(AnswerTicket),
     /// The time of an [`Output::Wake`] has come.

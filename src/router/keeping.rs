@@ -8,6 +8,8 @@
 //!           ^________ another has it: nothing is written, and asked again now and then
 //! ```
 
+mod beat;
+
 use std::{
     collections::BTreeMap,
     hash::{BuildHasher, Hash as _, Hasher as _},
@@ -16,6 +18,7 @@ use std::{
 
 use bytes::Bytes;
 
+pub(super) use self::beat::Beat;
 use super::{Acknowledge, Hall, HallKey, Now, Output, Router, Timer, acknowledging::Waiting};
 use crate::{
     event::{Event, KeepingFact},
@@ -25,8 +28,6 @@ use crate::{
     room::Seat,
 };
 
-/// From one moment at which rooms are written to the next: what a change waits for longer than it is gathered.
-const BEAT: Duration = Duration::from_millis(10);
 /// Entries of one write, and their bytes: what is more comes with the next one.
 const ENTRIES_A_WRITE: usize = 512;
 const BYTES_A_WRITE: usize = 256 * 1024;
@@ -151,9 +152,18 @@ impl Keeping {
         self.elsewhere
     }
 
-    /// What was restored is there.
-    pub(super) fn stands(&mut self, tip: Offset) {
-        self.there = There { nothing: false, tip, complete: tip, members: true, ..There::NOTHING };
+    /// What was restored is there, by that write of this router's; 0: by another router's.
+    pub(super) fn stands(&mut self, tip: Offset, edition: u64) {
+        self.edition = edition;
+        self.there = There { nothing: false, edition, tip, complete: tip, members: true, ..There::NOTHING };
+    }
+
+    /// Nothing that was written counts, nor what is on its way: all is to be written anew.
+    fn is_lost(&mut self) {
+        self.there = There::NOTHING;
+        if let Some(UnderWay::Write { brings, .. }) = &mut self.under_way {
+            *brings = There::NOTHING;
+        }
     }
 
     /// Takes over what another life of the room left.
@@ -189,10 +199,7 @@ impl Router {
         if hall.room.changed() > hall.room.members().len() + CHANGED_MAX {
             // who came and went while nobody took it is not told one by one; nor does what is under way change that
             hall.room.take_touched();
-            keeping.there = There::NOTHING;
-            if let Some(UnderWay::Write { brings, .. }) = &mut keeping.under_way {
-                *brings = There::NOTHING;
-            }
+            keeping.is_lost();
         }
         // what is under way says what comes next; after a failure, and before a claim, their own pauses hold
         let waits = keeping.under_way.is_some() || keeping.failures > 0;
@@ -379,6 +386,16 @@ impl Router {
         }
     }
 
+    /// Of a room that is here, something that was said to be written does not stand: all of it is written, and soon.
+    pub(super) fn unkept(&mut self, room: &RoomId, now: Now) {
+        let Some(&key) = self.names.get(room) else { return };
+        let Some(keeping) = &mut self.halls[key].keeping else { return };
+        keeping.is_lost();
+        // whoever keeps rooms has just answered
+        keeping.failures = 0;
+        self.keep_soon(key, now.at);
+    }
+
     /// What another life of the room left is this router's; it is let go of, for the room that is here.
     pub(super) fn keep_instead(&mut self, key: HallKey, fence: u64, now: Now) {
         let Some(keeping) = self.halls.get_mut(key).and_then(|hall| hall.keeping.as_mut()) else { return };
@@ -473,18 +490,5 @@ impl Router {
         if let Some(seated) = self.sessions.get(&seat) {
             self.halls[seated.hall].room.set_request(id.map(|id| (seat, id)));
         }
-    }
-}
-
-/// Moments at which rooms are written: many at once, so that what is told of them leaves, and is answered, together.
-#[derive(Debug, Default)]
-pub(super) struct Beat(Option<Instant>);
-
-impl Beat {
-    /// The first of them that is not before that moment.
-    fn next(&mut self, at: Instant) -> Instant {
-        let from = *self.0.get_or_insert(at);
-        let beats = at.saturating_duration_since(from).as_nanos().div_ceil(BEAT.as_nanos());
-        from + BEAT * u32::try_from(beats).unwrap_or(u32::MAX)
     }
 }

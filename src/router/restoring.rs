@@ -42,7 +42,7 @@ impl Router {
 
     /// How many sessions came with it, and how many events.
     fn try_restore(&mut self, id: &RoomId, kept: Kept, now: Now) -> Result<(usize, usize), Unreadable> {
-        let fence = kept.fence;
+        let Kept { fence, edition, .. } = kept;
         let Read { room: record, tip, members, entries } = read(kept)?;
         self.has_place(members.len())?;
         let founding = Founding {
@@ -74,7 +74,7 @@ impl Router {
         hall.variant = record.variant.map(Variant::from);
         hall.rest = Some(record.rest).filter(|rest| !rest.is_empty()).map(Box::new);
         if let Some(keeping) = &mut hall.keeping {
-            keeping.stands(tip);
+            keeping.stands(tip, edition);
         }
         for (seat, identity, mut session, rest) in sessions {
             let (session_rest, key_name) = (std::mem::take(&mut session.rest), Arc::from(session.key.as_str()));

@@ -56,6 +56,14 @@ impl Side {
         self.fabric.take(&room.into(), false).await
     }
 
+    /// Takes a room of which nothing is kept; its fence.
+    async fn made(&self, room: &str) -> u64 {
+        match self.take(room).await {
+            Ok(Taken::Nothing { fence }) => fence,
+            other => panic!("{room:?}: {other:?}"),
+        }
+    }
+
     async fn force(&self, room: &str) -> Taken {
         self.fabric.take(&room.into(), true).await.unwrap()
     }

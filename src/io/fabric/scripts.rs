@@ -103,7 +103,7 @@ impl Asked<'_> {
                 let deleted: usize = write.delete.iter().map(String::len).sum();
                 let entries: usize = write.entries.iter().map(|(_, content)| content.len() + 20).sum();
                 let count = 2 * write.set.len() + write.delete.len() + 2 * write.entries.len();
-                (count + 12, own + set + deleted + entries)
+                (count + 13, own + set + deleted + entries)
             }
         }
     }
@@ -112,7 +112,7 @@ impl Asked<'_> {
 fn arguments<'a>(command: &'a mut Cmd, write: &Write, keep_ms: u128) -> &'a mut Cmd {
     command.arg(write.fence.to_string()).arg(keep_ms.to_string());
     command.arg(flag(write.reset)).arg(flag(write.released)).arg(write.trim_below.to_string());
-    command.arg(write.edition.to_string()).arg(write.after.to_string());
+    command.arg(write.edition.to_string()).arg(write.after.to_string()).arg(flag(write.unless_later));
     command.arg(write.set.len().to_string());
     for (name, content) in &write.set {
         command.arg(name).arg(content.as_ref());
@@ -136,11 +136,12 @@ pub(super) fn taken(answer: Value) -> Result<Taken, Fault> {
         Some("nothing") => number(next()?).map(|fence| Taken::Nothing { fence }),
         Some("held") => text(next()?).map(|owner| Taken::Held { owner }),
         Some("kept") => {
-            let (fence, fields, entries) = (number(next()?), fields(next()?), entries(next()?));
-            fence
-                .zip(fields)
-                .zip(entries)
-                .map(|((fence, fields), entries)| Taken::Kept(Kept { fence, fields, entries }))
+            let (fence, state, entries) = (number(next()?), fields(next()?), entries(next()?));
+            fence.zip(state).zip(entries).map(|((fence, state), entries)| {
+                let (own, fields): (Vec<_>, Vec<_>) =
+                    state.into_iter().partition(|(name, _)| OWN_FIELDS.contains(&name.as_str()));
+                Taken::Kept(Kept { fence, edition: edition(&own), fields, entries })
+            })
         }
         _ => None,
     };
@@ -163,12 +164,15 @@ pub(super) fn written(answer: Value) -> Result<Written, Fault> {
 fn fields(value: Value) -> Option<Vec<(String, Bytes)>> {
     let (mut all, mut fields) = (list(value)?.into_iter(), Vec::new());
     while let Some(name) = all.next() {
-        let (name, content) = (text(name)?, bytes(all.next()?)?);
-        if !OWN_FIELDS.contains(&name.as_str()) {
-            fields.push((name, content));
-        }
+        fields.push((text(name)?, bytes(all.next()?)?));
     }
     Some(fields)
+}
+
+/// Which write of its router's stands.
+fn edition(own: &[(String, Bytes)]) -> u64 {
+    let said = own.iter().find(|(name, _)| name == "edition");
+    said.and_then(|(_, number)| std::str::from_utf8(number).ok()?.parse().ok()).unwrap_or(0)
 }
 
 /// Each an id, and the list of its one name and content.
@@ -249,7 +253,7 @@ mod tests {
         let sent = asked.command(true).get_packed_command();
         let sent =
             sent.split(|byte| *byte == b'\n').skip(2).step_by(2).map(|part| part.strip_suffix(b"\r").unwrap_or(part));
-        let expected: [&[u8]; 21] = [
+        let expected: [&[u8]; 22] = [
             b"2",
             b"p:{r/s/r}:state",
             b"p:{r/s/r}:log",
@@ -262,6 +266,7 @@ mod tests {
             b"4",
             b"6",
             b"5",
+            b"0",
             b"1",
             b"f",
             &[0, 255],
@@ -272,7 +277,7 @@ mod tests {
             b"e",
             b"",
         ];
-        assert_eq!(sent.skip(2).collect::<Vec<_>>(), expected[..20].to_vec());
+        assert_eq!(sent.skip(2).collect::<Vec<_>>(), expected[..21].to_vec());
         assert!(String::from_utf8_lossy(&asked.command(false).get_packed_command()).contains("XADD"));
     }
 
@@ -289,11 +294,12 @@ mod tests {
         for value in odd {
             assert!(taken(value.clone()).is_err() && written(value.clone()).is_err(), "{value:?}");
         }
-        let fields = Value::Array(["owner", "r1", "f", "room", "released", "1"].map(bulk).to_vec());
+        let fields = Value::Array(["owner", "r1", "f", "room", "edition", "9", "released", "1"].map(bulk).to_vec());
         let entry = Value::Array(vec![bulk("7-0"), Value::Array(vec![bulk("e"), bulk("event")])]);
         let kept = taken(Value::Array(vec![bulk("kept"), bulk("2"), fields, Value::Array(vec![entry])])).unwrap();
         let expected = Kept {
             fence: 2,
+            edition: 9,
             fields: vec![("f".to_owned(), Bytes::from_static(b"room"))],
             entries: vec![(7, Bytes::from_static(b"event"))],
         };

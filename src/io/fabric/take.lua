@@ -3,11 +3,12 @@
 local state, log, me, seq, force, keep = KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local owner = redis.call('HGET', state, 'owner')
 if not owner then
-  redis.call('HSET', state, 'owner', me, 'fence', '1', 'seq', seq)
+  -- a number that it never was: what a replica brings back of before the room was lost is not taken for what is made now
+  redis.call('HSET', state, 'owner', me, 'fence', seq, 'seq', seq)
   -- the rest of a room whose state was lost
   redis.call('DEL', log)
   redis.call('PEXPIRE', state, keep)
-  return {'nothing', '1'}
+  return {'nothing', seq}
 end
 if owner ~= me then
   if force ~= '1' and redis.call('HEXISTS', state, 'released') == 0 then

@@ -1,7 +1,7 @@
 -- Changes of a room. KEYS: state, log. ARGV: who writes, the number of the call, its fence, how long the room is kept (ms),
 -- whether all goes first, whether it is released, the offset below which entries go, the number of this write, and of the one
--- that its router knows to stand; then how many fields are set, and each name and content; how many are deleted, and each name;
--- how many entries come, and each offset and content.
+-- that its router knows to stand, whether it changes nothing where a later one stands; then how many fields are set, and each
+-- name and content; how many are deleted, and each name; how many entries come, and each offset and content.
 -- Redis refuses a script for want of memory or of a master at its first change, and never after it: that one is of a kind
 -- that it refuses.
 local state, log, me, seq, fence, keep = KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[3], ARGV[4]
@@ -12,6 +12,11 @@ local missing = not held[1]
 -- the last: one that was under way for so long that a later one came before it
 if not missing and (held[1] ~= me or held[2] ~= fence or tonumber(held[3] or '0') >= tonumber(seq)) then
   return {'fenced', held[1]}
+end
+-- it came before, and more has come since
+if not missing and ARGV[10] == '1' and tonumber(held[4] or '0') > tonumber(edition) then
+  redis.call('HSET', state, 'seq', seq)
+  return {'written'}
 end
 -- a replica that took its master's place had not heard of it
 if not missing and not reset and tonumber(held[4] or '0') < after then
@@ -27,7 +32,7 @@ if missing and not reset then
   return {'missing'}
 end
 redis.call('HSET', state, 'edition', edition)
-local at = 10
+local at = 11
 for _ = 1, tonumber(ARGV[at]) do
   redis.call('HSET', state, ARGV[at + 1], ARGV[at + 2])
   at = at + 2

@@ -20,7 +20,7 @@ pub(super) struct Entry {
     #[prost(bool, tag = "4")]
     pub(super) ends: bool,
     #[prost(bool, tag = "5")]
-    reset: bool,
+    pub(super) reset: bool,
     #[prost(bool, tag = "6")]
     released: bool,
     #[prost(uint64, tag = "7")]
@@ -32,7 +32,7 @@ pub(super) struct Entry {
     #[prost(message, repeated, tag = "10")]
     log: Vec<Line>,
     #[prost(uint64, tag = "11")]
-    edition: u64,
+    pub(super) edition: u64,
     #[prost(uint64, tag = "12")]
     after: u64,
 }
@@ -56,7 +56,18 @@ struct Line {
 impl Entry {
     /// Of a write.
     pub(super) fn of(owner: &str, at_unix_ms: u64, write: &Write) -> Self {
-        let Write { fence, edition, after, reset, released, trim_below, ref set, ref delete, ref entries } = *write;
+        let Write {
+            fence,
+            edition,
+            after,
+            reset,
+            released,
+            trim_below,
+            ref set,
+            ref delete,
+            ref entries,
+            unless_later: _,
+        } = *write;
         Self {
             at_unix_ms,
             owner: owner.to_owned(),
@@ -78,12 +89,13 @@ impl Entry {
         Self { at_unix_ms, owner: owner.to_owned(), fence, ends: true, ..Self::default() }
     }
 
-    /// What was written, or that the room ended.
+    /// What was written, or that the room ended. It may come a second time, after what was written since.
     pub(super) fn into_write(self) -> Write {
         Write {
             fence: self.fence,
             edition: self.edition,
             after: self.after,
+            unless_later: true,
             reset: self.reset,
             released: self.released,
             trim_below: self.trim_below,

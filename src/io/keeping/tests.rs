@@ -27,16 +27,25 @@ struct Shelf {
     calls: Arc<AtomicUsize>,
     /// Calls that fail from now on.
     fails: Arc<AtomicUsize>,
+    /// Whom it tells that something does not stand.
+    tells: Arc<OnceLock<Unkept>>,
 }
 
 impl Shelf {
     fn of(router: &'static str) -> Self {
-        Self { memory: Arc::default(), router, takes_ms: 5, calls: Arc::default(), fails: Arc::default() }
+        Self {
+            memory: Arc::default(),
+            router,
+            takes_ms: 5,
+            calls: Arc::default(),
+            fails: Arc::default(),
+            tells: Arc::default(),
+        }
     }
 
     /// The same store, as another router has it.
     fn seen_by(&self, router: &'static str) -> Self {
-        Self { router, calls: Arc::default(), fails: Arc::default(), ..self.clone() }
+        Self { router, calls: Arc::default(), fails: Arc::default(), tells: Arc::default(), ..self.clone() }
     }
 
     fn answer<T: Send + 'static>(
@@ -74,6 +83,10 @@ impl Store for Shelf {
     fn end<'a>(&'a self, room: &'a RoomId, fence: u64) -> BoxFuture<'a, Result<Written, Unanswered>> {
         let room = room.clone();
         self.answer(move |memory, router| memory.end(room.as_str(), memory.next(room.as_str(), router), fence))
+    }
+
+    fn tells(&self, whom: Unkept) {
+        assert!(self.tells.set(whom).is_ok(), "once");
     }
 }
 
@@ -186,6 +199,21 @@ async fn a_room_that_the_fleet_does_not_say_is_ours_is_left_to_who_has_it() {
     assert_eq!(keeper.claim(&room).await, Answer::Held { owner: "a".to_owned() });
     homes.keep(room.clone(), true);
     assert!(matches!(keeper.take(&room).await, Ok(Some(_))));
+}
+
+#[tokio::test]
+async fn a_room_of_which_something_never_will_stand_is_written_again_at_once() {
+    let shelf = Shelf::of("a");
+    let (keeper, _) = keeper(&shelf, 0, None);
+    let shards = shards(&keeper);
+    make(&shards, "r").await;
+    let stands = || shelf.memory.lock().unwrap().stored("r").is_some_and(|stored| !stored.fields.is_empty());
+    until("it is claimed and written", stands).await;
+    keeper.finish(Duration::from_secs(5)).await;
+    shelf.memory.lock().unwrap().flush();
+    (shelf.tells.get().unwrap())("r".into()).await;
+    // and not only when it is written so that it stays
+    until("it is written", stands).await;
 }
 
 #[tokio::test]

@@ -62,6 +62,7 @@ impl Arrival {
             | Input::Elsewhere { .. }
             | Input::Restore { .. }
             | Input::Kept { .. }
+            | Input::Unkept { .. }
             | Input::Late(_)
             | Input::Tick => InHand::Tick,
         }

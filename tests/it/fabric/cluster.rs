@@ -40,19 +40,20 @@ async fn rooms_are_where_their_slots_are_and_are_followed_while_these_move() {
     let cluster = Cluster::start().await;
     let one = side(&cluster, "r1");
     let rooms: Vec<_> = (0..200).map(room).collect();
-    one.found_again("r").await;
+    let made = fence(&one.found_again("r").await);
     let taken = join_all(rooms.iter().map(|room| one.fabric.take(room, false))).await;
-    assert!(taken.iter().all(|taken| taken == &Ok(Taken::Nothing { fence: 1 })), "{taken:?}");
+    assert!(taken.iter().all(|taken| matches!(taken, Ok(Taken::Nothing { .. }))), "{taken:?}");
     let spread = keys(&cluster).await;
     assert!(spread.iter().all(|keys| (40..=100).contains(keys)), "{spread:?}");
-    one.wrote("r", Write { fence: 1, set: vec![field("f", "room")], entries: entries([1]), ..Write::default() }).await;
+    one.wrote("r", Write { fence: made, set: vec![field("f", "room")], entries: entries([1]), ..Write::default() })
+        .await;
 
     // the slot of one of them moves, while it is written
     let slot = slot(&cluster, "r").await;
     let from = SLOTS.iter().position(|(first, last)| (*first..=*last).contains(&slot)).unwrap();
     let to = (from + 1) % 3;
     cluster.begin_to_move(slot, from, to).await;
-    let write = |offset| Write { fence: 1, entries: entries([offset]), ..Write::default() };
+    let write = |offset| Write { fence: made, entries: entries([offset]), ..Write::default() };
     one.wrote("r", write(2)).await;
     cluster.move_key("test:{r/fleet/r}:state", from, to).await;
     // one of its keys is here, and one is there: soon
@@ -64,10 +65,11 @@ async fn rooms_are_where_their_slots_are_and_are_followed_while_these_move() {
     one.wrote("r", write(3)).await;
     cluster.end_move(slot, from, to).await;
     one.wrote("r", write(4)).await;
-    let stands = Kept { fence: 1, fields: vec![field("f", "room")], entries: entries(1..=4) };
+    let stands = Kept { fence: made, fields: vec![field("f", "room")], entries: entries(1..=4), ..Kept::default() };
     assert_eq!(kept(one.take("r").await.unwrap()), stands);
     // who comes anew finds it at once
-    assert_eq!(kept(side(&cluster, "r2").fabric.take(&"r".into(), true).await.unwrap()), Kept { fence: 2, ..stands });
+    let anew = side(&cluster, "r2").fabric.take(&"r".into(), true).await.unwrap();
+    assert_eq!(kept(anew), Kept { fence: made + 1, ..stands });
 }
 
 #[tokio::test]
@@ -85,10 +87,12 @@ async fn a_master_that_is_lost_is_followed_to_its_replica_and_holds_up_no_other_
         }
     }
     let lost = lost.unwrap();
+    let mut fences = Vec::new();
     for room in others.iter().chain([&lost]) {
-        assert_eq!(fence(&one.found_again(room).await), 1);
+        fences.push(fence(&one.found_again(room).await));
     }
-    one.wrote(&lost, Write { fence: 1, set: vec![field("f", "room")], ..Write::default() }).await;
+    let made = fences[others.len()];
+    one.wrote(&lost, Write { fence: made, set: vec![field("f", "room")], ..Write::default() }).await;
     cluster.replica.has_all_of(&cluster.masters[2]).await;
     // a Cluster that lacks slots goes on with those that it has
     for node in cluster.masters.iter().chain([&cluster.replica]) {
@@ -97,9 +101,9 @@ async fn a_master_that_is_lost_is_followed_to_its_replica_and_holds_up_no_other_
     cluster.masters[2].kill();
     let (begun, mut slowest) = (Instant::now(), Duration::ZERO);
     let again = loop {
-        for room in &others {
+        for (room, fence) in others.iter().zip(&fences) {
             let at = Instant::now();
-            let write = Write { fence: 1, set: vec![field("f", "x")], ..Write::default() };
+            let write = Write { fence: *fence, set: vec![field("f", "x")], ..Write::default() };
             assert_eq!(one.write(room, write).await, Ok(Written::Written));
             slowest = slowest.max(at.elapsed());
         }
@@ -109,6 +113,6 @@ async fn a_master_that_is_lost_is_followed_to_its_replica_and_holds_up_no_other_
         assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", one.told());
         tokio::time::sleep(Duration::from_millis(20)).await;
     };
-    assert_eq!(again, Kept { fence: 1, fields: vec![field("f", "room")], entries: Vec::new() });
+    assert_eq!(again, Kept { fence: made, fields: vec![field("f", "room")], entries: Vec::new(), ..Kept::default() });
     assert!(slowest < Duration::from_millis(400), "{slowest:?}");
 }

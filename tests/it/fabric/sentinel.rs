@@ -30,8 +30,8 @@ fn masters(facts: &[FabricFact]) -> Vec<String> {
 async fn when_the_master_is_killed_the_one_in_its_place_is_found_with_what_it_was_told() {
     let mut watched = Watched::start().await;
     let one = Side::new(found_by(&watched, "rooms"));
-    assert_eq!(fence(&one.found_again("r").await), 1);
-    one.wrote("r", Write { fence: 1, set: vec![field("f", "room")], entries: entries([1, 2]), ..Write::default() })
+    let made = fence(&one.found_again("r").await);
+    one.wrote("r", Write { fence: made, set: vec![field("f", "room")], entries: entries([1, 2]), ..Write::default() })
         .await;
     let (before, after) = (watched.master.address.to_string(), watched.replica.address.to_string());
     assert_eq!(masters(&one.told()), [before.as_str()]);
@@ -40,25 +40,28 @@ async fn when_the_master_is_killed_the_one_in_its_place_is_found_with_what_it_wa
     let begun = Instant::now();
     let again = kept(one.found_again("r").await);
     assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
-    assert_eq!(again, Kept { fence: 1, fields: vec![field("f", "room")], entries: entries([1, 2]) });
+    assert_eq!(
+        again,
+        Kept { fence: made, fields: vec![field("f", "room")], entries: entries([1, 2]), ..Kept::default() }
+    );
     assert_eq!(masters(&one.told()), [before, after]);
-    one.wrote("r", Write { fence: 1, entries: entries([3]), ..Write::default() }).await;
+    one.wrote("r", Write { fence: made, entries: entries([3]), ..Write::default() }).await;
 }
 
 #[tokio::test]
 async fn a_master_that_hands_over_is_followed_within_moments() {
     let watched = Watched::start().await;
     let one = Side::new(found_by(&watched, "rooms"));
-    one.found_again("r").await;
+    let made = fence(&one.found_again("r").await);
     // it has to have heard of the replica what it needs
     answered("the handover", async || watched.sentinel.ask(&["SENTINEL", "FAILOVER", "rooms"]).await.ok()).await;
     answered("the new master", async || {
-        let write = Write { fence: 1, set: vec![field("f", "room")], ..Write::default() };
+        let write = Write { fence: made, set: vec![field("f", "room")], ..Write::default() };
         one.write("r", write).await.ok();
         (masters(&one.told()).last()? == &watched.replica.address.to_string()).then_some(())
     })
     .await;
-    let write = Write { fence: 1, reset: true, set: vec![field("f", "room")], ..Write::default() };
+    let write = Write { fence: made, reset: true, set: vec![field("f", "room")], ..Write::default() };
     answered("a write", async || one.write("r", write.clone()).await.ok()).await;
     let found = watched.replica.run(&["EXISTS", "test:{r/fleet/r}:state"]).await;
     assert_eq!(found, ::redis::Value::Int(1));
@@ -78,8 +81,8 @@ async fn a_master_that_no_sentinel_knows_is_told_by_its_name() {
 async fn what_the_one_in_its_place_had_not_heard_of_is_noticed_by_the_next_write() {
     let mut watched = Watched::start().await;
     let one = Side::new(found_by(&watched, "rooms"));
-    assert_eq!(fence(&one.found_again("r").await), 1);
-    let numbered = |edition, after| Write { fence: 1, edition, after, ..Write::default() };
+    let made = fence(&one.found_again("r").await);
+    let numbered = |edition, after| Write { fence: made, edition, after, ..Write::default() };
     one.wrote("r", Write { set: vec![field("f", "room")], entries: entries([1]), ..numbered(1, 0) }).await;
     watched.replica.has_all_of(&watched.master).await;
     watched.master.leaves_replicas_behind().await;
@@ -91,6 +94,6 @@ async fn what_the_one_in_its_place_had_not_heard_of_is_noticed_by_the_next_write
     assert_eq!(written, Written::Missing);
     let whole = Write { reset: true, set: vec![field("f", "room")], entries: entries(1..=3), ..numbered(4, 0) };
     one.wrote("r", whole).await;
-    let stands = Kept { fence: 1, fields: vec![field("f", "room")], entries: entries(1..=3) };
+    let stands = Kept { fence: made, fields: vec![field("f", "room")], entries: entries(1..=3), edition: 4 };
     assert_eq!(kept(one.take("r").await.unwrap()), stands);
 }

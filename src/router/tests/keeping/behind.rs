@@ -95,6 +95,49 @@ fn a_router_that_was_started_anew_numbers_its_writes_on() {
 }
 
 #[test]
+fn a_replica_that_takes_over_just_after_a_router_took_its_own_room_back_is_noticed() {
+    let (mut a, mut memory) = (Keeps::new("a", 1), Memory::default());
+    let ann = a.world.join(1, "ann");
+    let bob = a.world.join(2, "bob");
+    a.world.done(2, say("before"));
+    a.pass(Duration::from_millis(100), &mut memory);
+    let replica = memory.clone();
+    a.world.done(2, say("lost there"));
+    a.pass(Duration::from_millis(100), &mut memory);
+    let mut anew = Keeps::new("a", 2);
+    anew.world.pass(a.world.elapsed);
+    anew.take(&mut memory);
+    // it has written nothing yet
+    memory = replica;
+    anew.world.back(7, "bob", resume_of(&bob));
+    anew.world.done(7, say("after"));
+    anew.pass(Duration::from_secs(1), &mut memory);
+    assert_eq!(told(&mut memory, &ann), ["\"before\"", "\"lost there\"", "\"after\""]);
+}
+
+#[test]
+fn what_was_said_to_be_written_and_never_will_be_is_written_again_as_a_whole_and_soon() {
+    let (mut a, mut memory) = (Keeps::new("a", 1), Memory::default());
+    let ann = a.world.join(1, "ann");
+    a.world.join(2, "bob");
+    a.world.done(2, say("before"));
+    a.pass(Duration::from_secs(1), &mut memory);
+    memory.flush();
+    a.world.handle(Input::Unkept { room: "another".into() });
+    a.world.handle(Input::Unkept { room: "r".into() });
+    assert_eq!(a.world.router.behind().0, 1);
+    // also what is on its way at that moment does not count
+    a.world.pass(GATHER + BEAT);
+    a.world.handle(Input::Unkept { room: "r".into() });
+    let (room, epoch, ask) = a.world.asks.pop().unwrap();
+    assert!(matches!(&ask, Ask::Write(write) if write.reset), "{ask:?}");
+    a.world.handle(Input::Kept { room, epoch, answer: Answer::Written(Written::Written) });
+    a.pass(GATHER + BEAT, &mut memory);
+    assert_eq!(a.world.router.behind(), (0, None));
+    assert_eq!(told(&mut memory, &ann), ["\"before\""]);
+}
+
+#[test]
 fn a_store_that_forgot_everything_is_told_everything() {
     let (mut a, mut memory) = (Keeps::new("a", 1), Memory::default());
     a.world.join(1, "ann");
