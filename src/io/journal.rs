@@ -3,11 +3,13 @@
 //!
 //! From the first write of a room that Redis did not take all of that room goes here, until what is here was brought there. The
 //! first says all of the room (whoever writes it is told that nothing of it is kept), so that it can be brought also to a Redis
-//! that has lost it. What is here is taken out before anything of the room goes to Redis directly again: brought a second time,
-//! after that, it would put the room back to what it was.
+//! that has lost it, and from its beginning to one that loses it meanwhile. It is taken out when all of it is there. What comes a
+//! second time, as of a file that could not be written to, changes nothing where a later write of its router's stands.
+//!
+//! What never will be there, though it was said to be kept, its room hears of, if it is here, and writes all of itself.
 //!
 //! What a process left behind that was killed is brought as what it was: in its name, under its fence. Its rooms are let go of
-//! then, for whoever wants them.
+//! then, for whoever wants them; one that is wanted here before Redis answers goes on with what is here.
 
 mod bringing;
 mod disk;
@@ -21,7 +23,7 @@ use std::{
     borrow::Cow,
     fmt,
     path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -33,17 +35,20 @@ pub use self::disk::Unopened;
 use self::{
     disk::Change,
     entry::Entry,
-    index::{Index, Untaken},
+    index::{Index, Untaken, Waits},
     writer::{Place, Writer},
 };
 use super::{
     clock,
-    keeping::{Store, Unanswered},
+    keeping::{Store, Unanswered, Unkept},
     listener::Observe,
 };
 use crate::{
     event::{Event, JournalFact, JournalOutcome},
-    fabric::{Kept, Taken, Write, Written},
+    fabric::{
+        Kept, Taken, Write, Written,
+        memory::{Caller, Memory, Stored},
+    },
     ids::RoomId,
     router::slice_of,
     telemetry::Telemetry,
@@ -98,13 +103,15 @@ struct Inner {
     index: Mutex<Index>,
     /// Rooms whose next write is to be of all that is known of them, and comes here.
     wanted: Mutex<AHashSet<RoomId>>,
-    /// Rooms of which what lay here is lost, and that write all of themselves to Redis next.
+    /// Rooms of which the disk does not show what is here, and that write all of themselves to Redis next.
     anew: Mutex<AHashSet<RoomId>>,
     /// What the fence of a room became that could not be asked for.
     fences: Mutex<AHashMap<RoomId, u64>>,
     lanes: [Turn<()>; LANES],
-    /// Since when the file could not be read, while nothing could be taken out of it either.
+    /// Since when the file can neither be read nor anything be taken out of it.
     unread: Mutex<Option<Instant>>,
+    /// Whom to tell that something never will be there.
+    tells: OnceLock<Unkept>,
     observe: Observe,
 }
 
@@ -149,6 +156,7 @@ impl Journal {
             fences: Mutex::default(),
             lanes: [const { Turn::const_new(()) }; LANES],
             unread: Mutex::default(),
+            tells: OnceLock::new(),
             observe,
         })))
     }
@@ -190,17 +198,60 @@ impl Store for Journal {
     fn end<'a>(&'a self, room: &'a RoomId, fence: u64) -> BoxFuture<'a, Result<Written, Unanswered>> {
         self.0.end(room, fence).boxed()
     }
+
+    fn tells(&self, whom: Unkept) {
+        // once a process
+        self.0.tells.set(whom).ok();
+    }
 }
 
 impl Inner {
-    /// What is here of the room goes first.
+    /// What is here of the room goes first; while that cannot be brought, the room may go on with it.
     async fn take(&self, room: &RoomId, force: bool) -> Result<Taken, Unanswered> {
-        self.bring(room).await?;
-        let taken = self.behind.take(room, force).await?;
+        let taken = match self.bring(room).await {
+            Ok(()) => self.behind.take(room, force).await,
+            Err(Unanswered) => Err(Unanswered),
+        };
+        if taken.is_err() {
+            return self.go_on(room).await.ok_or(Unanswered);
+        }
         locked(&self.fences).remove(room);
         locked(&self.wanted).remove(room);
         locked(&self.anew).remove(room);
-        Ok(taken)
+        taken
+    }
+
+    /// Redis does not answer, and a process of this router's name left the room here: as it was then. What is written of it next is all
+    /// of it: should Redis have more than is here, that is not mixed with it.
+    async fn go_on(&self, room: &RoomId) -> Option<Taken> {
+        let _turn = self.lane(room).lock().await;
+        let waits = self.index(|index| index.waits(room.as_str()))?;
+        let Waits { brings: Some(last), left: true, brought: false, .. } = waits else { return None };
+        if !self.takes {
+            return None;
+        }
+        let (mut memory, mut after) = (Memory::default(), 0);
+        while after < last {
+            let writes = self.writer.read(room.as_str(), after).await?;
+            after = writes.last()?.0;
+            for (seq, bytes) in writes.into_iter().filter(|(number, _)| *number <= last) {
+                let entry = Entry::read(bytes).ok()?;
+                if entry.owner != self.router {
+                    return None;
+                }
+                if entry.ends || entry.reset {
+                    memory.flush();
+                }
+                let by = Caller { name: &self.router, seq };
+                if !entry.ends && memory.write(room.as_str(), by, entry.into_write()) != Written::Written {
+                    return None;
+                }
+            }
+        }
+        let kept = memory.stored(room.as_str()).map(Stored::kept)?;
+        self.index(|index| index.goes_on(room.as_str()));
+        locked(&self.wanted).insert(room.clone());
+        Some(Taken::Kept(kept))
     }
 
     /// A room that is here is kept also when Redis cannot be asked for it.
@@ -215,9 +266,18 @@ impl Inner {
     }
 
     async fn write(&self, room: &RoomId, write: &Write) -> Result<Written, Unanswered> {
-        if locked(&self.anew).remove(room) && !write.reset {
+        let (anew, wanted) = (locked(&self.anew).contains(room), locked(&self.wanted).contains(room));
+        if (anew || wanted) && !write.reset && !write.released {
             return Ok(Written::Missing);
         }
+        if anew && let Ok(written) = self.carry(&self.router, room, write).await {
+            if written != Written::Missing {
+                self.superseded(room);
+            }
+            return Ok(written);
+        }
+        // the disk may show it again before Redis answers
+        locked(&self.anew).remove(room);
         let begins = write.reset && locked(&self.wanted).remove(room);
         if begins || self.index(|index| index.has(room.as_str())) {
             match self.append(room, Entry::of(&self.router, clock::unix_ms(), write), begins).await {
@@ -250,14 +310,26 @@ impl Inner {
         locked(&self.wanted).remove(room);
         locked(&self.anew).remove(room);
         let fence = locked(&self.fences).remove(room).filter(|_| fence == UNASKED).unwrap_or(fence);
-        if self.index(|index| index.has(room.as_str())) {
-            match self.append(room, Entry::of_end(&self.router, clock::unix_ms(), fence), false).await {
+        let (lies, has) = self.index(|index| (index.lies(room.as_str()), index.has(room.as_str())));
+        // also after what counts no more: brought a second time, it would make the room again
+        if lies {
+            match self.append(room, Entry::of_end(&self.router, clock::unix_ms(), fence), !has).await {
                 Ok(()) => return Ok(Written::Written),
-                Err(NotHere::Gone) => {}
-                Err(NotHere::Refused) => return Err(Unanswered),
+                Err(NotHere::Refused) if has => return Err(Unanswered),
+                Err(NotHere::Refused | NotHere::Gone) => {}
             }
         }
         self.behind.end(room, fence).await
+    }
+
+    /// All of a room was written to Redis itself, or is another router's: what is here of it counts no more.
+    fn superseded(&self, room: &RoomId) {
+        locked(&self.anew).remove(room);
+        let writes = self.index(|index| match index.waits(room.as_str()) {
+            Some(Waits { latest, .. }) => index.brought(room.as_str(), latest),
+            None => 0,
+        });
+        self.tell(room, writes, JournalOutcome::Superseded);
     }
 
     /// Writes to Redis in that router's name; the fence of a room that could not be asked for is asked for, if Redis has the room.

@@ -12,7 +12,13 @@ use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
-use super::{Inner, LANES, SHRINK_BYTES, UNASKED, disk::Change, entry::Entry, index::Index, locked};
+use super::{
+    Inner, LANES, SHRINK_BYTES, UNASKED,
+    disk::Change,
+    entry::Entry,
+    index::{Index, Waits},
+    locked,
+};
 use crate::{
     event::JournalOutcome,
     fabric::{Write, Written},
@@ -30,8 +36,10 @@ const ON_THE_WAY: Duration = Duration::from_millis(2);
 /// How often it is waited for.
 const LOOKS_MAX: u32 = 1_000;
 
-/// How long the disk may show nothing before it counts as one that will not: shorter than until it is opened anew, with nothing in it.
-const UNREAD_MAX: Duration = Duration::from_millis(500);
+/// How long the disk may show nothing until rooms that are here write themselves instead: it is opened anew meanwhile.
+const UNREAD_MAX: Duration = Duration::from_secs(2);
+/// How often a room is brought from its beginning again, because Redis has lost what was brought before.
+const LOST_MAX: u32 = 3;
 
 /// Brings what waits, again and again.
 pub(super) async fn run(journal: Weak<Inner>, telemetry: Arc<Telemetry>) {
@@ -74,12 +82,11 @@ impl Drop for Closing<'_> {
     }
 }
 
-/// What came of one write.
-enum Came {
-    /// It is there.
-    Brought,
-    /// It, and what follows it, never will be.
-    Never(JournalOutcome),
+/// How much of a room is there: up to which write, and how many they are.
+#[derive(Clone, Copy, Default)]
+struct Brought {
+    number: u64,
+    writes: u64,
 }
 
 impl Inner {
@@ -88,47 +95,85 @@ impl Inner {
     /// # Errors
     /// Redis did not answer, or the disk.
     pub(super) async fn bring(&self, room: &RoomId) -> Result<(), Unanswered> {
-        if !self.index(|index| index.has(room.as_str())) {
+        if !self.index(|index| index.lies(room.as_str())) {
             return Ok(());
         }
         let _turn = self.lane(room).lock().await;
-        let (left, whole) = self.index(|index| index.standing(room.as_str()));
-        if left && !whole {
-            return self.let_go(room, JournalOutcome::Incomplete).await;
+        let Some(waits) = self.index(|index| index.waits(room.as_str())) else { return Ok(()) };
+        if waits.brought {
+            self.take_out(room, waits.latest, (0, JournalOutcome::Brought)).await;
+            return Ok(());
         }
         // what comes while the last of it is on its way waits, and then goes to Redis: else it might follow for ever
         let _closing = Closing { journal: self, room };
-        let mut looks = 0;
-        while let Some(latest) = self.index(|index| index.latest(room.as_str())) {
-            let Some(writes) = self.writer.read(room.as_str()).await else {
-                // busy, or opened anew in a moment
-                let since = *locked(&self.unread).get_or_insert_with(Instant::now);
-                return if since.elapsed() < UNREAD_MAX { Err(Unanswered) } else { self.supersede(room).await };
+        let (mut at, mut lost, mut looks) = (Brought::default(), 0, 0);
+        while let Some(Waits { latest, brings, .. }) = self.index(|index| index.waits(room.as_str())) {
+            let Some(last) = brings else {
+                self.let_go(room, JournalOutcome::Incomplete).await;
+                return Ok(());
             };
-            let Some((last, _)) = writes.last() else {
-                looks += 1;
-                if looks > LOOKS_MAX {
-                    return self.let_go(room, JournalOutcome::Unreadable).await;
+            if at.number >= last {
+                self.index(|index| index.close(room.as_str(), true));
+                if self.index(|index| index.waits(room.as_str())).is_some_and(|waits| waits.brings > Some(last)) {
+                    continue;
                 }
-                sleep(ON_THE_WAY).await;
-                continue;
-            };
-            let (last, count) = (*last, writes.len() as u64);
-            if last >= latest {
+                self.take_out(room, last, (at.writes, JournalOutcome::Brought)).await;
+                if latest > last {
+                    self.let_go(room, JournalOutcome::Incomplete).await;
+                }
+                return Ok(());
+            }
+            let writes = self.read(room, (at.number, last)).await?;
+            looks = if writes.is_empty() { looks + 1 } else { 0 };
+            if looks > LOOKS_MAX {
+                self.let_go(room, JournalOutcome::Unreadable).await;
+                return Ok(());
+            }
+            if writes.last().is_some_and(|(number, _)| *number >= last) {
                 self.index(|index| index.close(room.as_str(), true));
             }
-            if let Came::Never(outcome) = self.bring_these(room, writes, latest).await? {
-                return self.let_go(room, outcome).await;
+            match self.bring_these(room, writes, last, &mut at).await? {
+                None => {}
+                // from the whole with which it begins
+                Some(JournalOutcome::Missing) if lost < LOST_MAX => (at, lost) = (Brought::default(), lost + 1),
+                Some(outcome) => {
+                    self.let_go(room, outcome).await;
+                    return Ok(());
+                }
             }
-            self.take_out(room, last, (count, JournalOutcome::Brought)).await?;
         }
         Ok(())
     }
 
-    async fn bring_these(&self, room: &RoomId, writes: Vec<(u64, Bytes)>, latest: u64) -> Result<Came, Unanswered> {
+    /// Writes of the room after one, up to another; none, after a moment: they are on their way to the disk.
+    async fn read(&self, room: &RoomId, (after, last): (u64, u64)) -> Result<Vec<(u64, Bytes)>, Unanswered> {
+        let Some(mut writes) = self.writer.read(room.as_str(), after).await else {
+            // busy, or opened anew in a moment
+            let since = *locked(&self.unread).get_or_insert_with(Instant::now);
+            if since.elapsed() >= UNREAD_MAX {
+                self.supersede(room).await?;
+            }
+            return Err(Unanswered);
+        };
+        *locked(&self.unread) = None;
+        writes.retain(|(number, _)| *number <= last);
+        if writes.is_empty() {
+            sleep(ON_THE_WAY).await;
+        }
+        Ok(writes)
+    }
+
+    /// Brings these, up to the last of all; why one of them, and what follows it, never will be there.
+    async fn bring_these(
+        &self,
+        room: &RoomId,
+        writes: Vec<(u64, Bytes)>,
+        last: u64,
+        at: &mut Brought,
+    ) -> Result<Option<JournalOutcome>, Unanswered> {
         for (number, bytes) in writes {
-            let Ok(entry) = Entry::read(bytes) else { return Ok(Came::Never(JournalOutcome::Unreadable)) };
-            let (owner, fence, ends) = (entry.owner.clone(), entry.fence, entry.ends);
+            let Ok(entry) = Entry::read(bytes) else { return Ok(Some(JournalOutcome::Unreadable)) };
+            let (owner, fence, edition, ends) = (entry.owner.clone(), entry.fence, entry.edition, entry.ends);
             let written = match ends {
                 true => self.end_these(&owner, room, fence).await?,
                 false => self.carry_whole(&owner, room, entry.into_write()).await?,
@@ -137,15 +182,17 @@ impl Inner {
                 Written::Written => {}
                 // it has ended, or was another's by then
                 Written::Missing | Written::Fenced { .. } if ends => {}
-                Written::Missing => return Ok(Came::Never(JournalOutcome::Missing)),
-                Written::Fenced { .. } => return Ok(Came::Never(JournalOutcome::Fenced)),
+                Written::Missing => return Ok(Some(JournalOutcome::Missing)),
+                Written::Fenced { .. } => return Ok(Some(JournalOutcome::Fenced)),
             }
-            if number == latest && !ends && self.index(|index| index.standing(room.as_str())).0 {
-                // who wrote it is gone: whoever wants the room may have it
-                self.carry(&owner, room, &Write { fence, released: true, ..Write::default() }).await?;
+            *at = Brought { number, writes: at.writes + 1 };
+            if number == last && !ends && self.index(|index| index.is_left(room.as_str())) {
+                // who wrote it is gone: whoever may want the room may have it
+                let released = Write { fence, edition, released: true, unless_later: true, ..Write::default() };
+                self.carry(&owner, room, &released).await?;
             }
         }
-        Ok(Came::Brought)
+        Ok(None)
     }
 
     /// A room ended, under the fence that it was written under.
@@ -162,55 +209,49 @@ impl Inner {
         }
     }
 
-    /// The disk does not show what is here. Once Redis answers, rooms that are here write all of themselves, which they have in memory,
-    /// and the file goes: later it would put them back. What another process left is nowhere else, and stays.
+    /// The disk does not show what is here. If Redis answers, a room that is here writes all of itself, which it has in memory; what
+    /// is here counts no more once it has. What another process left is nowhere else, and waits for the disk.
     async fn supersede(&self, room: &RoomId) -> Result<(), Unanswered> {
-        self.behind.take(room, false).await?;
-        let rooms = self.index(Index::goes_if_here).ok_or(Unanswered)?;
-        let went = self.writer.clear().await;
-        if went {
-            locked(&self.anew).extend(rooms.iter().map(|(room, _)| RoomId::from(room.as_str())));
-        }
-        self.index(|index| index.gone(went));
-        if !went {
+        if self.index(|index| index.is_left(room.as_str())) {
             return Err(Unanswered);
         }
-        for (room, writes) in rooms {
-            self.tell(&RoomId::from(room), writes, JournalOutcome::Superseded);
-        }
+        self.behind.take(room, false).await?;
+        locked(&self.anew).insert(room.clone());
+        self.tell_its_room(room).await;
         Ok(())
     }
 
-    /// What is here of the room never gets to Redis.
-    async fn let_go(&self, room: &RoomId, outcome: JournalOutcome) -> Result<(), Unanswered> {
-        let Some(latest) = self.index(|index| index.latest(room.as_str())) else { return Ok(()) };
-        self.take_out(room, latest, (0, outcome)).await
+    /// What is here of the room never gets to Redis; its room, if it is here, writes all of itself.
+    async fn let_go(&self, room: &RoomId, outcome: JournalOutcome) {
+        let Some(Waits { latest, .. }) = self.index(|index| index.waits(room.as_str())) else { return };
+        self.take_out(room, latest, (0, outcome)).await;
+        self.tell_its_room(room).await;
     }
 
-    /// Writes up to there are done with. They are out of the file before anything else of the room is written: a second time, after that,
-    /// they would put it back. Where they cannot be taken out, the file goes with the last that counts.
-    async fn take_out(
-        &self,
-        room: &RoomId,
-        up_to: u64,
-        (count, outcome): (u64, JournalOutcome),
-    ) -> Result<(), Unanswered> {
+    async fn tell_its_room(&self, room: &RoomId) {
+        if let Some(tells) = self.tells.get() {
+            tells(room.clone()).await;
+        }
+    }
+
+    /// Writes up to there are done with; `count`: how many that are, if it is known. What cannot be taken out of the file goes with it,
+    /// once nothing in it counts any more.
+    async fn take_out(&self, room: &RoomId, up_to: u64, (count, outcome): (u64, JournalOutcome)) {
         if self.writer.change(Change::Forget { room: room.as_str().to_owned(), up_to }).await {
             *locked(&self.unread) = None;
-            let gone = self.index(|index| index.forget(room.as_str(), up_to));
-            self.tell(room, if count > 0 { count } else { gone }, outcome);
+            let (before, gone) = self.index(|index| (index.has(room.as_str()), index.forget(room.as_str(), up_to)));
+            let count = if count > 0 { count } else { gone };
+            self.tell(room, if before { count } else { 0 }, outcome);
             if self.index(|index| index.may_shrink(SHRINK_BYTES)) {
                 self.writer.shrink();
             }
-            return Ok(());
+            return;
         }
-        if self.index(|index| index.brought(room.as_str(), up_to)) {
+        let gone = self.index(|index| index.brought(room.as_str(), up_to));
+        self.tell(room, if count > 0 { count } else { gone }, outcome);
+        if self.index(Index::goes) {
             let went = self.writer.clear().await;
             self.index(|index| index.gone(went));
-            if went {
-                return Ok(());
-            }
         }
-        Err(Unanswered)
     }
 }

@@ -100,7 +100,7 @@ impl Disk {
     #[cfg(test)]
     pub(super) fn on(backend: impl redb::StorageBackend) -> Self {
         let database = Builder::new().create_with_backend(backend).unwrap();
-        prepare(&database, "tests").unwrap();
+        prepare(&database, "signalbox:fleet").unwrap();
         Self { path: PathBuf::from("memory"), database }
     }
 
@@ -127,14 +127,16 @@ impl Disk {
         Ok(transaction.commit()?)
     }
 
-    /// The oldest writes of a room, in order.
+    /// The oldest writes of a room after that one, in order.
     ///
     /// # Errors
     /// The disk says no.
-    pub(super) fn read(&self, room: &str) -> Result<Vec<(u64, Bytes)>, redb::Error> {
+    pub(super) fn read(&self, room: &str, after: u64) -> Result<Vec<(u64, Bytes)>, redb::Error> {
         let transaction = self.database.begin_read()?;
         let (mut read, mut size) = (Vec::new(), 0);
-        for row in transaction.open_table(WRITES)?.range::<(&str, u64)>((room, 0)..=(room, u64::MAX))? {
+        for row in
+            transaction.open_table(WRITES)?.range::<(&str, u64)>((room, after.saturating_add(1))..=(room, u64::MAX))?
+        {
             let (key, value) = row?;
             let bytes = Bytes::copy_from_slice(value.value());
             size += bytes.len();

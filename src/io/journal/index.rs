@@ -30,12 +30,27 @@ struct Room {
     since: Instant,
     /// Of another process, which is gone: nobody writes of it any more.
     left: bool,
-    /// What is there says all that has to be known of the room.
-    whole: bool,
+    /// Nothing was written of it since that process was cut short.
+    cut: bool,
+    /// From that write on all of the room begins anew, and is not complete.
+    partial: Option<u64>,
     /// The last of it is on its way to Redis.
     closing: bool,
-    /// All of it was brought, and could not be taken out of the file.
+    /// All of it was brought, or counts no more, and could not be taken out of the file.
     brought: bool,
+}
+
+/// What of a room is to be brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Waits {
+    /// The number of the latest write that is there,
+    pub(super) latest: u64,
+    /// and of the latest that can be brought: what a killed process had not written to its end is none of them.
+    pub(super) brings: Option<u64>,
+    /// Of another process, which is gone.
+    pub(super) left: bool,
+    /// All of it counts no more.
+    pub(super) brought: bool,
 }
 
 /// All that waits.
@@ -71,13 +86,29 @@ impl Index {
         self.bytes += size;
         let room = self.rooms.entry(room.to_owned()).or_insert_with(|| Room::new(since, true));
         room.since = room.since.min(since);
-        room.whole = whole.unwrap_or(room.whole);
-        room.writes.push((number, size));
+        room.add((number, size), whole);
     }
 
     /// Whether anything of the room waits.
     pub(super) fn has(&self, room: &str) -> bool {
+        self.rooms.get(room).is_some_and(|room| !room.brought)
+    }
+
+    /// Whether anything of it is there, be it that it counts no more.
+    pub(super) fn lies(&self, room: &str) -> bool {
         self.rooms.contains_key(room)
+    }
+
+    /// Whether another process left it, which is gone.
+    pub(super) fn is_left(&self, room: &str) -> bool {
+        self.rooms.get(room).is_some_and(|room| room.left)
+    }
+
+    /// A room that another process left goes on in this one.
+    pub(super) fn goes_on(&mut self, room: &str) {
+        if let Some(room) = self.rooms.get_mut(room) {
+            room.left = false;
+        }
     }
 
     /// Whether there is a place for anything at all.
@@ -99,8 +130,9 @@ impl Index {
         let size = size as u64 + WRITE_BYTES;
         match self.rooms.get(room) {
             Some(room) if room.closing => return Err(Untaken::Closing),
-            None if !begins => return Err(Untaken::Elsewhere),
-            Some(_) | None => {}
+            Some(room) if !room.brought => {}
+            Some(_) | None if begins => {}
+            Some(_) | None => return Err(Untaken::Elsewhere),
         }
         // that a room ended takes next to nothing, and lets all else of it go
         if self.goes || (!ends && self.bytes + size > self.bytes_max) {
@@ -110,9 +142,8 @@ impl Index {
         self.bytes += size;
         self.peak = self.peak.max(self.bytes);
         let room = self.rooms.entry(room.to_owned()).or_insert_with(|| Room::new(at, false));
-        room.writes.push((self.number, size));
-        (room.left, room.brought) = (false, false);
-        room.whole = whole.unwrap_or(room.whole);
+        room.add((self.number, size), whole);
+        (room.left, room.cut, room.brought) = (false, false, false);
         Ok(self.number)
     }
 
@@ -142,33 +173,28 @@ impl Index {
         gone
     }
 
-    /// The number of the latest write of a room that waits.
-    pub(super) fn latest(&self, room: &str) -> Option<u64> {
-        self.rooms.get(room)?.writes.last().map(|(number, _)| *number)
+    /// What of a room is to be brought; none: nothing of it is there.
+    pub(super) fn waits(&self, room: &str) -> Option<Waits> {
+        let room = self.rooms.get(room)?;
+        let (latest, _) = *room.writes.last()?;
+        let mut numbers = room.writes.iter().rev().map(|(number, _)| *number);
+        let partial = room.partial.filter(|_| room.cut);
+        let brings = numbers.find(|number| partial.is_none_or(|partial| *number < partial));
+        Some(Waits { latest, brings, left: room.left, brought: room.brought })
     }
 
-    /// Whether a room was left behind by a process that is gone, and whether what is there of it is a whole.
-    pub(super) fn standing(&self, room: &str) -> (bool, bool) {
-        self.rooms.get(room).map_or((false, true), |room| (room.left, room.whole))
+    /// All of a room up to there counts no more, and stays in the file; how much that is.
+    pub(super) fn brought(&mut self, name: &str, up_to: u64) -> u64 {
+        let Some(room) = self.rooms.get_mut(name) else { return 0 };
+        let all = room.writes.last().is_some_and(|(number, _)| *number <= up_to);
+        let before = std::mem::replace(&mut room.brought, all);
+        if all && !before { room.writes.len() as u64 } else { 0 }
     }
 
-    /// All of a room was brought up to there, and stays in the file. Whether the file can go: nothing in it counts any more, and nothing
-    /// is taken until [`gone`](Self::gone).
-    pub(super) fn brought(&mut self, name: &str, up_to: u64) -> bool {
-        if let Some(room) = self.rooms.get_mut(name) {
-            room.brought = room.writes.last().is_some_and(|(number, _)| *number <= up_to);
-        }
+    /// Whether the file can go: nothing in it counts any more. Then nothing is taken until [`gone`](Self::gone).
+    pub(super) fn goes(&mut self) -> bool {
         self.goes = self.rooms.values().all(|room| room.brought);
         self.goes
-    }
-
-    /// The file can go when all rooms in it are here: which they are, and how much of each; nothing is taken until [`gone`](Self::gone).
-    pub(super) fn goes_if_here(&mut self) -> Option<Vec<(String, u64)>> {
-        if self.goes || self.rooms.values().any(|room| room.left) {
-            return None;
-        }
-        self.goes = true;
-        Some(self.rooms.iter().map(|(name, room)| (name.clone(), room.writes.len() as u64)).collect())
     }
 
     /// The file went, or it is still there.
@@ -196,7 +222,7 @@ impl Index {
         }
     }
 
-    /// Rooms of which something waits.
+    /// Rooms of which something is there.
     pub(super) fn rooms(&self) -> Vec<String> {
         self.rooms.keys().cloned().collect()
     }
@@ -214,6 +240,16 @@ impl Index {
 
 impl Room {
     fn new(since: Instant, left: bool) -> Self {
-        Self { writes: Vec::new(), since, left, whole: false, closing: false, brought: false }
+        Self { writes: Vec::new(), since, left, cut: left, partial: None, closing: false, brought: false }
+    }
+
+    /// `whole`: with it the room is complete, or begins anew and is not; or it says nothing of that.
+    fn add(&mut self, (number, size): (u64, u64), whole: Option<bool>) {
+        self.writes.push((number, size));
+        match whole {
+            Some(true) => self.partial = None,
+            Some(false) => self.partial = self.partial.or(Some(number)),
+            None => {}
+        }
     }
 }

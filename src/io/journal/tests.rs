@@ -1,6 +1,7 @@
 //! Rules of the journal, before a store in memory and disks that fail.
 
 mod disks;
+mod lost;
 
 use std::{
     fs,
@@ -20,6 +21,8 @@ struct Away {
     memory: Arc<Mutex<Memory>>,
     away: Arc<AtomicBool>,
     writes: Arc<AtomicU64>,
+    /// After so many more writes a replica takes its place that is as it was then.
+    fails_over: Arc<Mutex<Option<(u64, Memory)>>>,
     /// Who is asked about takes.
     router: String,
 }
@@ -82,6 +85,13 @@ impl Behind for Away {
         write: &'a Write,
     ) -> BoxFuture<'a, Result<Written, Unanswered>> {
         self.writes.fetch_add(1, SeqCst);
+        let mut fails_over = self.fails_over.lock().unwrap();
+        match fails_over.take() {
+            Some((0, replica)) => *self.memory.lock().unwrap() = replica,
+            Some((left, replica)) => *fails_over = Some((left - 1, replica)),
+            None => {}
+        }
+        drop(fails_over);
         self.answer(move |memory| memory.write(room.as_str(), memory.next(room.as_str(), owner), write.clone()))
     }
 
@@ -118,16 +128,28 @@ fn open(settings: JournalSettings, behind: &Away) -> (Journal, Facts) {
     (Journal::open(settings, Box::new(behind.clone()), observe).unwrap(), facts)
 }
 
+/// The rooms that hear that something of them never will be there.
+fn told_by(journal: &Journal) -> Arc<Mutex<Vec<RoomId>>> {
+    let told = Arc::<Mutex<Vec<RoomId>>>::default();
+    let tells = told.clone();
+    journal.tells(Box::new(move |room| {
+        tells.lock().unwrap().push(room);
+        Box::pin(async {})
+    }));
+    told
+}
+
 /// All that is known of a room that has said so much.
 fn whole(fence: u64, said: u64) -> Write {
     let set = vec![(ROOM_FIELD.to_owned(), "room".into()), ("t".to_owned(), said.to_string().into())];
-    Write { fence, reset: true, set, entries: entries(1..=said), ..Write::default() }
+    Write { fence, edition: said, reset: true, set, entries: entries(1..=said), ..Write::default() }
 }
 
 /// What it said next.
 fn next(fence: u64, said: u64) -> Write {
     let set = vec![("t".to_owned(), said.to_string().into())];
-    Write { fence, set, entries: entries(said..=said), ..Write::default() }
+    let after = said.saturating_sub(1);
+    Write { fence, edition: said, after, set, entries: entries(said..=said), ..Write::default() }
 }
 
 fn entries(offsets: std::ops::RangeInclusive<u64>) -> Vec<(u64, Bytes)> {
@@ -293,6 +315,7 @@ async fn a_room_that_was_made_while_nobody_answered_is_kept_as_well() {
 async fn a_room_that_another_router_took_meanwhile_is_not_merged_and_that_is_told() {
     let folder = tempfile::tempdir().unwrap();
     let (journal, facts, away) = one_that_stands(folder.path()).await;
+    let told = told_by(&journal);
     away.set(true);
     for said in 3..=5 {
         say(&journal, 1, said).await;
@@ -301,8 +324,8 @@ async fn a_room_that_another_router_took_meanwhile_is_not_merged_and_that_is_tol
     away.set(false);
     brought(&journal).await;
     assert_eq!(ended(&facts, JournalOutcome::Fenced), 3);
+    assert_eq!(*told.lock().unwrap(), [RoomId::from("r")], "so that it asks for the room at once");
     assert_eq!(kept(away.taken("r", true)).entries, entries(1..=2), "the other's is as it was");
-    // and the room's router hears it with its next write
     let fenced = Written::Fenced { owner: "other".to_owned() };
     assert_eq!(journal.write(&"r".into(), &next(1, 6)).await, Ok(fenced));
 }

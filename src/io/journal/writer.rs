@@ -35,8 +35,8 @@ pub(super) type Done = oneshot::Sender<bool>;
 pub(super) enum Command {
     /// To be on the disk.
     Change(Change, Done),
-    /// The oldest writes of a room; none, when the disk says no.
-    Read(String, oneshot::Sender<Option<Vec<(u64, Bytes)>>>),
+    /// The oldest writes of a room after that one; none, when the disk says no.
+    Read(String, u64, oneshot::Sender<Option<Vec<(u64, Bytes)>>>),
     /// Nothing is in it any more: the disk gets its place back.
     Shrink,
     /// Nothing in it counts any more, and it cannot be taken out: the file goes.
@@ -65,10 +65,10 @@ impl Writer {
         self.ask(Command::Change(change, done)) && is_done.await.unwrap_or(false)
     }
 
-    /// The oldest writes of a room.
-    pub(super) async fn read(&self, room: &str) -> Option<Vec<(u64, Bytes)>> {
+    /// The oldest writes of a room after that one.
+    pub(super) async fn read(&self, room: &str, after: u64) -> Option<Vec<(u64, Bytes)>> {
         let (show, shown) = oneshot::channel();
-        if !self.ask(Command::Read(room.to_owned(), show)) {
+        if !self.ask(Command::Read(room.to_owned(), after, show)) {
             return None;
         }
         shown.await.ok()?
@@ -144,8 +144,8 @@ impl Thread {
                 }
             }
             match next {
-                Some(Command::Read(room, show)) => {
-                    show.send(self.read(&room)).ok();
+                Some(Command::Read(room, after, show)) => {
+                    show.send(self.read(&room, after)).ok();
                 }
                 Some(Command::Shrink) => self.shrink(),
                 Some(Command::Clear(done)) => {
@@ -164,8 +164,8 @@ impl Thread {
         }
     }
 
-    fn read(&mut self, room: &str) -> Option<Vec<(u64, Bytes)>> {
-        match self.disk()?.read(room) {
+    fn read(&mut self, room: &str, after: u64) -> Option<Vec<(u64, Bytes)>> {
+        match self.disk()?.read(room, after) {
             Ok(read) => Some(read),
             Err(error) => {
                 self.fail(JournalWork::Read, error.to_string());

@@ -56,7 +56,7 @@ async fn a_file_that_cannot_be_read_is_set_aside_and_begun_anew() {
 /// A disk that has no place any more when it is told so.
 #[derive(Debug, Clone)]
 struct FullDisk {
-    bytes: Arc<InMemoryBackend>,
+    bytes: Arc<dyn StorageBackend>,
     full: Arc<AtomicBool>,
 }
 
@@ -127,7 +127,7 @@ async fn a_disk_that_is_full_refuses_and_a_new_file_is_begun_when_there_is_place
 }
 
 #[tokio::test]
-async fn what_a_disk_does_not_show_any_more_the_room_writes_itself_and_the_file_goes() {
+async fn what_a_disk_does_not_show_any_more_the_room_writes_itself_and_then_the_file_goes() {
     let folder = tempfile::tempdir().unwrap();
     let away = Away::of("a");
     let disk = FullDisk { bytes: Arc::new(InMemoryBackend::new()), full: Arc::default() };
@@ -139,19 +139,56 @@ async fn what_a_disk_does_not_show_any_more_the_room_writes_itself_and_the_file_
     let place = Place { folder: nowhere.clone(), of: settings.of.clone() };
     let behind: Box<dyn Behind> = Box::new(away.clone());
     let journal = Journal::over(disk::Disk::on(disk.clone()), place, settings, (behind, observe)).unwrap();
+    let told = told_by(&journal);
     assert_eq!(journal.take(&"r".into(), false).await, Ok(Taken::Nothing { fence: 1 }));
     away.set(true);
     assert_eq!(journal.write(&"r".into(), &whole(1, 2)).await, Ok(Written::Written));
     disk.full.store(true, SeqCst);
     assert_eq!(journal.write(&"r".into(), &next(1, 3)).await, Err(Unanswered));
     assert_eq!(journal.0.bring(&"r".into()).await, Err(Unanswered));
-    assert!(journal.0.index(|index| index.has("r")), "not while it is nowhere else");
-    // a folder again: there is no file in it to go
-    fs::remove_file(&nowhere).unwrap();
     away.set(false);
-    brought(&journal).await;
-    assert_eq!(ended(&facts, JournalOutcome::Superseded), 1);
+    let tells = async {
+        while told.lock().unwrap().is_empty() {
+            assert_eq!(journal.0.bring(&"r".into()).await, Err(Unanswered));
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, tells).await.expect("the room hears of it");
+    assert!(journal.0.index(|index| index.has("r")), "not before it is elsewhere");
     assert_eq!(journal.write(&"r".into(), &next(1, 3)).await, Ok(Written::Missing), "all of it is asked for");
     assert_eq!(journal.write(&"r".into(), &whole(1, 3)).await, Ok(Written::Written));
-    assert_eq!(kept(away.taken("r", true)).entries, entries(1..=3));
+    assert_eq!(ended(&facts, JournalOutcome::Superseded), 1);
+    assert_eq!(journal.write(&"r".into(), &next(1, 4)).await, Ok(Written::Written), "and what follows, too");
+    assert_eq!(kept(away.taken("r", true)).entries, entries(1..=4));
+    // a folder again: there is no file in it to go
+    fs::remove_file(&nowhere).unwrap();
+    brought(&journal).await;
+    assert!(!journal.0.index(|index| index.lies("r")));
+}
+
+#[tokio::test]
+async fn a_disk_that_fails_for_a_moment_while_the_store_is_back_loses_nothing_and_asks_for_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let away = Away::of("a");
+    let file = fs::File::create_new(folder.path().join(disk::NAME)).unwrap();
+    let disk = FullDisk { bytes: Arc::new(redb::backends::FileBackend::new(file).unwrap()), full: Arc::default() };
+    let full = disk.full.clone();
+    let (facts, observe) = observer();
+    let settings = settings(folder.path());
+    let place = Place { folder: settings.folder.clone(), of: settings.of.clone() };
+    let behind: Box<dyn Behind> = Box::new(away.clone());
+    let journal = Journal::over(disk::Disk::on(disk), place, settings, (behind, observe)).unwrap();
+    let told = told_by(&journal);
+    assert_eq!(journal.take(&"r".into(), false).await, Ok(Taken::Nothing { fence: 1 }));
+    away.set(true);
+    for said in 3..=40 {
+        say(&journal, 1, said).await;
+    }
+    full.store(true, SeqCst);
+    assert_eq!(journal.write(&"r".into(), &next(1, 41)).await, Err(Unanswered));
+    away.set(false);
+    brought(&journal).await;
+    assert_eq!((ended(&facts, JournalOutcome::Superseded), told.lock().unwrap().len()), (0, 0));
+    say(&journal, 1, 41).await;
+    assert_eq!(kept(away.taken("r", true)).entries, entries(1..=41));
 }
