@@ -27,6 +27,16 @@ pub const TIP_FIELD: &str = "t";
 /// and what those of its members begin with, before the participant's id.
 pub const MEMBER_PREFIX: &str = "m:";
 
+/// How far apart a router's numbers and the fences are that come of them; those of others, which begin at another microsecond, are not so
+/// near.
+const OF_ITS_OWN: u64 = 4_096;
+
+/// Where a router numbers its calls from, which is told a fence. A room that it makes bears the number of the call as its fence: so it is
+/// none that the room bore before, when it was lost meanwhile.
+pub const fn numbers_from(seq: u64, fence: u64) -> u64 {
+    if fence > seq && fence - seq <= OF_ITS_OWN { fence } else { seq }
+}
+
 /// What taking a room brought.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Taken {
@@ -49,7 +59,7 @@ pub enum Taken {
 pub struct Kept {
     /// Under which this router writes it from now on.
     pub fence: u64,
-    /// Of the write of this router's that stands; 0: none does.
+    /// Of the write of this router's that stands; 1: none does, but another router's.
     pub edition: u64,
     /// Names and contents, in no order. None: whoever had it lost it, and ended before it had written it anew.
     pub fields: Vec<(String, Bytes)>,

@@ -34,8 +34,7 @@ pub struct Stored {
     pub last: u64,
 }
 
-/// Who calls, and the number of its call. A router's go up with its clock; what comes late, after one with a higher number, changes
-/// nothing.
+/// Who calls, and the number of its call. A router's go up; what comes late, after one with a higher number, changes nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Caller<'a> {
     /// Who, as it names itself.
@@ -56,8 +55,8 @@ impl Memory {
             if !force && !stored.released {
                 return Taken::Held { owner: stored.owner.clone() };
             }
-            // its writes are numbered by its own clock
-            (stored.owner, stored.fence, stored.edition) = (by.name.to_owned(), stored.fence + 1, 0);
+            // its writes are numbered by its own clock; more than that of a room of which nothing was written, or is there any more
+            (stored.owner, stored.fence, stored.edition) = (by.name.to_owned(), stored.fence + 1, 1);
         }
         (stored.seq, stored.released) = (by.seq, false);
         Taken::Kept(stored.kept())
@@ -194,7 +193,7 @@ mod tests {
         assert_eq!(memory.write("r", by("a", 1), write), Written::Missing);
         assert_eq!(memory.take("r", by("b", 1), false), Taken::Held { owner: "a".to_owned() });
         let Taken::Kept(kept) = memory.take("r", by("b", 2), true) else { panic!("it stands") };
-        assert_eq!(kept, Kept { fence: 8, ..Kept::default() });
+        assert_eq!(kept, Kept { fence: 8, edition: 1, ..Kept::default() });
     }
 
     #[test]

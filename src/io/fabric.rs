@@ -46,7 +46,7 @@ use self::{
 use super::{clock, listener::Observe};
 use crate::{
     event::{FabricCall, FabricFact, FabricOutcome},
-    fabric::{Fault, Taken, Write, Written},
+    fabric::{self, Fault, Kept, Taken, Write, Written},
     ids::RoomId,
     telemetry::{FabricFigures, Telemetry},
 };
@@ -66,8 +66,7 @@ struct Inner {
     around: Arc<Around>,
     masters: Masters,
     under_way: Semaphore,
-    /// Of the last call about a room: when it was made, in microseconds, or one more than the one before. They go up over restarts as
-    /// well, as far as the clock does, and stay below 2^53.
+    /// Of the last call about a room. They go up over restarts as well, as far as the clock does.
     seq: AtomicU64,
     /// Whose turn it is to be asked whether it answers, of the connections to each server.
     turn: AtomicU64,
@@ -85,7 +84,8 @@ impl Fabric {
     pub fn new(settings: FabricSettings, observe: Observe, seed: u64) -> Self {
         let under_way = Semaphore::new(settings.calls_max);
         let around = Arc::new(Around { settings, observe, seed });
-        let (seq, turn) = (AtomicU64::new(0), AtomicU64::new(0));
+        let micros = u64::try_from(clock::since_epoch().as_micros()).unwrap_or_default();
+        let (seq, turn) = (AtomicU64::new(micros), AtomicU64::new(0));
         Self(Arc::new(Inner { masters: Masters::new(&around), around, under_way, seq, turn }))
     }
 
@@ -97,6 +97,9 @@ impl Fabric {
         let me = &self.0.around.settings.router;
         self.call(FabricCall::Take, (me, room), What::Take { force }, |answer| {
             let taken = scripts::taken(answer)?;
+            if let Taken::Nothing { fence } | Taken::Kept(Kept { fence, .. }) = &taken {
+                self.0.seq.fetch_update(Relaxed, Relaxed, |seq| Some(fabric::numbers_from(seq, *fence))).ok();
+            }
             let outcome = match &taken {
                 Taken::Nothing { .. } | Taken::Kept(_) => FabricOutcome::Done,
                 Taken::Held { .. } => FabricOutcome::Held,
@@ -169,16 +172,9 @@ impl Fabric {
             return Err(Fault { outcome: FabricOutcome::Full, why });
         };
         let keys = Keys::new(&settings.prefix, &settings.scope, room);
-        let (seq, keep_ms) = (self.next_seq(), settings.keep.as_millis());
+        let (seq, keep_ms) = (self.0.seq.fetch_add(1, Relaxed) + 1, settings.keep.as_millis());
         let asked = Asked { keys, me, seq, keep_ms, what };
         self.follow(room, &asked, begun + settings.timeout).await
-    }
-
-    fn next_seq(&self) -> u64 {
-        let micros = u64::try_from(clock::since_epoch().as_micros()).unwrap_or_default();
-        let next = |last: u64| micros.max(last + 1);
-        let last = self.0.seq.fetch_update(Relaxed, Relaxed, |last| Some(next(last)));
-        next(last.unwrap_or_else(|last| last))
     }
 
     /// To the server that has the room, and on to where it says that it is.

@@ -152,7 +152,7 @@ impl Keeping {
         self.elsewhere
     }
 
-    /// What was restored is there, by that write of this router's; 0: by another router's.
+    /// What was restored is there, by that write.
     pub(super) fn stands(&mut self, tip: Offset, edition: u64) {
         self.edition = edition;
         self.there = There { nothing: false, edition, tip, complete: tip, members: true, ..There::NOTHING };

@@ -14,8 +14,8 @@ if owner ~= me then
   if force ~= '1' and redis.call('HEXISTS', state, 'released') == 0 then
     return {'held', owner}
   end
-  -- its writes are numbered by its own clock
-  redis.call('HSET', state, 'owner', me, 'edition', '0')
+  -- its writes are numbered by its own clock; more than that of a room of which nothing was written, or is there any more
+  redis.call('HSET', state, 'owner', me, 'edition', '1')
   redis.call('HINCRBY', state, 'fence', 1)
 end
 redis.call('HSET', state, 'seq', seq)

@@ -69,7 +69,7 @@ async fn rooms_are_where_their_slots_are_and_are_followed_while_these_move() {
     assert_eq!(kept(one.take("r").await.unwrap()), stands);
     // who comes anew finds it at once
     let anew = side(&cluster, "r2").fabric.take(&"r".into(), true).await.unwrap();
-    assert_eq!(kept(anew), Kept { fence: made + 1, ..stands });
+    assert_eq!(kept(anew), Kept { fence: made + 1, edition: 1, ..stands });
 }
 
 #[tokio::test]

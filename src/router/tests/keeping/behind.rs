@@ -116,6 +116,27 @@ fn a_replica_that_takes_over_just_after_a_router_took_its_own_room_back_is_notic
 }
 
 #[test]
+fn a_store_that_forgot_a_room_before_its_new_router_wrote_is_told_everything_also_when_that_is_not_heard() {
+    let (mut a, mut memory) = (Keeps::new("a", 1), Memory::default());
+    let ann = a.world.join(1, "ann");
+    let bob = a.world.join(2, "bob");
+    a.world.done(2, say("before"));
+    a.pass(Duration::from_millis(100), &mut memory);
+    let mut other = Keeps::new("c", 2);
+    other.take(&mut memory);
+    memory.flush();
+    other.world.back(7, "bob", resume_of(&bob));
+    other.world.pass(GATHER + BEAT);
+    let (room, epoch, ask) = other.world.asks.pop().unwrap();
+    let Ask::Write(write) = ask else { panic!("{ask:?}") };
+    assert_eq!(memory.write("r", memory.next("r", "c"), *write), Written::Missing);
+    other.world.handle(Input::Kept { room, epoch, answer: Answer::Failed });
+    other.world.done(7, say("after"));
+    other.pass(Duration::from_secs(1), &mut memory);
+    assert_eq!(told(&mut memory, &ann), ["\"before\"", "\"after\""]);
+}
+
+#[test]
 fn what_was_said_to_be_written_and_never_will_be_is_written_again_as_a_whole_and_soon() {
     let (mut a, mut memory) = (Keeps::new("a", 1), Memory::default());
     let ann = a.world.join(1, "ann");
