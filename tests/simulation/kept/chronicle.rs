@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use signalbox::protocol::v1::event::Kind;
 
-use super::plan::{At, MS, Settings};
+use super::plan::{Ack, At, MS, Settings};
 
 /// The place of a life among all.
 pub(crate) type LifeId = usize;
@@ -58,8 +58,11 @@ pub(crate) struct Entry {
     pub(crate) at: At,
     /// Somebody was told that it is done.
     pub(crate) acknowledged: bool,
-    /// Redis has it.
+    /// Redis has it,
     pub(crate) stands: bool,
+    /// or had it once, or a router's disk.
+    pub(crate) kept: bool,
+    pub(crate) on_disk: bool,
     /// It was found to be lost, with a reason.
     pub(crate) excused: bool,
 }
@@ -105,6 +108,7 @@ pub(crate) struct Life {
     /// The first offset of which the history can be whole.
     pub(crate) first: u64,
     pub(crate) gather: At,
+    pub(crate) ack: Ack,
     /// How many events its history holds.
     pub(crate) events: u64,
     /// It is written at least so often.
@@ -148,7 +152,7 @@ impl Chronicle {
         &mut self,
         (room, router): (usize, usize),
         parent: Option<(LifeId, u64)>,
-        Settings { events, gather, refresh, .. }: Settings,
+        Settings { events, gather, refresh, ack, .. }: Settings,
     ) -> LifeId {
         let tip = parent.map_or(0, |(_, last)| last);
         let (epoch, ended, fenced, taken_back) = Default::default();
@@ -169,6 +173,7 @@ impl Chronicle {
             parted_short: false,
             first: 1,
             gather,
+            ack,
             events: events as u64,
             refresh: refresh + refresh / 50,
         });
@@ -242,7 +247,10 @@ impl Chronicle {
         if let What::Said { tag, .. } = &what {
             self.tags.entry(tag.clone()).or_default().push((owner, offset));
         }
-        known.entries.insert(offset, Entry { what, at, acknowledged: false, stands: false, excused: false });
+        known.entries.insert(
+            offset,
+            Entry { what, at, acknowledged: false, stands: false, kept: false, on_disk: false, excused: false },
+        );
         self.lives[life].tip = self.lives[life].tip.max(offset);
         Ok(())
     }
@@ -264,6 +272,15 @@ impl Chronicle {
         let owner = self.owner(life, offset);
         if let Some(entry) = self.lives[owner].entries.get_mut(&offset) {
             entry.stands = stands;
+            entry.kept |= stands;
+        }
+    }
+
+    /// A router's disk has it.
+    pub(crate) fn on_disk(&mut self, life: LifeId, offset: u64) {
+        let owner = self.owner(life, offset);
+        if let Some(entry) = self.lives[owner].entries.get_mut(&offset) {
+            (entry.kept, entry.on_disk) = (true, true);
         }
     }
 

@@ -18,7 +18,7 @@ use signalbox::{
 
 use super::{
     chronicle::LifeId,
-    plan::{At, Plan, Planted},
+    plan::{Ack, At, Plan, Planted},
 };
 
 /// What all routers sign with.
@@ -149,7 +149,10 @@ fn settings(plan: &Plan, seed: u64, planted: Option<Planted>) -> Settings {
     let keeping = KeepingSettings {
         gather: Duration::from_micros(own.gather) + late,
         refresh: Duration::from_micros(own.refresh),
-        acknowledge: Acknowledge::Here,
+        acknowledge: match own.ack {
+            Ack::Disk | Ack::Remote if planted != Some(Planted::EarlyOk) => Acknowledge::Kept,
+            Ack::Local | Ack::Disk | Ack::Remote => Acknowledge::Here,
+        },
     };
     Settings {
         keeping: Some(keeping),

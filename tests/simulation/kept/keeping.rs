@@ -3,8 +3,9 @@
 
 use signalbox::{
     fabric::{
-        Answer, Ask, Kept, Write, Written,
+        Answer, Ask, Kept, Taken, Write, Written,
         keeper::{Ending, Next, Parted, Parting, SETTLED_MAX, Taking, claimed, written},
+        numbers_from,
     },
     ids::Epoch,
     router::Input,
@@ -35,6 +36,8 @@ pub(crate) struct Pending {
     since: At,
     carried_out: bool,
     writes: bool,
+    /// For what lies in its router's journal.
+    by_journal: bool,
 }
 
 /// A room that is restored.
@@ -90,11 +93,14 @@ impl World {
             Work::Write(write) | Work::Part(_, write) => Call::Write(write.clone()),
             Work::End(_, fence) => Call::End { fence: *fence },
         };
-        self.call((router, room), life, call);
+        self.ask_redis((router, room), life, call);
     }
 
     /// Something came of what is being done about a room; none: no answer.
-    fn worked(&mut self, router: usize, room: usize, came: Option<Came>) {
+    pub(crate) fn worked(&mut self, router: usize, room: usize, mut came: Option<Came>) {
+        if came.is_none() && self.lies_on_disk(router, room, &mut came) {
+            return;
+        }
         let Some((epoch, mut work)) = self.hosts[router].work.remove(&room) else { return };
         let life = self.chronicle.find(room, &epoch.to_string());
         let (taken, wrote) = match came {
@@ -173,7 +179,7 @@ impl World {
             return;
         };
         fetch.taking = Some(Taking::new(now + std::time::Duration::from_micros(handover)));
-        self.call((router, room), None, Call::Take { force: false });
+        self.ask_redis((router, room), None, Call::Take { force: false });
     }
 
     /// It took too long until nothing more was done about a room.
@@ -183,12 +189,16 @@ impl World {
         }
     }
 
-    fn took(&mut self, router: usize, room: usize, came: Option<Came>) {
+    pub(crate) fn took(&mut self, router: usize, room: usize, came: Option<Came>) {
         let (now, may_force) = (self.hosts[router].now(self.now).at, self.hosts[router].keeps.contains(&room));
         let Some(taking) = self.hosts[router].fetches.get_mut(&room).and_then(|fetch| fetch.taking.as_mut()) else {
             return;
         };
-        let Some(Came::Taken(taken)) = came else { return self.fetched(router, room, None, false) };
+        let Some(Came::Taken(taken)) = came else {
+            let kept = self.from_journal(router, room);
+            let known = kept.is_some();
+            return self.fetched(router, room, kept, known);
+        };
         match taking.next(taken, now, may_force) {
             Next::Has(kept) => self.fetched(router, room, kept, true),
             Next::Again { after, force } => {
@@ -225,6 +235,12 @@ impl World {
         self.restores = None;
     }
 
+    /// A router calls Redis with what lies in its journal.
+    pub(crate) fn call_for_journal(&mut self, about: (usize, usize), life: Option<LifeId>, call: Call) {
+        self.by_journal = true;
+        self.call(about, life, call);
+    }
+
     /// A router calls Redis.
     pub(crate) fn call(&mut self, (router, room): (usize, usize), life: Option<LifeId>, call: Call) {
         self.tickets += 1;
@@ -233,7 +249,9 @@ impl World {
         host.seq += 1;
         let (seq, start, late) = (host.seq, host.start, now + host.pause(std::time::Duration::from_micros(TIMEOUT)));
         let writes = matches!(call, Call::Write(_));
-        self.pending.insert(ticket, Pending { router, start, room, life, since: now, carried_out: false, writes });
+        let by_journal = std::mem::take(&mut self.by_journal);
+        let pending = Pending { router, start, room, life, since: now, carried_out: false, writes, by_journal };
+        self.pending.insert(ticket, pending);
         self.at(late, Event::Late { ticket });
         let mut arrives = Some(now + self.way());
         let mut answers = true;
@@ -270,10 +288,14 @@ impl World {
             return;
         }
         let router_name = self.hosts[router].name.clone();
+        let changes = match (&call, self.redis.stored(&name(room))) {
+            (Call::Write(write), Some(stored)) => !write.unless_later || stored.edition <= write.edition,
+            _ => true,
+        };
         let came = self.redis.carry_out(&name(room), (&router_name, seq), call.clone());
         let waits = self.pending.get_mut(&ticket).map(|pending| pending.carried_out = true).is_some();
         owners::carried_out(self, (router, room, seq), &call, &came);
-        if let (Call::Write(write), Came::Written(Written::Written), Some(life)) = (&call, &came, life) {
+        if let (Call::Write(write), Came::Written(Written::Written), Some(life), true) = (&call, &came, life, changes) {
             self.stands(life, write, waits);
         }
         if answers {
@@ -345,10 +367,8 @@ impl World {
 
     /// An answer is at its router, or does not come any more.
     pub(crate) fn answered(&mut self, ticket: u64, came: Option<Came>, late: bool) {
-        let Some(Pending { router, start, room, life, since, carried_out, writes }) = self.pending.remove(&ticket)
-        else {
-            return;
-        };
+        let Some(pending) = self.pending.remove(&ticket) else { return };
+        let Pending { router, start, room, life, since, carried_out, writes, by_journal } = pending;
         if !self.hosts[router].runs || self.hosts[router].start != start {
             return;
         }
@@ -359,7 +379,11 @@ impl World {
         if let (Some(life), true) = (life, came.is_some()) {
             self.chronicle.lives[life].call_took(self.now - since);
         }
+        if let Some(Came::Taken(Taken::Nothing { fence } | Taken::Kept(Kept { fence, .. }))) = &came {
+            self.hosts[router].seq = numbers_from(self.hosts[router].seq, *fence);
+        }
         match life {
+            _ if by_journal => self.journal_answered(router, room, came),
             Some(_) => self.worked(router, room, came),
             None => self.took(router, room, came),
         }

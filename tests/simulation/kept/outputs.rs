@@ -16,7 +16,7 @@ use super::{
     chronicle::{Ended, LifeId, What},
     client::said,
     host::{name, number},
-    plan::MS,
+    plan::{Ack, MS},
     world::{Event as Happens, World},
 };
 
@@ -67,9 +67,15 @@ impl World {
             Output::Observe(fact) => self.observe(router, fact),
             Output::Attach { connection, .. } => self.connections[connection.0 as usize - 1].attached = true,
             Output::AdminReply { .. } | Output::Detach { .. } | Output::Ended(_) => {}
-            Output::Hold { .. } | Output::Release(_) => {
+            Output::Hold { .. } | Output::Release(_) if self.plan.settings.ack == Ack::Local => {
                 self.broken.push("[order] an answer was held, and rooms acknowledge what they have".to_owned());
             }
+            Output::Hold { ticket, by } => {
+                let (at, start) = (self.hosts[router].moment(by).max(self.now), self.hosts[router].start);
+                self.at(at, Happens::HeldUntil { router, start, ticket });
+            }
+            // one that was released is nothing to its core any more
+            Output::Release(_) => {}
             Output::Awaits(_) | Output::Media { .. } => {
                 self.broken.push("[order] a media node was called, and there is none".to_owned());
             }

@@ -29,17 +29,48 @@ pub(crate) enum Planted {
     IgnoredOrder,
     /// Routers gather for longer than they say.
     WrittenLate,
+    /// What is to be kept first is acknowledged at once.
+    EarlyOk,
+    /// What a journal has brought it brings once more, over what was written since.
+    BroughtTwice,
+    /// A router that is killed loses its disk.
+    LostDisk,
 }
 
 impl Planted {
-    pub(crate) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::LostGap,
         Self::SkippedEntry,
         Self::FlushedTwice,
         Self::IgnoredFence,
         Self::IgnoredOrder,
         Self::WrittenLate,
+        Self::EarlyOk,
+        Self::BroughtTwice,
+        Self::LostDisk,
     ];
+}
+
+/// Where what is said to a room stands before it is acknowledged: `redis.ack`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ack {
+    /// In the room.
+    Local,
+    /// Where rooms are kept, or in its router's journal.
+    Disk,
+    /// Where rooms are kept.
+    Remote,
+}
+
+impl Ack {
+    /// By the seed itself: what else happens in a world does not depend on it.
+    const fn new(seed: u64) -> Self {
+        match seed % 7 {
+            0 | 1 => Self::Disk,
+            4 | 5 => Self::Remote,
+            _ => Self::Local,
+        }
+    }
 }
 
 /// What somebody does.
@@ -101,6 +132,7 @@ pub(crate) struct Settings {
     pub(crate) refresh: At,
     /// How long a router may take to hand a room over.
     pub(crate) handover: At,
+    pub(crate) ack: Ack,
 }
 
 /// See the module.
@@ -130,6 +162,7 @@ impl Plan {
             gather: if rng.bool() { 20 * MS } else { rng.u64(1..=80) * MS },
             refresh: 4 * SECOND,
             handover: if rng.bool() { 250 * MS } else { rng.u64(0..=500) * MS },
+            ack: Ack::new(seed),
         };
         let mut plan = Self { seed, routers, rooms, clients, clocks, settings, acts: Vec::new() };
         plan.draw_clients(&mut rng);

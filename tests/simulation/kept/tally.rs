@@ -25,6 +25,14 @@ pub(crate) struct Tally {
     pub(crate) directed: usize,
     /// Sessions that were gone.
     pub(crate) gone: usize,
+    /// Requests that were refused because Redis was away, or whose answers came too late.
+    pub(crate) refused: usize,
+    pub(crate) late: usize,
+    /// Writes that lay in a journal, were brought from there, and rooms of which some never were; rooms that went on with what lay there.
+    pub(crate) journaled: usize,
+    pub(crate) brought: usize,
+    pub(crate) let_go: usize,
+    pub(crate) gone_on: usize,
 }
 
 impl Tally {
@@ -65,6 +73,12 @@ impl Tally {
             repeated: self.repeated + other.repeated,
             directed: self.directed + other.directed,
             gone: self.gone + other.gone,
+            refused: self.refused + other.refused,
+            late: self.late + other.late,
+            journaled: self.journaled + other.journaled,
+            brought: self.brought + other.brought,
+            let_go: self.let_go + other.let_go,
+            gone_on: self.gone_on + other.gone_on,
         }
     }
 }

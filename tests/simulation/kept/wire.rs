@@ -15,7 +15,7 @@ use super::{
     chronicle::LifeId,
     client::{Client, Heard, State},
     host::{SECRET, Wants, name},
-    plan::{At, MS, SECOND},
+    plan::{Ack, At, MS, SECOND},
     world::{Event, World},
 };
 
@@ -297,7 +297,11 @@ impl World {
                 }
             }
             (Heard::RequestRefused { code }, _) => {
-                if !["participant_not_found", "hold_full", "bad_request"].contains(&code.as_str()) {
+                let waits = self.plan.settings.ack != Ack::Local;
+                if waits && ["room_unavailable", "deadline_exceeded"].contains(&code.as_str()) {
+                    self.tally.refused += usize::from(code == "room_unavailable");
+                    self.tally.late += usize::from(code == "deadline_exceeded");
+                } else if !["participant_not_found", "hold_full", "bad_request"].contains(&code.as_str()) {
                     let name = &self.clients[client].name;
                     self.broken.push(format!("[sessions] a request of {name} was refused with {code}"));
                 }

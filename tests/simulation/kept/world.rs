@@ -6,14 +6,18 @@ use std::{
 };
 
 use fastrand::Rng;
-use signalbox::router::{AdminCall, Input};
+use signalbox::{
+    fabric::{Write, Written},
+    router::{AdminCall, AnswerTicket, Input},
+};
 
 use super::{
     checks::{self, directed::Directed, owners::Owners},
-    chronicle::{Chronicle, Ended},
+    chronicle::{Chronicle, Ended, LifeId},
     client::Client,
     homes::Homes,
     host::{Host, Wants, Work, name},
+    journal::Journal,
     keeping::{Asked, Pending, Restores},
     plan::{Act, At, END, Failure, MS, Plan, Planted, SECOND},
     redis::{Came, Redis},
@@ -93,6 +97,37 @@ pub(crate) enum Event {
         start: u64,
         room: usize,
     },
+    /// A write is on the disk; it is time to bring what lies there, or to look whether more of a room does.
+    OnDisk {
+        router: usize,
+        start: u64,
+        room: usize,
+        write: Option<Box<Write>>,
+        fence: u64,
+        life: Option<LifeId>,
+    },
+    BringAll {
+        router: usize,
+        start: u64,
+    },
+    BringOn {
+        router: usize,
+        start: u64,
+        room: usize,
+    },
+    /// What came of a write that went nowhere.
+    Worked {
+        router: usize,
+        start: u64,
+        room: usize,
+        written: Written,
+    },
+    /// An answer has waited for long enough.
+    HeldUntil {
+        router: usize,
+        start: u64,
+        ticket: AnswerTicket,
+    },
     /// A router that drained ends, if its keeper is done.
     Stop {
         router: usize,
@@ -112,17 +147,19 @@ pub(crate) struct World {
     pub(crate) clients: Vec<Client>,
     pub(crate) connections: Vec<Connection>,
     pub(crate) redis: Redis,
+    /// By router: what lies on its disk.
+    pub(crate) journals: Vec<Journal>,
     pub(crate) homes: Homes,
     pub(crate) chronicle: Chronicle,
     pub(crate) owners: Owners,
     owners_behind: Owners,
-    /// Rooms of which nothing can be said any more, see [`checks::owners::mixes`].
-    pub(crate) mixed: BTreeSet<usize>,
     pub(crate) directed: BTreeMap<String, Directed>,
     /// Routers whose calls to Redis are lost.
     pub(crate) lossy: BTreeSet<usize>,
     pub(crate) pending: BTreeMap<u64, Pending>,
     pub(crate) tickets: u64,
+    /// The call at hand is for what lies in a journal.
+    pub(crate) by_journal: bool,
     pub(crate) now: At,
     schedule: Schedule<Event>,
     /// Of the input at hand: the room that is restored;
@@ -153,15 +190,16 @@ impl World {
             clients,
             connections,
             redis: Redis::new(planted),
+            journals: (0..plan.routers).map(|_| Journal::default()).collect(),
             homes,
             chronicle,
             owners,
             owners_behind,
-            mixed: BTreeSet::new(),
             directed,
             lossy,
             pending,
             tickets: 0,
+            by_journal: false,
             now: 0,
             schedule,
             restores,
@@ -180,6 +218,9 @@ impl World {
         for (at, act) in std::mem::take(&mut world.plan.acts) {
             world.at(at, Event::Act(act));
         }
+        for router in 0..world.plan.routers {
+            world.at(0, Event::BringAll { router, start: 1 });
+        }
         for at in (0..END).step_by(SECOND as usize / 2) {
             world.at(at, Event::Check);
         }
@@ -196,6 +237,7 @@ impl World {
             checks::sessions::at_the_end(&mut self);
             checks::delivery::at_the_end(&mut self);
             checks::directed::at_the_end(&mut self);
+            checks::acknowledged::at_the_end(&mut self);
             for room in 0..self.plan.rooms {
                 // in one that is nowhere nobody wants to be: of that another rule sees to it
                 if let Some(life) = self.life_of(room) {
@@ -265,12 +307,24 @@ impl World {
             Event::Late { ticket } => self.answered(ticket, None, true),
             Event::WorkAgain { router, start, room } if self.is_of(router, start) => self.go_on_with(router, room),
             Event::TakeAgain { router, start, room, force } if self.is_of(router, start) => {
-                self.call((router, room), None, super::redis::Call::Take { force });
+                self.ask_redis((router, room), None, super::redis::Call::Take { force });
             }
             Event::NotSettled { router, start, room } if self.is_of(router, start) => self.not_settled(router, room),
             Event::Stop { router, start, by } if self.is_of(router, start) => self.stop_drained(router, by),
             Event::Start(router) if !self.hosts[router].runs => {
                 self.hosts[router].start(&self.plan, router, (self.now, self.planted));
+                self.bring_all(router);
+            }
+            Event::OnDisk { router, start, room, write, fence, life } if self.is_of(router, start) => {
+                self.on_disk((router, room), write.map(|write| *write), (fence, life));
+            }
+            Event::BringAll { router, start } if self.is_of(router, start) => self.bring_all(router),
+            Event::BringOn { router, start, room } if self.is_of(router, start) => self.bring_on(router, room),
+            Event::Worked { router, start, room, written } if self.is_of(router, start) => {
+                self.worked(router, room, Some(Came::Written(written)));
+            }
+            Event::HeldUntil { router, start, ticket } if self.is_of(router, start) => {
+                self.handle(router, Input::Late(ticket));
             }
             Event::Check => checks::figures::now_and_then(self),
             // of a router that has ended
@@ -314,8 +368,7 @@ impl World {
             Failure::Failover => {
                 self.hinder_all();
                 if self.redis.fail_over() {
-                    let before = std::mem::replace(&mut self.owners, self.owners_behind.clone());
-                    checks::owners::mixes(self, &before);
+                    self.owners = self.owners_behind.clone();
                     self.taken_back();
                 }
             }
@@ -362,6 +415,7 @@ impl World {
             return;
         }
         (self.hosts[router].runs, self.hosts[router].ended_at) = (false, self.now);
+        self.journals[router].is_left(self.planted);
         for (_, life) in std::mem::take(&mut self.hosts[router].here) {
             self.chronicle.end(life, self.now, Ended::Killed);
         }

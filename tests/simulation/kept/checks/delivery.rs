@@ -3,6 +3,7 @@
 use super::super::{
     chronicle::{LifeId, What},
     client::{Passed, State},
+    plan::Ack,
     world::World,
 };
 
@@ -19,17 +20,32 @@ pub(crate) fn told(world: &mut World, client: usize, (life, offset): (LifeId, u6
     if one.gap.is_none_or(|gap| gap.recovered) && offset <= one.offset {
         broken.push(format!("[order] {name} was told {what:?} at {offset} after {}", one.offset));
     }
-    if let What::Said { tag, .. } = &what
-        && let Some((other, before)) = one.messages.insert(tag.clone(), (owner, offset))
+    let before = match &what {
+        What::Said { tag, .. } => one.messages.insert(tag.clone(), (owner, offset)).map(|before| (tag, before)),
+        What::Happened { .. } => None,
+    };
+    one.sees(life, offset);
+    if let Some((tag, (other, before))) = before
         && world.chronicle.is_of(life, (other, before))
-        && !world.chronicle.entry(life, offset).is_some_and(|entry| entry.acknowledged)
+        && !is_done_again(world, (life, offset), (other, before))
     {
         broken.push(format!("[once] {name} was told {tag}, which was said once, at {before} and at {offset}"));
     }
-    one.sees(life, offset);
     world.broken.extend(broken);
     // what a router tells again is what stood there
     world.stands_at(life, offset, what);
+}
+
+/// Whether a request may have been carried out again that the history does not know any more: where it is acknowledged at once another
+/// rule has judged that it was.
+fn is_done_again(world: &World, (life, offset): (LifeId, u64), (other, before): (LifeId, u64)) -> bool {
+    match world.plan.settings.ack {
+        Ack::Local => world.chronicle.entry(life, offset).is_some_and(|entry| entry.acknowledged),
+        Ack::Disk | Ack::Remote => {
+            let events = world.plan.settings.events as u64;
+            world.chronicle.owner(life, offset) != other && offset - before >= events
+        }
+    }
 }
 
 /// Of all that was passed by, nothing was meant for the client.

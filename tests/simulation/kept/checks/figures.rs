@@ -7,7 +7,7 @@ use super::super::{host::name, world::World};
 /// A router of which nothing waits has written all that happened, as long as Redis has what it was told.
 pub(crate) fn now_and_then(world: &mut World) {
     let mut broken = Vec::new();
-    for host in world.hosts.iter().filter(|host| host.runs) {
+    for (number, host) in world.hosts.iter().enumerate().filter(|(_, host)| host.runs) {
         let (rooms, since) = host.core.behind();
         if rooms > host.here.len() || (rooms > 0) != since.is_some() {
             broken.push(format!(
@@ -26,7 +26,7 @@ pub(crate) fn now_and_then(world: &mut World) {
         }
         for (room, life) in host.here.iter().filter(|_| rooms == 0) {
             let life = &world.chronicle.lives[*life];
-            if life.taken_back.is_some() || life.fenced.is_some() || world.mixed.contains(room) {
+            if life.taken_back.is_some() || life.fenced.is_some() || world.journals[number].has(*room) {
                 continue;
             }
             let stored = world.redis.stored(&name(*room));

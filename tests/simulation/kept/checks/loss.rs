@@ -1,7 +1,10 @@
 //! Nothing acknowledged is lost, but for what a router that was killed, or that another took the room from, had not yet written: what
 //! it gathered, the beat, what its calls to Redis took; or as long as the world kept it from writing.
 
-use super::super::chronicle::{Chronicle, Ended, Entry, Life, LifeId};
+use super::super::{
+    chronicle::{Chronicle, Ended, Entry, Life, LifeId, What},
+    plan::Ack,
+};
 
 /// As of the core.
 const ENTRIES_A_WRITE: u64 = 512;
@@ -67,6 +70,10 @@ fn is_excused(life: &Life, entry: &Entry) -> bool {
     if entry.stands {
         return false;
     }
+    // what a router brings that was killed another one that took the room before does not have
+    if entry.on_disk && life.fenced.is_some() {
+        return true;
+    }
     // what is more than goes into one write comes with the next
     let writes = 1 + life.entries.len() as u64 / ENTRIES_A_WRITE;
     let due = entry.at.max(life.hindered) + life.slack() * writes;
@@ -82,5 +89,8 @@ fn is_excused(life: &Life, entry: &Entry) -> bool {
         let found_out = back.max(life.hindered) + life.refresh + 2 * life.slack();
         entry.at <= back && over.is_some_and(|over| over <= found_out)
     });
-    ended || life.fenced.is_some_and(|at| at <= due) || taken_back
+    let is_late = ended || life.fenced.is_some_and(|at| at <= due);
+    // what was acknowledged once it was kept no kill takes away
+    let waited = life.ack != Ack::Local && matches!(entry.what, What::Said { .. });
+    (is_late && !waited) || taken_back
 }

@@ -43,24 +43,6 @@ pub(crate) fn carried_out(world: &mut World, (router, room, seq): (usize, usize,
     }
 }
 
-/// A replica took over that has rooms of before they were lost. Fences begin at 1 again when Redis has lost a room; if such a room was
-/// made anew by the router that had it then, its fence may be the one of before, and what is brought back passes for its own: two
-/// lives are mixed until it is written whole. It takes a flush, a killed router and a failover to before the flush, one after the
-/// other; such a room is not judged from then on.
-pub(crate) fn mixes(world: &mut World, before: &Owners) {
-    for room in 0..world.plan.rooms {
-        let (Some((one, fence, _)), Some((other, under, _))) = (before.0.get(&room), world.owners.0.get(&room)) else {
-            continue;
-        };
-        let epoch = world.redis.stored(&name(room)).and_then(|stored| super::whole::epoch(&stored.kept()));
-        let life = epoch.and_then(|epoch| world.chronicle.find(room, &epoch));
-        let same = world.life_of(room).zip(life).is_none_or(|(here, there)| world.chronicle.comes_from(here, there));
-        if (one, fence) == (other, under) && !same {
-            world.mixed.insert(room);
-        }
-    }
-}
-
 fn check(world: &mut World, (router, room): (usize, usize), (fence, seq): (u64, u64)) {
     let Some((owner, under, latest)) = world.owners.0.get(&room).copied() else { return };
     if (owner, under) != (router, fence) {

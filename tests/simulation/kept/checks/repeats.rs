@@ -1,8 +1,11 @@
 //! A request that is repeated is not carried out again, as far as the history that is kept goes.
 
-use super::super::{
-    chronicle::{LifeId, What},
-    world::World,
+use super::{
+    super::{
+        chronicle::{LifeId, What},
+        world::World,
+    },
+    acknowledged,
 };
 
 /// A client's request was done: what it said to the room stands at that offset of a life.
@@ -13,6 +16,7 @@ pub(crate) fn done(world: &mut World, (life, offset): (LifeId, u64), client: usi
     };
     let (tag, name) = (request.tag.clone(), one.name.clone());
     world.stands_at(life, offset, What::Said { tag: tag.clone(), by: name });
+    acknowledged::done(world, (life, offset), &tag);
     if !world.chronicle.acknowledge(life, offset) {
         world.tally.repeated += 1;
         return;

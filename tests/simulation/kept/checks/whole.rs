@@ -29,9 +29,6 @@ pub(crate) fn tip(kept: &Kept) -> Option<u64> {
 
 /// A log that is kept has as much as a history holds, up to the tip. `from`: since an offset that is known.
 pub(crate) fn log_is_whole(world: &mut World, room: usize, kept: &Kept, from: u64) {
-    if world.mixed.contains(&room) {
-        return;
-    }
     let Some(tip) = tip(kept) else {
         return world.broken.push(format!("[whole] the tip of room {room} is not kept"));
     };
@@ -83,7 +80,7 @@ pub(crate) fn epoch(kept: &Kept) -> Option<String> {
 /// Holds once everything was mended for long enough.
 pub(crate) fn at_the_end(world: &mut World) {
     for room in 0..world.plan.rooms {
-        let Some(life) = world.life_of(room).filter(|_| !world.mixed.contains(&room)) else { continue };
+        let Some(life) = world.life_of(room) else { continue };
         let Some(stored) = world.redis.stored(&name(room)) else { continue };
         let (kept, router) = (stored.kept(), world.chronicle.lives[life].router);
         log_is_whole(world, room, &kept, world.chronicle.lives[life].first);
