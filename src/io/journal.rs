@@ -58,7 +58,7 @@ use crate::{
 const LANES: usize = 32;
 /// That much may have lain in the file before the disk has its place back.
 const SHRINK_BYTES: u64 = 4 << 20;
-/// The fence of a room that could not be asked for. Where Redis has nothing of the room it is as good as any; else it is exchanged.
+/// In the place of a fence that could not be asked for, until it is.
 const UNASKED: u64 = 0;
 
 /// Whoever keeps rooms, and can be written to in another's name.
@@ -332,21 +332,22 @@ impl Inner {
         self.tell(room, writes, JournalOutcome::Superseded);
     }
 
-    /// Writes to Redis in that router's name; the fence of a room that could not be asked for is asked for, if Redis has the room.
+    /// Writes to Redis in that router's name. The fence of a room that could not be asked for is asked for first: under none that is made
+    /// up is a room written.
     async fn carry(&self, owner: &str, room: &RoomId, write: &Write) -> Result<Written, Unanswered> {
-        let known = locked(&self.fences).get(room).copied().filter(|_| write.fence == UNASKED);
-        let fence = known.unwrap_or(write.fence);
-        let written = self.behind.write_as(owner, room, &under(fence, write)).await?;
-        if fence != UNASKED || owner != self.router || !matches!(written, Written::Fenced { .. }) {
-            return Ok(written);
-        }
-        match self.behind.take(room, false).await? {
-            Taken::Nothing { fence } | Taken::Kept(Kept { fence, .. }) => {
-                locked(&self.fences).insert(room.clone(), fence);
-                self.behind.write_as(owner, room, &under(fence, write)).await
-            }
-            Taken::Held { owner } => Ok(Written::Fenced { owner }),
-        }
+        let known = locked(&self.fences).get(room).copied();
+        let fence = match known {
+            _ if write.fence != UNASKED || owner != self.router => write.fence,
+            Some(fence) => fence,
+            None => match self.behind.take(room, false).await? {
+                Taken::Nothing { fence } | Taken::Kept(Kept { fence, .. }) => {
+                    locked(&self.fences).insert(room.clone(), fence);
+                    fence
+                }
+                Taken::Held { owner } => return Ok(Written::Fenced { owner }),
+            },
+        };
+        self.behind.write_as(owner, room, &under(fence, write)).await
     }
 
     /// One more write of the room; `begins`: also if nothing of it is here.

@@ -209,15 +209,20 @@ impl Inner {
         }
     }
 
-    /// The disk does not show what is here. If Redis answers, a room that is here writes all of itself, which it has in memory; what
-    /// is here counts no more once it has. What another process left is nowhere else, and waits for the disk.
+    /// The disk does not show what is here. If Redis answers, all rooms that are here write all of themselves, which they have in memory;
+    /// what is here counts no more once they have. What another process left is nowhere else, and waits for the disk.
     async fn supersede(&self, room: &RoomId) -> Result<(), Unanswered> {
         if self.index(|index| index.is_left(room.as_str())) {
             return Err(Unanswered);
         }
         self.behind.take(room, false).await?;
-        locked(&self.anew).insert(room.clone());
-        self.tell_its_room(room).await;
+        for room in self.index(|index| index.here()) {
+            let room = RoomId::from(room);
+            let is_new = locked(&self.anew).insert(room.clone());
+            if is_new {
+                self.tell_its_room(&room).await;
+            }
+        }
         Ok(())
     }
 

@@ -222,6 +222,12 @@ impl Index {
         }
     }
 
+    /// Rooms of this process of which something waits.
+    pub(super) fn here(&self) -> Vec<String> {
+        let here = self.rooms.iter().filter(|(_, room)| !room.left && !room.brought);
+        here.map(|(name, _)| name.clone()).collect()
+    }
+
     /// Rooms of which something is there.
     pub(super) fn rooms(&self) -> Vec<String> {
         self.rooms.keys().cloned().collect()

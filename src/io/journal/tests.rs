@@ -312,6 +312,21 @@ async fn a_room_that_was_made_while_nobody_answered_is_kept_as_well() {
 }
 
 #[tokio::test]
+async fn one_that_the_store_knows_nothing_of_gets_a_fence_as_any_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let away = Away::of("a");
+    away.set(true);
+    let (journal, _) = open(settings(folder.path()), &away);
+    assert_eq!(journal.claim(&"r".into(), false).await, Ok(Taken::Nothing { fence: UNASKED }));
+    assert_eq!(journal.write(&"r".into(), &whole(UNASKED, 2)).await, Ok(Written::Written));
+    away.set(false);
+    brought(&journal).await;
+    say(&journal, UNASKED, 3).await;
+    let there = kept(away.taken("r", true));
+    assert_eq!((there.fence, there.entries), (2, entries(1..=3)));
+}
+
+#[tokio::test]
 async fn a_room_that_another_router_took_meanwhile_is_not_merged_and_that_is_told() {
     let folder = tempfile::tempdir().unwrap();
     let (journal, facts, away) = one_that_stands(folder.path()).await;

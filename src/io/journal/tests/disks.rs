@@ -142,7 +142,9 @@ async fn what_a_disk_does_not_show_any_more_the_room_writes_itself_and_then_the_
     let told = told_by(&journal);
     assert_eq!(journal.take(&"r".into(), false).await, Ok(Taken::Nothing { fence: 1 }));
     away.set(true);
-    assert_eq!(journal.write(&"r".into(), &whole(1, 2)).await, Ok(Written::Written));
+    for room in ["r", "s"] {
+        assert_eq!(journal.write(&room.into(), &whole(1, 2)).await, Ok(Written::Written));
+    }
     disk.full.store(true, SeqCst);
     assert_eq!(journal.write(&"r".into(), &next(1, 3)).await, Err(Unanswered));
     assert_eq!(journal.0.bring(&"r".into()).await, Err(Unanswered));
@@ -154,16 +156,23 @@ async fn what_a_disk_does_not_show_any_more_the_room_writes_itself_and_then_the_
         }
     };
     tokio::time::timeout(PATIENCE, tells).await.expect("the room hears of it");
+    let mut all = told.lock().unwrap().clone();
+    all.sort();
+    assert_eq!(all, [RoomId::from("r"), RoomId::from("s")], "each of them, once");
     assert!(journal.0.index(|index| index.has("r")), "not before it is elsewhere");
     assert_eq!(journal.write(&"r".into(), &next(1, 3)).await, Ok(Written::Missing), "all of it is asked for");
     assert_eq!(journal.write(&"r".into(), &whole(1, 3)).await, Ok(Written::Written));
     assert_eq!(ended(&facts, JournalOutcome::Superseded), 1);
     assert_eq!(journal.write(&"r".into(), &next(1, 4)).await, Ok(Written::Written), "and what follows, too");
     assert_eq!(kept(away.taken("r", true)).entries, entries(1..=4));
+    assert_eq!(journal.0.bring(&"r".into()).await, Ok(()), "it counts no more");
+    assert!(journal.0.index(|index| index.lies("r") && index.has("s")), "the file stays for the other one");
+    assert_eq!(journal.write(&"s".into(), &whole(1, 3)).await, Ok(Written::Written));
     // a folder again: there is no file in it to go
     fs::remove_file(&nowhere).unwrap();
     brought(&journal).await;
-    assert!(!journal.0.index(|index| index.lies("r")));
+    assert_eq!(journal.0.bring(&"s".into()).await, Ok(()));
+    assert!(!journal.0.index(|index| index.lies("r") || index.lies("s")));
 }
 
 #[tokio::test]
