@@ -302,7 +302,7 @@ impl World {
     }
 
     /// A room that is wanted, and that Redis does not show, as it lies in the journal.
-    pub(crate) fn from_journal(&mut self, router: usize, room: usize) -> Option<Kept> {
+    pub(crate) fn goes_on_from_journal(&mut self, router: usize, room: usize) -> Option<Kept> {
         let name = self.hosts[router].name.clone();
         let kept = self.journals[router].goes_on(room, &name);
         self.tally.gone_on += usize::from(kept.is_some());

@@ -195,7 +195,7 @@ impl World {
             return;
         };
         let Some(Came::Taken(taken)) = came else {
-            let kept = self.from_journal(router, room);
+            let kept = self.goes_on_from_journal(router, room);
             let known = kept.is_some();
             return self.fetched(router, room, kept, known);
         };
