@@ -203,7 +203,7 @@ fn sorted(taken: Taken, made: u64) -> Taken {
             Taken::Kept(Kept { fence: kept.fence - made, ..kept })
         }
         Taken::Nothing { fence } => Taken::Nothing { fence: fence - made },
-        other => other,
+        held @ Taken::Held { .. } => held,
     }
 }
 

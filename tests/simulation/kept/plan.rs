@@ -167,6 +167,7 @@ impl Plan {
         let mut plan = Self { seed, routers, rooms, clients, clocks, settings, acts: Vec::new() };
         plan.draw_clients(&mut rng);
         plan.draw_failures(&mut rng);
+        plan.draw_kill();
         plan.acts.push((LAST_WORD, Act::LastWord));
         // of one moment in the order that they were drawn
         plan.acts.sort_by_key(|(at, _)| *at);
@@ -214,6 +215,21 @@ impl Plan {
             self.acts.push((at, Act::Fail(failure)));
             self.acts.push((rng.u64(at..=HEALED).min(at + 4 * SECOND), Act::Mend(failure)));
         }
+    }
+
+    /// Where there are journals, a router is often killed while Redis is away. By chance of its own, as [`Ack`].
+    fn draw_kill(&mut self) {
+        let mut rng = Rng::with_seed(self.seed ^ 0x006b_696c_6c21);
+        if self.settings.ack != Ack::Disk || rng.u8(0..3) == 0 {
+            return;
+        }
+        let (router, refuses, at) = (rng.usize(0..self.routers), rng.bool(), rng.u64(2 * SECOND..5 * SECOND));
+        let (killed, back) = (at + rng.u64(300 * MS..SECOND), at + rng.u64(SECOND..2 * SECOND));
+        let again = killed + rng.u64(50 * MS..SECOND);
+        self.acts.push((at, Act::Fail(Failure::Away { refuses })));
+        self.acts.push((killed, Act::Fail(Failure::Killed { router })));
+        self.acts.push((back, Act::Mend(Failure::Away { refuses })));
+        self.acts.push((again, Act::Mend(Failure::Killed { router })));
     }
 
     fn failure(&self, rng: &mut Rng) -> Failure {
