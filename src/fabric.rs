@@ -5,8 +5,10 @@
 //! ```text
 //! Claim -> Claimed(fence) -> Write* -> Released | End          a write under an older fence is refused: Fenced
 //!                                   \-> (router lost) -> Taken by another, under the next fence
+//! two routers went on with one room -> Leave: the branch of the one is put beside the room -> Look: the other has it, and merges it
 //! ```
 
+mod branch;
 mod entry;
 pub mod keeper;
 pub mod memory;
@@ -15,10 +17,11 @@ mod records;
 use bytes::Bytes;
 
 pub use self::{
+    branch::{BRANCH_PREFIX, BRANCHES_MAX, BranchKept},
     entry::{AudienceKept, EntryKept, EntryToKeep, SaidKept, SaidToKeep, To},
-    records::{EdgeKept, FORMAT, HeldKept, MemberKept, RoomKept, SessionKept, Unreadable},
+    records::{EdgeKept, FORMAT, HeldKept, MemberKept, MergeKept, RoomKept, SessionKept, StretchKept, Unreadable},
 };
-use crate::event::FabricOutcome;
+use crate::{event::FabricOutcome, ids::Epoch};
 
 /// The field of a room's own record,
 pub const ROOM_FIELD: &str = "f";
@@ -65,6 +68,15 @@ pub struct Kept {
     pub fields: Vec<(String, Bytes)>,
     /// Offsets, which go up, and what stands there.
     pub entries: Vec<(u64, Bytes)>,
+    /// What routers that the room was taken from had of it beyond what is here, by name; see [`BranchKept`].
+    pub branches: Vec<(String, Bytes)>,
+}
+
+impl Kept {
+    /// Whether there is anything of the room in it.
+    pub fn has_room(&self) -> bool {
+        !self.fields.is_empty() || !self.branches.is_empty()
+    }
 }
 
 /// Changes of a room that are written together: all of them or none.
@@ -84,9 +96,9 @@ pub struct Write {
     pub released: bool,
     /// Entries before that offset go; 0: none do.
     pub trim_below: u64,
-    /// Fields by name, as they are now. No name is `owner`, `fence`, `seq`, `edition` or `released`.
+    /// Fields by name, as they are now. No name is `owner`, `fence`, `seq`, `edition`, `released` or `branches`.
     pub set: Vec<(String, Bytes)>,
-    /// Fields that are there no more.
+    /// Fields that are there no more; also branches, which are in this room from now on.
     pub delete: Vec<String>,
     /// Entries by offset, which goes up from 1 and stays below 2^53. One that was written before, or is not after the
     /// newest that was, is passed over: a write may come twice.
@@ -98,6 +110,8 @@ pub struct Write {
 pub enum Written {
     /// It stands.
     Written,
+    /// It stands, and branches of the room lie beside it.
+    Branched,
     /// Nothing was kept of the room any more, or not all that this router had written, as of a replica that took its master's
     /// place: it is to be written anew as a whole, with [`Write::reset`]. What stands there until then is as it was found, and who
     /// has it. At its end: there was nothing to end.
@@ -107,6 +121,13 @@ pub enum Written {
         /// Who has it; this router itself, when it has taken the room again since, or another process has its name.
         owner: String,
     },
+}
+
+impl Written {
+    /// Whether it stands.
+    pub const fn stands(&self) -> bool {
+        matches!(self, Self::Written | Self::Branched)
+    }
 }
 
 /// Why a call brought nothing. Whether it was carried out is not known after all of them but [`FabricOutcome::Full`] and
@@ -127,7 +148,11 @@ pub enum Ask {
     /// What changed. One at a time is under way of a room.
     Write(Box<Write>),
     /// The last that this router writes of it; nobody waits for an answer.
-    Part(Box<Write>),
+    Part(Last),
+    /// The same, and the room goes on here until it stands.
+    Leave(Last),
+    /// What lies beside the room.
+    Look,
     /// The room ended; nobody waits for an answer.
     End {
         /// Under which it was this router's.
@@ -135,16 +160,37 @@ pub enum Ask {
     },
 }
 
-/// What came of an [`Ask::Claim`] or an [`Ask::Write`].
+/// All that a router has of a room that it does not go on with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Last {
+    /// To be written as the room itself, if it is still this router's.
+    pub write: Box<Write>,
+    /// It was this router's, as far as is known; else this is put beside the room at once.
+    pub owned: bool,
+    /// The life that it is of.
+    pub epoch: Epoch,
+}
+
+/// Where the last of a room went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Left {
+    /// It is the room.
+    Written,
+    /// It lies beside the room, which another router has, as a branch of it.
+    Beside,
+}
+
+/// What came of an [`Ask`] whose answer is waited for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// It is this router's under that fence; what was kept of it is not.
-    Claimed {
-        /// The fence.
-        fence: u64,
-    },
+    /// It is this router's under that fence; what was kept of it may be of another life.
+    Claimed(Box<Kept>),
     /// Of the write.
     Written(Written),
+    /// Of an [`Ask::Leave`].
+    Left(Left),
+    /// Of an [`Ask::Look`], by name.
+    Beside(Vec<(String, Bytes)>),
     /// Another router has it, and did not let go of it.
     Held {
         /// Which.

@@ -8,8 +8,10 @@ mod audience;
 mod history;
 mod kept;
 mod member;
+mod merging;
 mod message;
 mod permissions;
+mod place;
 mod presence;
 mod subscriptions;
 #[cfg(test)]
@@ -30,12 +32,14 @@ pub(crate) use self::{
     audience::{Audience, Seat},
     kept::Returned,
     member::{Entrance, Member},
+    merging::{Both, Branch, Merged, Said},
     message::Message,
     permissions::{denied, may_update_own},
+    place::Place,
     update::{Change, merge_attributes},
     view::Part,
 };
-use self::{history::History, member::Presence};
+use self::{history::History, member::Presence, place::Merge};
 use crate::{
     ids::{ConnectionId, Epoch, Identity, Offset, ParticipantId, RoomId, TrackId},
     protocol::{
@@ -104,6 +108,8 @@ pub(crate) struct Room {
     history: History,
     /// The lives before this one, oldest first.
     edges: Vec<Edge>,
+    /// Lives that went on beside this one and are in its log.
+    merges: Vec<Merge>,
     /// Who changed or left since it was last asked; absent: nobody asks.
     touched: Option<BTreeMap<Seat, ParticipantId>>,
 }
@@ -118,6 +124,7 @@ impl Room {
             track_owners: AHashMap::new(),
             history: History::default(),
             edges: Vec::new(),
+            merges: Vec::new(),
             touched: None,
         }
     }
@@ -210,6 +217,11 @@ impl Room {
     /// Tells everybody which media node carries the room from now on.
     pub(crate) fn move_media(&mut self, moved: v1::MediaMoved, turn: &mut Turn<'_>) -> Offset {
         self.emit(Audience::All, Kind::MediaMoved(moved), turn)
+    }
+
+    /// Tells one who comes from another router which node carries its media from now on.
+    pub(crate) fn move_media_of(&mut self, seat: Seat, moved: v1::MediaMoved, turn: &mut Turn<'_>) {
+        self.emit(Audience::Pair(seat, seat), Kind::MediaMoved(moved), turn);
     }
 
     /// Tells everybody that the room ends.

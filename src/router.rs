@@ -17,8 +17,12 @@ mod halls;
 mod ice;
 mod join;
 mod keeping;
+mod leaving;
+mod looking;
 mod media;
+mod merging;
 mod ops;
+mod records;
 mod restoring;
 mod resume;
 mod settings;
@@ -47,6 +51,7 @@ use self::{
     drain::Drain,
     halls::{Hall, HallKey},
     keeping::{Beat, Rest},
+    looking::HeldOpenings,
     timers::{Timer, Timers},
 };
 pub use self::{
@@ -59,7 +64,7 @@ pub use self::{
 use crate::{
     auth::Grant,
     event::{Event, Labels, Outcome},
-    ids::{ConnectionId, RoomId, SessionId, Variant},
+    ids::{ConnectionId, Epoch, Offset, RoomId, SessionId, Variant},
     placement::{Change, Placement},
     protocol::{
         Code, Refusal,
@@ -93,6 +98,10 @@ pub struct Router {
     asked: Asks,
     /// Answers that wait until what they acknowledge is kept.
     answers: Answers,
+    /// Openings that wait until it was looked what else there is of their room.
+    openings: HeldOpenings,
+    /// Rooms that are just being put where another router looks for them.
+    departing: BTreeSet<HallKey>,
     seats_given: u64,
     /// Of the latest join.
     latest_key: Arc<str>,
@@ -114,6 +123,8 @@ struct Seated {
     expiry: Option<Instant>,
     expiry_told: bool,
     expires_at_ms: Option<u64>,
+    /// Where it came from, of a life of the room that was not known here as far as that.
+    saw: Option<(Epoch, Offset)>,
     /// What a newer version wrote into the records of the participant and of the session.
     rest: Option<Box<(Rest, Rest)>>,
 }
@@ -138,6 +149,8 @@ impl Router {
             written_from: Beat::default(),
             asked: Asks::default(),
             answers: Answers::default(),
+            openings: HeldOpenings::default(),
+            departing: BTreeSet::new(),
             seats_given: 0,
             latest_key: "".into(),
             pushes: Vec::new(),
@@ -186,9 +199,13 @@ impl Router {
             Input::MediaPush { node, push } => self.media_push(&node, *push),
             Input::Elsewhere { room, refusal } => self.make_way(&room, &refusal, now),
             Input::Restore { room, kept } => self.restore(room, *kept, now),
-            Input::Kept { room, epoch, answer } => self.kept(&room, epoch, answer, now),
+            Input::Kept { room, epoch, answer } => self.kept((&room, epoch), answer, now, out),
             Input::Unkept { room } => self.unkept(&room, now),
-            Input::Late(ticket) => self.answer_late(ticket),
+            Input::Late(ticket) => {
+                if !self.opening_late(ticket, now, out) {
+                    self.answer_late(ticket);
+                }
+            }
             Input::Tick => self.run_timers(now),
         }
         self.flush(out);
@@ -211,12 +228,19 @@ impl Router {
 
     fn open(&mut self, opened: Opened, opening: Opening, now: Now, out: &mut Vec<Output>) {
         let (connection, id) = (opened.connection, opened.id);
-        if self.connections.contains_key(&connection) {
+        if self.connections.contains_key(&connection) || self.openings.contains_key(&connection) {
             return send_error(connection, id, &Code::AlreadyJoined.refuse(), out);
         }
         let result = match opening {
-            Opening::Join(join) => self.join(opened, *join, now, out),
-            Opening::Resume { claims, resume } => self.resume(opened, (&claims, &resume), now, out),
+            Opening::Join(join) => self
+                .stays_here(self.names.get(join.room.as_str()).copied())
+                .and_then(|()| self.join(opened, *join, now, out)),
+            Opening::Resume { claims, resume } => match self.looks_first(&claims, &resume, now) {
+                Some(hall) => return self.hold_opening(hall, opened, (claims, resume), now, out),
+                None => self
+                    .stays_here(self.names.get(&claims.room).copied())
+                    .and_then(|()| self.resume(opened, (&claims, &resume), now, out)),
+            },
         };
         if let Err(refusal) = result {
             refuse_opening(connection, id, &refusal, out);
@@ -225,7 +249,7 @@ impl Router {
 
     /// A connection ended without `leave`.
     fn lost(&mut self, connection: ConnectionId, reason: Code, now: Now) {
-        let Some(seat) = self.connections.remove(&connection) else { return };
+        let Some(seat) = self.connections.remove(&connection) else { return self.forget_opening(connection) };
         let Some(seated) = self.sessions.get_mut(&seat) else { return };
         seated.session.detach();
         if self.settings.linger.is_zero() {

@@ -49,8 +49,10 @@ pub(crate) struct Session {
     pub(crate) labels: Labels,
     /// Absent while it lingers.
     connection: Option<ConnectionId>,
-    /// Of the highest resume token that was used.
+    /// Of the highest resume token that was used,
     generation: u64,
+    /// and of the newest that was handed out here.
+    minted: u64,
     /// It was another router's, and nobody came back to it yet: what it used and saw last may not have been kept.
     restored: bool,
     pub(crate) held: Held,
@@ -71,6 +73,7 @@ impl Session {
             labels,
             connection: Some(connection),
             generation: 0,
+            minted: 0,
             restored: false,
             held: Held::default(),
             replies: Replies::default(),
@@ -102,13 +105,15 @@ impl Session {
         if !known {
             return Err(Code::ResumeTokenInvalid.refuse());
         }
-        // one beyond the highest used is the newest that was handed out here: another router had the room for a while, as one that is
-        // taken for lost has it taken from it, and the session went on there
-        self.restored |= claims.generation > self.next_generation();
+        // one that was not handed out here: another router had the room for a while, as one that is taken for lost has it taken from it,
+        // and the session went on there
+        self.restored |= claims.generation > self.minted;
         if claims.generation < self.generation {
             return Err(Code::ResumeTokenSpent.refuse());
         }
         self.generation = claims.generation;
+        // whoever resumes is answered with the next one
+        self.minted = self.next_generation();
         Ok(())
     }
 

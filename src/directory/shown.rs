@@ -138,6 +138,11 @@ pub struct Figures {
 }
 
 impl Directory {
+    /// Whether the others count on this router, as far as it knows: it was heard of within half a lease.
+    pub fn counts_on_itself(&self, now: Instant) -> bool {
+        self.registration.age(now) < self.lease / 2
+    }
+
     /// What gauges show at that moment.
     pub fn figures(&self, now: Instant) -> Figures {
         let (routers, nodes) = (self.routers.view.readable(), self.media.view.readable());

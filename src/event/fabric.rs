@@ -10,6 +10,8 @@ pub enum FabricCall {
     Take,
     /// Changes of a room, written.
     Write,
+    /// A branch, put beside a room.
+    Beside,
     /// A room, ended.
     End,
     /// Whether it answers.
@@ -20,13 +22,14 @@ pub enum FabricCall {
 
 impl FabricCall {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Take, Self::Write, Self::End, Self::Ping, Self::Find];
+    pub const ALL: [Self; 6] = [Self::Take, Self::Write, Self::Beside, Self::End, Self::Ping, Self::Find];
 
     /// The word for it in metrics and logs.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Take => "take",
             Self::Write => "write",
+            Self::Beside => "beside",
             Self::End => "end",
             Self::Ping => "ping",
             Self::Find => "find",

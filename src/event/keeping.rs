@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Labels;
-use crate::ids::RoomId;
+use crate::ids::{Epoch, Offset, RoomId};
 
 /// See the module.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,6 +51,37 @@ pub enum KeepingFact {
         /// The room.
         room: RoomId,
     },
+    /// Another router went on with the room: all that was known of it here lies beside it there, and the room is here no more.
+    RoomSetBeside {
+        /// The room.
+        room: RoomId,
+        /// Sessions that were sent there.
+        sessions: usize,
+    },
+    /// What another router had of a room that it and this one went on with came into it.
+    RoomMerged {
+        /// The room.
+        room: RoomId,
+        /// The life of it that the other router had.
+        epoch: Epoch,
+        /// Behind which event of this router's,
+        after: Offset,
+        /// how many came with it,
+        events: usize,
+        /// those that its history had let go of,
+        missing: usize,
+        /// sessions that may be resumed,
+        sessions: usize,
+        /// and those for which there was no place.
+        left_out: usize,
+    },
+    /// What another router had of a room did not come into it.
+    RoomNotMerged {
+        /// The room.
+        room: RoomId,
+        /// Why.
+        why: String,
+    },
     /// The room was written whole for whoever has it next, and is here no more.
     RoomHandedOver {
         /// The room.
@@ -76,12 +107,27 @@ pub enum KeepingOutcome {
     HandedOver,
     /// It was left to another router as it was written before.
     NotHandedOver,
+    /// It was put beside what another router has of it.
+    SetBeside,
+    /// What another router had of it came into it,
+    Merged,
+    /// or did not.
+    NotMerged,
 }
 
 impl KeepingOutcome {
     /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::Written, Self::Held, Self::Restored, Self::NotRestored, Self::HandedOver, Self::NotHandedOver];
+    pub const ALL: [Self; 9] = [
+        Self::Written,
+        Self::Held,
+        Self::Restored,
+        Self::NotRestored,
+        Self::HandedOver,
+        Self::NotHandedOver,
+        Self::SetBeside,
+        Self::Merged,
+        Self::NotMerged,
+    ];
 
     /// The word for it in metrics.
     pub const fn name(self) -> &'static str {
@@ -92,6 +138,9 @@ impl KeepingOutcome {
             Self::NotRestored => "not_restored",
             Self::HandedOver => "handed_over",
             Self::NotHandedOver => "not_handed_over",
+            Self::SetBeside => "set_beside",
+            Self::Merged => "merged",
+            Self::NotMerged => "not_merged",
         }
     }
 }
@@ -139,6 +188,9 @@ impl KeepingFact {
             Self::RoomNotRestored { .. } => KeepingOutcome::NotRestored,
             Self::RoomHandedOver { .. } => KeepingOutcome::HandedOver,
             Self::RoomNotHandedOver { .. } => KeepingOutcome::NotHandedOver,
+            Self::RoomSetBeside { .. } => KeepingOutcome::SetBeside,
+            Self::RoomMerged { .. } => KeepingOutcome::Merged,
+            Self::RoomNotMerged { .. } => KeepingOutcome::NotMerged,
         })
     }
 }

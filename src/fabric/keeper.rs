@@ -10,7 +10,7 @@ use std::{
 
 use ahash::AHashMap;
 
-use super::{Answer, Ask, Kept, Taken, Written};
+use super::{Answer, Ask, Kept, Left, Taken, Written};
 use crate::ids::{Epoch, RoomId};
 
 /// Until it is looked again whether another router has handed a room over.
@@ -97,7 +97,7 @@ impl Taking {
     pub fn next(&mut self, taken: Taken, now: Instant, may_force: bool) -> Next {
         match taken {
             Taken::Nothing { .. } => Next::Has(None),
-            Taken::Kept(kept) => Next::Has((!kept.fields.is_empty()).then_some(kept)),
+            Taken::Kept(kept) => Next::Has(kept.has_room().then_some(kept)),
             Taken::Held { owner: _ } if now < self.until => Next::Again { after: LOOK_AGAIN, force: self.force },
             Taken::Held { owner: _ } if may_force && !self.force => {
                 self.force = true;
@@ -111,7 +111,8 @@ impl Taking {
 /// What came of a claim; none: no answer.
 pub fn claimed(taken: Option<Taken>) -> Answer {
     match taken {
-        Some(Taken::Nothing { fence } | Taken::Kept(Kept { fence, .. })) => Answer::Claimed { fence },
+        Some(Taken::Nothing { fence }) => Answer::Claimed(Box::new(Kept { fence, ..Kept::default() })),
+        Some(Taken::Kept(kept)) => Answer::Claimed(Box::new(kept)),
         Some(Taken::Held { owner }) => Answer::Held { owner },
         None => Answer::Failed,
     }
@@ -122,15 +123,39 @@ pub fn written(written: Option<Written>) -> Answer {
     written.map_or(Answer::Failed, Answer::Written)
 }
 
-/// The last write of a room, which nobody asks for again.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Parting(u32);
+/// What came of a look at what lies beside a room; none: no answer.
+pub fn beside(taken: Option<Taken>) -> Answer {
+    match taken {
+        Some(Taken::Kept(kept)) => Answer::Beside(kept.branches),
+        Some(Taken::Nothing { .. }) => Answer::Beside(Vec::new()),
+        Some(Taken::Held { owner }) => Answer::Held { owner },
+        None => Answer::Failed,
+    }
+}
+
+/// The last write of a room: as the room itself while it is this router's, else as a branch beside it.
+#[derive(Clone, Copy, Debug)]
+pub struct Parting {
+    tries: u32,
+    beside: bool,
+}
+
+/// What came of a try of the last write.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Tried {
+    /// Of writing it.
+    Wrote(Written),
+    /// Of putting it beside the room: whether there was a place.
+    Put(bool),
+    /// There was no answer.
+    Unanswered,
+}
 
 /// What follows from a try of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Parted {
     /// It stands.
-    Stands,
+    Stands(Left),
     /// It is tried again after that pause.
     Again {
         /// The pause.
@@ -143,17 +168,32 @@ pub enum Parted {
 }
 
 impl Parting {
-    /// What came of a try; none: no answer.
-    pub fn next(&mut self, written: Option<&Written>) -> Parted {
-        self.0 += 1;
-        match written {
-            Some(Written::Written) => Parted::Stands,
+    /// Of a room that is this router's, as far as is known.
+    pub const fn new(owned: bool) -> Self {
+        Self { tries: 0, beside: !owned }
+    }
+
+    /// Whether the next try is to put it beside the room.
+    pub const fn is_beside(&self) -> bool {
+        self.beside
+    }
+
+    /// What came of a try.
+    pub fn next(&mut self, tried: &Tried) -> Parted {
+        self.tries += 1;
+        let more = self.tries < PARTS;
+        match tried {
+            Tried::Wrote(Written::Written | Written::Branched) => Parted::Stands(Left::Written),
+            Tried::Put(true) => Parted::Stands(Left::Beside),
             // another has it already, with what it had
-            Some(Written::Fenced { .. }) => Parted::Lost,
+            Tried::Wrote(Written::Fenced { .. }) => {
+                (self.tries, self.beside) = (0, true);
+                Parted::Again { after: Duration::ZERO, reset: false }
+            }
             // it has all but the history that was written before: that went with the rest, and the members need not
-            Some(Written::Missing) if self.0 < PARTS => Parted::Again { after: Duration::ZERO, reset: true },
-            None if self.0 < PARTS => Parted::Again { after: PART_AGAIN, reset: false },
-            Some(Written::Missing) | None => Parted::Lost,
+            Tried::Wrote(Written::Missing) if more => Parted::Again { after: Duration::ZERO, reset: true },
+            Tried::Unanswered if more => Parted::Again { after: PART_AGAIN, reset: false },
+            Tried::Wrote(Written::Missing) | Tried::Put(false) | Tried::Unanswered => Parted::Lost,
         }
     }
 }
@@ -205,16 +245,23 @@ mod tests {
     }
 
     #[test]
-    fn a_last_write_is_tried_thrice_and_not_where_another_has_the_room() {
-        let mut parting = Parting::default();
+    fn a_last_write_is_tried_thrice_and_goes_beside_the_room_where_another_has_it() {
+        let mut parting = Parting::new(true);
         let again = |after, reset| Parted::Again { after, reset };
-        assert_eq!(parting.next(None), again(PART_AGAIN, false));
-        assert_eq!(parting.next(None), again(PART_AGAIN, false));
-        assert_eq!(parting.next(None), Parted::Lost);
-        let fenced = Written::Fenced { owner: "b".to_owned() };
-        assert_eq!(Parting::default().next(Some(&fenced)), Parted::Lost);
-        assert_eq!(Parting::default().next(Some(&Written::Missing)), again(Duration::ZERO, true), "with what it has");
-        assert_eq!(Parting::default().next(Some(&Written::Written)), Parted::Stands);
+        assert_eq!(parting.next(&Tried::Unanswered), again(PART_AGAIN, false));
+        assert_eq!(parting.next(&Tried::Unanswered), again(PART_AGAIN, false));
+        assert_eq!(parting.next(&Tried::Unanswered), Parted::Lost);
+        let mut parting = Parting::new(true);
+        let fenced = Tried::Wrote(Written::Fenced { owner: "b".to_owned() });
+        assert_eq!((parting.next(&fenced), parting.is_beside()), (again(Duration::ZERO, false), true));
+        assert_eq!(parting.next(&Tried::Unanswered), again(PART_AGAIN, false));
+        assert_eq!(parting.next(&Tried::Put(true)), Parted::Stands(Left::Beside));
+        assert_eq!(Parting::new(false).next(&Tried::Put(false)), Parted::Lost, "there is no place");
+        let missing = Tried::Wrote(Written::Missing);
+        assert_eq!(Parting::new(true).next(&missing), again(Duration::ZERO, true), "with what it has");
+        for stands in [Written::Written, Written::Branched] {
+            assert_eq!(Parting::new(true).next(&Tried::Wrote(stands)), Parted::Stands(Left::Written));
+        }
     }
 
     #[test]

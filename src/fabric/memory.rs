@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use super::{Kept, Taken, Write, Written};
+use super::{BRANCH_PREFIX, BRANCHES_MAX, BranchKept, Kept, Last, Taken, Write, Written};
 
 /// Rooms by name.
 #[derive(Clone, Debug, Default)]
@@ -32,6 +32,8 @@ pub struct Stored {
     pub log: BTreeMap<u64, Bytes>,
     /// The offset that was written last, whether it still stands or not.
     pub last: u64,
+    /// What lies beside it, by name.
+    pub branches: BTreeMap<String, Bytes>,
 }
 
 /// Who calls, and the number of its call. A router's go up; what comes late, after one with a higher number, changes nothing.
@@ -76,7 +78,8 @@ impl Memory {
             return Written::Written;
         }
         if missing || write.reset {
-            self.0.insert(room.to_owned(), Stored::of(by, write.fence));
+            let branches = self.0.get_mut(room).map(|stored| std::mem::take(&mut stored.branches)).unwrap_or_default();
+            self.0.insert(room.to_owned(), Stored { branches, ..Stored::of(by, write.fence) });
         }
         if missing && !write.reset {
             return Written::Missing;
@@ -87,8 +90,30 @@ impl Memory {
             }
             (stored.seq, stored.edition) = (by.seq, write.edition);
             stored.change(write);
+            if !stored.branches.is_empty() {
+                return Written::Branched;
+            }
         }
         Written::Written
+    }
+
+    /// Somebody puts a branch beside a room, in place of those whose names begin so. Of a room of which there is nothing it is all that
+    /// there is, for whoever wants it. Whether there was a place for it.
+    pub fn put_beside(&mut self, room: &str, by: Caller<'_>, (name, instead): (&str, &str), branch: Bytes) -> bool {
+        let stored =
+            self.0.entry(room.to_owned()).or_insert_with(|| Stored { released: true, ..Stored::of(by, by.seq) });
+        if stored.branches.keys().filter(|other| !other.starts_with(instead)).count() >= BRANCHES_MAX {
+            return false;
+        }
+        stored.branches.retain(|other, _| !other.starts_with(instead));
+        stored.branches.insert(name.to_owned(), branch);
+        true
+    }
+
+    /// The last that a router has of a room, put beside it.
+    pub fn put_last(&mut self, room: &str, by: Caller<'_>, last: &Last) -> bool {
+        let (name, instead) = (BranchKept::name(last.epoch, last.write.edition), BranchKept::names_of(last.epoch));
+        self.put_beside(room, by, (&name, &instead), BranchKept::of(&last.write).bytes())
     }
 
     /// A room ended.
@@ -96,6 +121,12 @@ impl Memory {
         match self.0.get(room) {
             None => Written::Missing,
             Some(stored) if stored.fences(by, fence) => Written::Fenced { owner: stored.owner.clone() },
+            // whoever wants the room next goes on with what lies beside it
+            Some(stored) if !stored.branches.is_empty() => {
+                let (branches, fence) = (stored.branches.clone(), stored.fence);
+                self.0.insert(room.to_owned(), Stored { branches, released: true, ..Stored::of(by, fence) });
+                Written::Branched
+            }
             Some(_) => {
                 self.0.remove(room);
                 Written::Written
@@ -137,7 +168,10 @@ impl Stored {
     fn change(&mut self, write: Write) {
         self.fields.extend(write.set);
         for name in &write.delete {
-            self.fields.remove(name);
+            match name.starts_with(BRANCH_PREFIX) {
+                true => self.branches.remove(name),
+                false => self.fields.remove(name),
+            };
         }
         for (offset, entry) in write.entries {
             if offset > self.last {
@@ -156,6 +190,7 @@ impl Stored {
             edition: self.edition,
             fields: self.fields.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
             entries: self.log.iter().map(|(offset, entry)| (*offset, entry.clone())).collect(),
+            branches: self.branches.iter().map(|(name, branch)| (name.clone(), branch.clone())).collect(),
         }
     }
 }
@@ -243,6 +278,40 @@ mod tests {
         let mut memory = replica;
         let write = Write { fence, reset: true, ..Write::default() };
         assert_eq!(memory.write("r", by("a", 10), write), Written::Fenced { owner: "a".to_owned() });
+    }
+
+    #[test]
+    fn what_lies_beside_a_room_stays_until_it_is_taken_away_and_outlives_the_room() {
+        let mut memory = Memory::default();
+        memory.take("r", by("a", 1), false);
+        assert!(memory.put_beside("r", by("b", 1), ("b:7.1", "b:7."), Bytes::from_static(b"1")));
+        assert!(
+            memory.put_beside("r", by("b", 2), ("b:7.2", "b:7."), Bytes::from_static(b"2")),
+            "in place of the one before"
+        );
+        let write = Write { fence: 1, edition: 1, reset: true, entries: entries(&[1]), ..Write::default() };
+        assert_eq!(memory.write("r", by("a", 2), write), Written::Branched);
+        let Taken::Kept(kept) = memory.take("r", by("a", 3), false) else { panic!("it stands") };
+        assert_eq!(kept.branches, [("b:7.2".to_owned(), Bytes::from_static(b"2"))]);
+        let merged = |edition| Write { fence: 1, edition, delete: vec!["b:7.2".to_owned()], ..Write::default() };
+        assert_eq!(memory.write("r", by("a", 4), merged(2)), Written::Written);
+        assert_eq!(memory.write("r", by("a", 5), merged(3)), Written::Written, "and a second time");
+        memory.put_beside("r", by("b", 3), ("b:8.1", "b:8."), Bytes::from_static(b"3"));
+        assert_eq!(memory.end("r", by("a", 6), 1), Written::Branched);
+        let Taken::Kept(kept) = memory.take("r", by("c", 1), false) else { panic!("it was let go of") };
+        assert_eq!((kept.fields.len(), kept.branches.len(), kept.fence), (0, 1, 2));
+        assert!(memory.put_beside("new", by("b", 4), ("b:9.1", "b:9."), Bytes::new()));
+        assert!(matches!(memory.take("new", by("c", 2), false), Taken::Kept(kept) if kept.branches.len() == 1));
+    }
+
+    #[test]
+    fn so_many_lives_find_a_place_beside_a_room() {
+        let mut memory = Memory::default();
+        let put = |memory: &mut Memory, life: usize| {
+            memory.put_beside("r", by("b", 5), (&format!("b:{life}.1"), &format!("b:{life}.")), Bytes::new())
+        };
+        assert!((0..BRANCHES_MAX).all(|life| put(&mut memory, life)));
+        assert!(!put(&mut memory, BRANCHES_MAX) && put(&mut memory, 0));
     }
 
     #[test]

@@ -35,6 +35,9 @@ pub struct RoomKept {
     pub epoch: String,
     /// The lives before, oldest first, as far as events of them are kept.
     pub edges: Vec<EdgeKept>,
+    /// Lives that went on beside this one and are in its log, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub merges: Vec<MergeKept>,
     /// As applications set it.
     pub metadata: String,
     /// In Unix milliseconds.
@@ -63,6 +66,32 @@ pub struct EdgeKept {
     pub last: u64,
 }
 
+/// A life that went on beside another, and where its events stand in the other's log.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct MergeKept {
+    /// Which.
+    pub epoch: String,
+    /// Up to there both logs are the same.
+    pub fork: u64,
+    /// The offset of its last event.
+    pub last: u64,
+    /// Its events after the fork.
+    pub stretches: Vec<StretchKept>,
+}
+
+/// Offsets in a row, in two logs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct StretchKept {
+    /// The first of them in the log that was merged,
+    pub of: u64,
+    /// and here;
+    pub at: u64,
+    /// how many.
+    pub len: u64,
+}
+
 /// A participant and its session.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -77,6 +106,12 @@ pub struct MemberKept {
     pub auto_subscribe: bool,
     /// See there.
     pub exceptions: Vec<String>,
+    /// Of the log, what it saw elsewhere: offsets from, to;
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub heard: Vec<(u64, u64)>,
+    /// and where it saw the messages, and got the room anew since.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub heard_said: Vec<(u64, u64)>,
     /// Its session.
     pub session: SessionKept,
     /// What a newer version knows.
@@ -98,6 +133,9 @@ pub struct SessionKept {
     pub seq: u64,
     /// When its token expires, in Unix milliseconds.
     pub expires_at_ms: Option<u64>,
+    /// Of which life of the room its client was told what is not in this one, and up to where.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub saw: Option<(String, u64)>,
     /// Directed pushes that were not acknowledged; only of a room that was handed over.
     pub held: Vec<HeldKept>,
     /// Its latest answers by request, as frames; only of a room that was handed over.

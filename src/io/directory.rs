@@ -346,6 +346,8 @@ impl Driver {
         let now = Instant::now();
         self.around.telemetry.set_directory(figures(&self.directory.figures(now)));
         self.around.fleet.show(self.directory.shown(now));
+        let counts = self.directory.counts_on_itself(now);
+        self.around.rooms.iter().for_each(|(driver, _)| driver.homes.set_counts(counts));
         self.take(Input::Registered(self.around.media.registered()));
         let population = self.around.telemetry.population();
         Input::Loaded(Load { sessions: population.sessions, rooms: population.rooms })

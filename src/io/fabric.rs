@@ -46,8 +46,8 @@ use self::{
 use super::{clock, listener::Observe};
 use crate::{
     event::{FabricCall, FabricFact, FabricOutcome},
-    fabric::{self, Fault, Kept, Taken, Write, Written},
-    ids::RoomId,
+    fabric::{self, BranchKept, Fault, Kept, Taken, Write, Written},
+    ids::{Epoch, RoomId},
     telemetry::{FabricFigures, Telemetry},
 };
 
@@ -123,6 +123,21 @@ impl Fabric {
     /// As of a write.
     pub async fn write_as(&self, owner: &str, room: &RoomId, write: &Write) -> Result<Written, Fault> {
         self.call(FabricCall::Write, (owner, room), What::Write(write), written).await
+    }
+
+    /// Puts a branch beside a room, in place of those of its life. Whether there was a place for it.
+    ///
+    /// # Errors
+    /// Redis did not answer, or not so. It may lie there: to put another in its place does no harm.
+    pub async fn put_beside(&self, room: &RoomId, epoch: Epoch, write: &Write) -> Result<bool, Fault> {
+        let (name, instead) = (BranchKept::name(epoch, write.edition), BranchKept::names_of(epoch));
+        let branch = BranchKept::of(write).bytes();
+        let what = What::Beside { name: &name, instead: &instead, branch: &branch };
+        self.call(FabricCall::Beside, (&self.0.around.settings.router, room), what, |answer| {
+            let put = scripts::put(answer)?;
+            Ok((put, if put { FabricOutcome::Done } else { FabricOutcome::Held }))
+        })
+        .await
     }
 
     /// Ends a room: nothing is kept of it any more.
@@ -235,7 +250,7 @@ fn astray(server: &Server, alone: bool) -> Fault {
 fn written(answer: Value) -> Result<(Written, FabricOutcome), Fault> {
     let written = scripts::written(answer)?;
     let outcome = match &written {
-        Written::Written => FabricOutcome::Done,
+        Written::Written | Written::Branched => FabricOutcome::Done,
         Written::Missing => FabricOutcome::Missing,
         Written::Fenced { .. } => FabricOutcome::Fenced,
     };

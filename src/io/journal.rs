@@ -46,7 +46,7 @@ use super::{
 use crate::{
     event::{Event, JournalFact, JournalOutcome},
     fabric::{
-        Kept, Taken, Write, Written,
+        Kept, Last, Taken, Write, Written,
         memory::{Caller, Memory, Stored},
     },
     ids::RoomId,
@@ -195,6 +195,14 @@ impl Store for Journal {
         self.0.write(room, write).boxed()
     }
 
+    fn write_last<'a>(&'a self, room: &'a RoomId, write: &'a Write) -> BoxFuture<'a, Result<Written, Unanswered>> {
+        self.0.write_last(room, write).boxed()
+    }
+
+    fn put_beside<'a>(&'a self, room: &'a RoomId, last: &'a Last) -> BoxFuture<'a, Result<bool, Unanswered>> {
+        self.0.put_beside(room, last).boxed()
+    }
+
     fn end<'a>(&'a self, room: &'a RoomId, fence: u64) -> BoxFuture<'a, Result<Written, Unanswered>> {
         self.0.end(room, fence).boxed()
     }
@@ -304,6 +312,30 @@ impl Inner {
             }
             written => written,
         }
+    }
+
+    /// The other router looks for it in Redis: here it would not be found.
+    async fn write_last(&self, room: &RoomId, write: &Write) -> Result<Written, Unanswered> {
+        self.bring(room).await?;
+        if locked(&self.anew).remove(room) && !write.reset {
+            return Ok(Written::Missing);
+        }
+        let carried = self.carry(&self.router, room, write).await?;
+        if carried.stands() {
+            locked(&self.fences).remove(room);
+            locked(&self.wanted).remove(room);
+        }
+        Ok(carried)
+    }
+
+    /// What is here of the room goes first, as far as it is still this router's.
+    async fn put_beside(&self, room: &RoomId, last: &Last) -> Result<bool, Unanswered> {
+        self.bring(room).await?;
+        let put = self.behind.put_beside(room, last).await?;
+        locked(&self.fences).remove(room);
+        locked(&self.wanted).remove(room);
+        locked(&self.anew).remove(room);
+        Ok(put)
     }
 
     async fn end(&self, room: &RoomId, fence: u64) -> Result<Written, Unanswered> {

@@ -20,8 +20,8 @@ use super::{directory::Homes, fabric::Fabric, journal::Behind, listener::Observe
 use crate::{
     event::{Event, FabricOutcome, KeepingFact},
     fabric::{
-        Answer, Ask, Fault, Kept, Taken, Write, Written,
-        keeper::{self, Ending, Lanes, Next, Parted, Parting, SETTLED_MAX, Taking},
+        Answer, Ask, Fault, Kept, Last, Left, Taken, Write, Written,
+        keeper::{self, Ending, Lanes, Next, Parted, Parting, SETTLED_MAX, Taking, Tried},
     },
     ids::{Epoch, RoomId},
 };
@@ -51,6 +51,12 @@ pub trait Store: Send + Sync + 'static {
     }
     /// Writes of a room.
     fn write<'a>(&'a self, room: &'a RoomId, write: &'a Write) -> BoxFuture<'a, Result<Written, Unanswered>>;
+    /// Writes the last of a room whose sessions go elsewhere once it is where the next router looks for it.
+    fn write_last<'a>(&'a self, room: &'a RoomId, write: &'a Write) -> BoxFuture<'a, Result<Written, Unanswered>> {
+        self.write(room, write)
+    }
+    /// Puts all of a room that another router has beside it; whether there was a place for it.
+    fn put_beside<'a>(&'a self, room: &'a RoomId, last: &'a Last) -> BoxFuture<'a, Result<bool, Unanswered>>;
     /// Nothing is kept of a room any more.
     fn end<'a>(&'a self, room: &'a RoomId, fence: u64) -> BoxFuture<'a, Result<Written, Unanswered>>;
     /// Whom to tell, once a process. One that says of no write that it stands before it does has nothing to tell.
@@ -64,6 +70,10 @@ impl Store for Fabric {
 
     fn write<'a>(&'a self, room: &'a RoomId, write: &'a Write) -> BoxFuture<'a, Result<Written, Unanswered>> {
         self.write(room, write).map(told).boxed()
+    }
+
+    fn put_beside<'a>(&'a self, room: &'a RoomId, last: &'a Last) -> BoxFuture<'a, Result<bool, Unanswered>> {
+        self.put_beside(room, last.epoch, &last.write).map(told).boxed()
     }
 
     fn end<'a>(&'a self, room: &'a RoomId, fence: u64) -> BoxFuture<'a, Result<Written, Unanswered>> {
@@ -256,8 +266,14 @@ impl Keeper {
         match ask {
             Ask::Claim => Some(self.claim(room).await),
             Ask::Write(write) => Some(keeper::written(self.0.store.write(room, &write).await.ok())),
-            Ask::Part(write) => {
-                self.part(room, *write).await;
+            Ask::Look => Some(keeper::beside(self.0.store.take(room, false).await.ok())),
+            Ask::Leave(last) => Some(self.part(room, last, true).await.map_or(Answer::Failed, Answer::Left)),
+            Ask::Part(last) => {
+                match self.part(room, last, false).await {
+                    Some(Left::Written) => {}
+                    Some(Left::Beside) => self.tell(KeepingFact::RoomSetBeside { room: room.clone(), sessions: 0 }),
+                    None => self.tell(KeepingFact::RoomNotHandedOver { room: room.clone() }),
+                }
                 None
             }
             Ask::End { fence } => {
@@ -267,22 +283,28 @@ impl Keeper {
         }
     }
 
+    /// A room that is here is not taken back from another router on the word of a directory that was not heard of for long.
     async fn claim(&self, room: &RoomId) -> Answer {
-        keeper::claimed(self.0.store.claim(room, self.may_force(room)).await.ok())
+        let force = self.may_force(room) && self.0.homes.as_ref().is_none_or(Homes::counts);
+        keeper::claimed(self.0.store.claim(room, force).await.ok())
     }
 
-    /// The last write of a room: nobody asks for it again.
-    async fn part(&self, room: &RoomId, mut write: Write) {
-        let mut parting = Parting::default();
+    /// The last write of a room; where it is, if it is anywhere. `waits`: the room goes on here until it is where others look for it.
+    async fn part(&self, room: &RoomId, mut last: Last, waits: bool) -> Option<Left> {
+        let mut parting = Parting::new(last.owned);
         loop {
-            let written = self.0.store.write(room, &write).await.ok();
-            match parting.next(written.as_ref()) {
-                Parted::Stands => return,
+            let tried = match (parting.is_beside(), waits) {
+                (true, _) => self.0.store.put_beside(room, &last).await.map(Tried::Put),
+                (false, true) => self.0.store.write_last(room, &last.write).await.map(Tried::Wrote),
+                (false, false) => self.0.store.write(room, &last.write).await.map(Tried::Wrote),
+            };
+            match parting.next(&tried.unwrap_or(Tried::Unanswered)) {
+                Parted::Stands(left) => return Some(left),
                 Parted::Again { after, reset } => {
-                    write.reset |= reset;
+                    last.write.reset |= reset;
                     sleep(after).await;
                 }
-                Parted::Lost => return self.tell(KeepingFact::RoomNotHandedOver { room: room.clone() }),
+                Parted::Lost => return None,
             }
         }
     }

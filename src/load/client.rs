@@ -399,6 +399,9 @@ impl Position {
             Some(Body::Resumed(resumed)) => {
                 resumed.resume_token.clone_into(&mut self.resume_token);
                 resumed.epoch.clone_into(&mut self.epoch);
+                if let Some(from) = resumed.from {
+                    self.offset = from;
+                }
                 if let Some(snapshot) = &resumed.snapshot {
                     self.offset = snapshot.offset.max(resumed.offset);
                     self.seq = snapshot.seq.max(resumed.seq);

@@ -214,4 +214,5 @@ oneof_message!(Event { room, epoch, offset } kind: v1::event::Kind {
     participant_updated => ParticipantUpdated, track_published => TrackPublished,
     track_unpublished => TrackUnpublished, track_muted => TrackMuted, track_subscribed => TrackSubscribed,
     room_updated => RoomUpdated, room_closed => RoomClosed, media_moved => MediaMoved, room_continued => RoomContinued,
+    room_merged => RoomMerged,
 } required: false);

@@ -133,6 +133,13 @@ impl History {
         self.append(Entry { at, audience, bytes: ENTRY_BYTES + message.size(), kept, by: self.request }, bounds)
     }
 
+    /// What happened elsewhere comes after all that happened here; it is as old as it is.
+    pub(super) fn append_kept(&mut self, entry: Entry, at: Instant, bounds: &Bounds) -> Offset {
+        let offset = self.append(entry, bounds);
+        self.trim(at, bounds);
+        offset
+    }
+
     fn append(&mut self, entry: Entry, bounds: &Bounds) -> Offset {
         self.tip += 1;
         self.bytes += entry.bytes;

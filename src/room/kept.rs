@@ -14,6 +14,7 @@ use bytes::Bytes;
 use super::{
     Audience, Bounds, Edge, Founding, Member, Request, Room, Seat, Turn,
     history::{Entry, History, Kept, Said},
+    place::Merge,
 };
 use crate::{
     fabric::{
@@ -98,6 +99,7 @@ impl Room {
                 .iter()
                 .map(|edge| EdgeKept { epoch: edge.epoch.to_string(), last: edge.last.0 })
                 .collect(),
+            merges: self.merges.iter().map(Merge::to_kept).collect(),
             metadata: self.founding.metadata.to_string(),
             created_at_ms: self.founding.created_at_ms,
             participants_max: self.founding.participants_max,
@@ -160,20 +162,17 @@ impl Room {
             Some((Offset(offset), entry))
         });
         let history = History::restore(tip, entries.collect::<Vec<_>>().into_iter());
-        let mut edges = Vec::with_capacity(kept.edges.len() + 1);
-        for edge in &kept.edges {
-            edges.push(Edge { epoch: epoch_from(&edge.epoch)?, last: Offset(edge.last) });
-        }
-        edges.push(Edge { epoch: epoch_from(&kept.epoch)?, last: tip });
+        let mut edges = edges_from(kept, tip)?;
         edges.drain(..edges.len().saturating_sub(EDGES_MAX));
-        let mut room = Self { history, edges, ..Self::new(founding, bounds) };
+        let merges = kept.merges.iter().map(Merge::read).collect::<Result<_, _>>()?;
+        let mut room = Self { history, edges, merges, ..Self::new(founding, bounds) };
         for (seat, member) in members {
             room.seat_again(seat, member);
         }
         Ok(room)
     }
 
-    fn seat_again(&mut self, seat: Seat, kept: MemberKept) {
+    pub(super) fn seat_again(&mut self, seat: Seat, kept: MemberKept) {
         let member = Member::restored(seat, kept);
         self.seats.insert(member.identity().clone(), seat);
         let tracks = member.participant.tracks.iter();
@@ -207,17 +206,6 @@ impl Room {
         let edge = self.edges.iter().find(|edge| offset <= edge.last);
         edge.map_or(self.founding.epoch, |edge| edge.epoch)
     }
-
-    /// Whether somebody who saw everything up to there saw what is in the log: an event after the end of its epoch is not.
-    pub(super) fn is_of(&self, epoch: &str, offset: Offset) -> bool {
-        let before = |edge: &Edge| edge.epoch.to_string() == epoch && offset <= edge.last;
-        self.founding.epoch.to_string() == epoch || self.edges.iter().any(before)
-    }
-
-    /// Where the log of an earlier life ends.
-    pub(super) fn end_of(&self, epoch: &str) -> Option<Offset> {
-        self.edges.iter().find(|edge| edge.epoch.to_string() == epoch).map(|edge| edge.last)
-    }
 }
 
 impl Member {
@@ -229,13 +217,24 @@ impl Member {
             since: self.since.0,
             auto_subscribe: self.participant.auto_subscribe,
             exceptions: self.participant.exceptions.iter().map(|track| track.as_str().to_owned()).collect(),
+            heard: self.participant.heard.to_kept(),
+            heard_said: self.participant.heard_said.to_kept(),
             ..MemberKept::default()
         }
     }
 }
 
+/// The lives of a room that was kept, each with its end.
+///
+/// # Errors
+/// One is none.
+pub(super) fn edges_from(kept: &RoomKept, tip: Offset) -> Result<Vec<Edge>, Unreadable> {
+    let ended = kept.edges.iter().map(|edge| Ok(Edge { epoch: epoch_from(&edge.epoch)?, last: Offset(edge.last) }));
+    ended.chain([epoch_from(&kept.epoch).map(|epoch| Edge { epoch, last: tip })]).collect()
+}
+
 /// Absent: a newer version says something in it that is not known here.
-fn entry_from(kept: EntryKept, at: Instant, seats: &AHashMap<String, Seat>) -> Option<Entry> {
+pub(super) fn entry_from(kept: EntryKept, at: Instant, seats: &AHashMap<String, Seat>) -> Option<Entry> {
     let seat = |id: &str| seats.get(id).copied().unwrap_or(NOBODY);
     let named = kept.audience();
     let (one, other) = (seat(named.one), seat(named.other));

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Audience, Seat};
+use super::{Audience, Seat, place::Heard};
 use crate::{
     fabric::MemberKept,
     ids::{ConnectionId, Identity, Offset, ParticipantId, TrackId},
@@ -54,6 +54,10 @@ pub(super) struct Participant {
     /// Whether it is subscribed to the tracks that are not exceptions.
     pub(super) auto_subscribe: bool,
     pub(super) exceptions: BTreeSet<TrackId>,
+    /// What it saw of the log elsewhere,
+    pub(super) heard: Heard,
+    /// and of what only messages count: it got the room anew since.
+    pub(super) heard_said: Heard,
 }
 
 /// Two kinds of facts about the same participant differ only in their name.
@@ -83,6 +87,8 @@ impl Member {
                 joined_at_ms: entrance.joined_at_ms,
                 tracks: Vec::new(),
                 exceptions: BTreeSet::new(),
+                heard: Heard::default(),
+                heard_said: Heard::default(),
             }),
         }
     }
@@ -108,6 +114,8 @@ impl Member {
                 tracks: kept.tracks,
                 auto_subscribe: kept.auto_subscribe,
                 exceptions: kept.exceptions.into_iter().map(TrackId::from).collect::<BTreeSet<_>>(),
+                heard: Heard::read(kept.heard),
+                heard_said: Heard::read(kept.heard_said),
             }),
         }
     }

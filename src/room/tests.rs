@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::*;
+use super::{place::Heard, *};
 use crate::protocol::v1::Permissions;
 
 fn room(bounds: Bounds) -> Room {
@@ -85,22 +85,24 @@ fn the_log_keeps_the_latest_by_count_and_by_age() {
         room.message(Some(Seat(1)), message(text), at);
     }
     let epoch = room.epoch().to_string();
+    let place = |offset| Place { upto: Offset(offset), heard: Heard::default(), exact: true };
+    assert_eq!(room.place_of(&epoch, Offset(3)), Some(place(3)));
     assert_eq!(room.tip(), Offset(5));
-    assert!(!room.can_replay(Seat(1), &epoch, Offset(0), at), "before it came");
-    assert!(room.can_replay(Seat(2), &epoch, Offset(2), at));
-    assert_eq!(room.replay(Seat(2), Offset(2)).iter().map(|(offset, _)| offset.0).collect::<Vec<_>>(), [3, 4, 5]);
-    assert_eq!(room.replay(Seat(2), Offset(4)).len(), 1);
-    assert!(room.replay(Seat(1), Offset(2)).is_empty(), "one's own");
+    assert!(!room.can_replay(Seat(1), &place(0), at), "before it came");
+    assert!(room.can_replay(Seat(2), &place(2), at));
+    assert_eq!(room.replay(Seat(2), &place(2)).iter().map(|(offset, _)| offset.0).collect::<Vec<_>>(), [3, 4, 5]);
+    assert_eq!(room.replay(Seat(2), &place(4)).len(), 1);
+    assert!(room.replay(Seat(1), &place(2)).is_empty(), "one's own");
     let later = at + Duration::from_secs(5);
     room.message(Some(Seat(1)), message("4"), later);
     room.message(Some(Seat(1)), message("5"), later);
-    assert!(!room.can_replay(Seat(2), &epoch, Offset(2), later), "only four are kept");
+    assert!(!room.can_replay(Seat(2), &place(2), later), "only four are kept");
     let late = later + Duration::from_secs(6);
-    assert!(!room.can_replay(Seat(2), &epoch, Offset(4), late), "too old");
-    assert!(room.can_replay(Seat(2), &epoch, Offset(5), late));
+    assert!(!room.can_replay(Seat(2), &place(4), late), "too old");
+    assert!(room.can_replay(Seat(2), &place(5), late));
     assert_eq!(room.history_ends_at(), Some(later + Duration::from_secs(10)));
     assert_eq!(room.trim(late + Duration::from_secs(10)), None);
-    assert!(room.can_replay(Seat(2), &epoch, Offset(7), late) && !room.can_replay(Seat(2), "other", Offset(7), late));
+    assert!(room.can_replay(Seat(2), &place(7), late) && room.place_of("other", Offset(7)).is_none());
 }
 
 #[test]

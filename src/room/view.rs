@@ -2,7 +2,10 @@
 
 use std::time::Instant;
 
-use super::{Room, Seat, history::Kept};
+use super::{
+    Member, Place, Room, Seat,
+    history::{Entry, Kept},
+};
 use crate::{
     ids::Offset,
     protocol::v1::{self, ServerFrame, server_frame::Body},
@@ -50,35 +53,37 @@ impl Room {
 
     /// Whether all that came after this place can be told again. A place before one's own joining, in another
     /// life of the room or in the future is nobody's to ask for.
-    pub(crate) fn can_replay(&mut self, seat: Seat, epoch: &str, offset: Offset, at: Instant) -> bool {
+    pub(crate) fn can_replay(&mut self, seat: Seat, place: &Place, at: Instant) -> bool {
         self.history.trim(at, &self.bounds);
         let since = self.member(seat).map(|member| member.since);
-        self.is_of(epoch, offset) && since.is_some_and(|since| offset >= since) && self.history.covers(offset)
+        place.exact && since.is_some_and(|since| place.upto >= since) && self.history.covers(place.upto)
     }
 
-    /// What this participant would have seen after that offset, in order.
-    pub(crate) fn replay(&self, seat: Seat, after: Offset) -> Vec<(Offset, Box<ServerFrame>)> {
+    /// What this participant would have seen after that place, in order.
+    pub(crate) fn replay(&self, seat: Seat, place: &Place) -> Vec<(Offset, Box<ServerFrame>)> {
         let Some(viewer) = self.member(seat) else { return Vec::new() };
-        let entries = self.history.after(after).filter(|(_, entry)| entry.audience.includes(viewer));
-        entries.map(|(offset, entry)| (offset, self.retell(offset, &entry.kept))).collect()
+        let missed = self.missed_by(viewer, place);
+        missed.map(|(offset, entry)| (offset, self.retell(offset, &entry.kept))).collect()
+    }
+
+    fn missed_by<'a>(&'a self, viewer: &'a Member, place: &'a Place) -> impl Iterator<Item = (Offset, &'a Entry)> {
+        self.history.after(place.upto).filter(|(offset, entry)| {
+            entry.audience.includes(viewer) && !place.heard.contains(*offset) && !viewer.heard(*offset, &entry.kept)
+        })
     }
 
     /// What was said since and this participant did not hear, for one that gets the room anew. Whoever saw more of a life of the room
     /// than was kept of it heard all of that life. Nothing, if not all of it is known.
-    pub(crate) fn said_since(&self, seat: Seat, epoch: &str, offset: Offset) -> Vec<(Offset, Box<ServerFrame>)> {
-        let heard = if self.is_of(epoch, offset) { Some(offset) } else { self.end_of(epoch) };
-        let (Some(heard), Some(viewer)) = (heard, self.member(seat)) else { return Vec::new() };
-        if heard < viewer.since || !self.history.covers(heard) {
+    pub(crate) fn said_since(&self, seat: Seat, place: &Place) -> Vec<(Offset, Box<ServerFrame>)> {
+        let Some(viewer) = self.member(seat) else { return Vec::new() };
+        if place.upto < viewer.since || !self.history.covers(place.upto) {
             return Vec::new();
         }
-        let said = self
-            .history
-            .after(heard)
-            .filter(|(_, entry)| matches!(entry.kept, Kept::Message(_)) && entry.audience.includes(viewer));
+        let said = self.missed_by(viewer, place).filter(|(_, entry)| matches!(entry.kept, Kept::Message(_)));
         said.map(|(offset, entry)| (offset, self.retell(offset, &entry.kept))).collect()
     }
 
-    fn retell(&self, offset: Offset, kept: &Kept) -> Box<ServerFrame> {
+    pub(super) fn retell(&self, offset: Offset, kept: &Kept) -> Box<ServerFrame> {
         match kept {
             Kept::Event(kind) => self.event_frame(offset, (**kind).clone()),
             Kept::Message(said) => Box::new(ServerFrame { id: None, body: Some(Body::Data(said.to_push(offset))) }),

@@ -71,6 +71,14 @@ enum Answer {
     ToAdmin { request: u64, reply: AdminReply },
 }
 
+impl Answers {
+    /// A ticket that nobody had before.
+    pub(super) fn ticket(&mut self) -> AnswerTicket {
+        self.tickets += 1;
+        AnswerTicket(self.tickets)
+    }
+}
+
 impl Router {
     /// Whether this may be added to a room's log now: what cannot be kept is not begun.
     ///
@@ -137,6 +145,9 @@ impl Router {
     /// Carries out a call of the admin API, and answers it as a request is answered.
     pub(super) fn admin_answered(&mut self, (request, by): (u64, String), call: AdminCall, now: Now) -> Output {
         let named = |router: &Self, call: &AdminCall| router.names.get(call.room()?).copied();
+        if let Err(refusal) = self.stays_here(named(self, &call).filter(|_| !only_looks(&call))) {
+            return Output::AdminReply { request, reply: Err(refusal) };
+        }
         let hall = named(self, &call).filter(|_| changes_room_as_admin(&call));
         let before = hall.map(|hall| self.halls[hall].room.tip());
         if let Some(Err(refusal)) = hall.map(|hall| self.admits_change(hall)) {
@@ -166,8 +177,7 @@ impl Router {
     }
 
     fn hold(&mut self, (hall, offset): (HallKey, Offset), answer: Answer, now: Now) -> Output {
-        self.answers.tickets += 1;
-        let ticket = AnswerTicket(self.answers.tickets);
+        let ticket = self.answers.ticket();
         self.answers.by_ticket.insert(ticket, Held { hall, offset, answer });
         if let Some(keeping) = &mut self.halls[hall].keeping {
             keeping.waiting.insert((offset, ticket));
@@ -258,6 +268,19 @@ fn changes_room_as_admin(call: &AdminCall) -> bool {
         | AdminCall::RemoveParticipant(_)
         | AdminCall::GetUser { .. } => false,
     }
+}
+
+/// What the room is after it as before.
+fn only_looks(call: &AdminCall) -> bool {
+    matches!(
+        call,
+        AdminCall::CreateRoom(_)
+            | AdminCall::GetRoom(_)
+            | AdminCall::ListParticipants { .. }
+            | AdminCall::GetParticipant(_)
+            | AdminCall::ListRooms { .. }
+            | AdminCall::GetUser { .. }
+    )
 }
 
 fn told(outcome: AnswerOutcome) -> Output {

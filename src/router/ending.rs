@@ -54,8 +54,8 @@ impl Router {
     /// node, which may be the same there, hears that each of them left, and not that the room ended.
     pub(super) fn make_way(&mut self, room: &RoomId, refusal: &Refusal, now: Now) {
         let Some(&hall) = self.names.get(room) else { return };
-        if self.hand_over(hall, refusal, now) {
-            return;
+        if self.settings.keeping.is_some() && self.halls[hall].keeping.is_some() {
+            return self.leave_room(hall, refusal, now);
         }
         for seat in self.seats_of(hall) {
             self.end_member(hall, seat, now.at);

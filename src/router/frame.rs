@@ -20,14 +20,23 @@ impl Router {
         now: Now,
         out: &mut Vec<Output>,
     ) {
-        let ClientFrame { id, op, .. } = *frame;
         let Some(&seat) = self.connections.get(&connection) else {
-            return send_error(connection, id, &Code::NotJoined.refuse(), out);
+            let id = frame.id;
+            if let Err(refusal) = self.hold_frame(connection, (frame, grant), now, out) {
+                send_error(connection, id, &refusal, out);
+            }
+            return;
         };
+        let ClientFrame { id, op, .. } = *frame;
         let repeated = id.and_then(|id| self.sessions.get(&seat)?.session.replies.find(id).cloned());
         let changes = changes_room(op.as_ref());
         if let Some(reply) = repeated {
             return self.reply((seat, connection), (id, changes), reply, now, out);
+        }
+        if !matches!(op, Some(Op::Ping(_) | Op::Leave(_)))
+            && let Err(refusal) = self.stays_here_with(seat)
+        {
+            return end_with(connection, id, Reply::Refused(Box::new(refusal)), out);
         }
         // not kept as the answer: the same request may be carried out in a moment
         if changes && let Err(refusal) = self.admits_change_of(seat) {

@@ -12,17 +12,14 @@ mod beat;
 
 use std::{
     collections::BTreeMap,
-    hash::{BuildHasher, Hash as _, Hasher as _},
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
-
 pub(super) use self::beat::Beat;
-use super::{Acknowledge, Hall, HallKey, Now, Output, Router, Timer, acknowledging::Waiting};
+use super::{Acknowledge, HallKey, Now, Output, Router, Timer, acknowledging::Waiting, looking::Look};
 use crate::{
     event::{Event, KeepingFact},
-    fabric::{Answer, Ask, MEMBER_PREFIX, ROOM_FIELD, TIP_FIELD, Write, Written},
+    fabric::{Answer, Ask, Kept, ROOM_FIELD, TIP_FIELD, Write, Written},
     ids::{Epoch, Offset, ParticipantId, RoomId},
     protocol::Refusal,
     room::Seat,
@@ -47,28 +44,37 @@ pub(super) type Rest = serde_json::Map<String, serde_json::Value>;
 #[derive(Debug)]
 pub(super) struct Keeping {
     /// Under which it is ours to write.
-    fence: Option<u64>,
+    pub(super) fence: Option<u64>,
     /// Of what is there, as far as that is known.
-    there: There,
+    pub(super) there: There,
     /// What the write that is under way brings there.
-    under_way: Option<UnderWay>,
+    pub(super) under_way: Option<UnderWay>,
     /// When something is due.
-    due: Option<Instant>,
+    pub(super) due: Option<Instant>,
     /// Since when something waits to be written.
-    behind: Option<Instant>,
+    pub(super) behind: Option<Instant>,
     /// Writes and claims in a row that came to nothing.
     failures: u32,
     /// Of the write that was composed last.
     edition: u64,
     /// Another router has it.
     elsewhere: bool,
+    /// It is to leave for there: what its members are told then.
+    pub(super) leaving: Option<Box<Refusal>>,
+    /// What of it lies beside it elsewhere, and who waits to know.
+    pub(super) look: Look,
+    /// Branches that are in this room and still lie beside it, and those that cannot be read here.
+    pub(super) merged: Vec<String>,
+    pub(super) unreadable: Vec<String>,
+    /// Something of another life stands there, and is here: it goes when all that is here takes its place.
+    pub(super) found: bool,
     /// Answers that wait until it is kept up to an offset.
     pub(super) waiting: Waiting,
 }
 
 /// What stands elsewhere.
 #[derive(Clone, Copy, Debug)]
-struct There {
+pub(super) struct There {
     /// Nothing that counts: all has to be written, in place of what is there.
     nothing: bool,
     /// By which of this router's writes; 0: by none.
@@ -87,7 +93,7 @@ struct There {
 
 /// How much goes into a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Extent {
+pub(super) enum Extent {
     /// What changed, within the bounds of one.
     Changes,
     /// All changes, and all that another router needs to go on as if nothing had happened.
@@ -95,7 +101,7 @@ enum Extent {
 }
 
 impl There {
-    const NOTHING: Self = Self {
+    pub(super) const NOTHING: Self = Self {
         nothing: true,
         edition: 0,
         tip: Offset(0),
@@ -107,13 +113,17 @@ impl There {
 }
 
 #[derive(Debug)]
-enum UnderWay {
+pub(super) enum UnderWay {
     Claim,
+    Look,
     /// Composed at that moment.
     Write {
         brings: There,
         members: BTreeMap<Seat, ParticipantId>,
         at: Instant,
+    },
+    Leave {
+        members: BTreeMap<Seat, ParticipantId>,
     },
 }
 
@@ -128,6 +138,11 @@ impl Keeping {
             failures: 0,
             edition: 0,
             elsewhere: false,
+            leaving: None,
+            look: Look::default(),
+            merged: Vec::new(),
+            unreadable: Vec::new(),
+            found: false,
             waiting: Waiting::new(),
         }
     }
@@ -223,9 +238,14 @@ impl Router {
             return;
         }
         let ask = match keeping.fence {
+            _ if keeping.leaving.is_some() => self.ask_to_leave(key, now),
             None => {
                 keeping.under_way = Some(UnderWay::Claim);
                 Ask::Claim
+            }
+            Some(_) if keeping.look.wanted => {
+                keeping.under_way = Some(UnderWay::Look);
+                Ask::Look
             }
             Some(fence) => Ask::Write(Box::new(self.next_write(key, fence, now))),
         };
@@ -245,7 +265,7 @@ impl Router {
     }
 
     /// A write over what is there, what is there then, and the members whose changes it took up.
-    fn compose(
+    pub(super) fn compose(
         &mut self,
         key: HallKey,
         (fence, there): (u64, There),
@@ -255,9 +275,12 @@ impl Router {
         let edition = self.next_edition(key, now);
         let (hall, whole) = (&self.halls[key], extent == Extent::Whole);
         let first = hall.room.first_kept();
-        let after = Offset(there.tip.0.max(first.0.saturating_sub(1)));
-        // where acknowledgements wait, what was acknowledged is not taken away before all of it is there again
-        let in_one = whole || (there.nothing && self.holds_answers());
+        let before = Offset(first.0.saturating_sub(1));
+        // the last of a room is whole also where what stands was lost, or is another router's; what was written is passed over there
+        let after = if whole { before } else { before.max(there.tip) };
+        // where acknowledgements wait, what was acknowledged is not taken away before all of it is there again; nor is another life
+        let found = hall.keeping.as_ref().is_some_and(|keeping| keeping.found);
+        let in_one = whole || (there.nothing && (found || self.holds_answers()));
         let (mut entries, mut bytes) = (Vec::new(), 0);
         for (offset, entry) in hall.room.kept_after(after, (now.at, now.unix_ms)) {
             if !in_one && (entries.len() == ENTRIES_A_WRITE || bytes > BYTES_A_WRITE) {
@@ -281,6 +304,7 @@ impl Router {
                 members.extend(room.members().iter().map(|member| (member.seat, member.id().clone())));
             }
             self.add_members(key, &members, whole, &mut write);
+            write.delete.extend(self.halls[key].keeping.iter().flat_map(|keeping| keeping.merged.iter().cloned()));
             brings.record = Some(self.hash_of_room(key));
             if whole || brings.record != there.record {
                 write.set.push((ROOM_FIELD.to_owned(), self.room_record(key)));
@@ -299,50 +323,8 @@ impl Router {
         keeping.edition
     }
 
-    /// Members as they are, or that they are gone.
-    fn add_members(&self, key: HallKey, members: &BTreeMap<Seat, ParticipantId>, handed_over: bool, write: &mut Write) {
-        for (seat, id) in members {
-            let field = format!("{MEMBER_PREFIX}{id}");
-            match (self.halls[key].room.member(*seat), self.sessions.get(seat)) {
-                (Some(member), Some(seated)) => {
-                    let mut record = member.to_kept();
-                    record.session = seated.session.to_kept(seated.expires_at_ms, handed_over);
-                    if let Some(rest) = seated.rest.as_deref() {
-                        (record.rest, record.session.rest) = rest.clone();
-                    }
-                    write.set.push((field, record.bytes()));
-                }
-                _ if write.reset => {}
-                _ => write.delete.push(field),
-            }
-        }
-    }
-
-    /// Tells records of a room apart, within this process and a life of the room.
-    fn hash_of_room(&self, key: HallKey) -> u64 {
-        let hall = &self.halls[key];
-        let mut hasher = ahash::RandomState::with_seeds(5, 6, 7, 8).build_hasher();
-        hall.room.metadata().hash(&mut hasher);
-        hall.variant.hash(&mut hasher);
-        hall.media.wanted().map(|wanted| wanted.region.as_str()).hash(&mut hasher);
-        hall.media.node().map(|node| node.id.as_str()).hash(&mut hasher);
-        hasher.finish()
-    }
-
-    fn room_record(&self, key: HallKey) -> Bytes {
-        let hall = &self.halls[key];
-        let mut record = hall.room.to_kept();
-        record.variant = hall.variant.as_ref().map(|variant| variant.as_str().to_owned());
-        record.media_region = hall.media.wanted().map(|wanted| wanted.region.as_str().to_owned());
-        record.media_node = hall.media.node().map(|node| node.id.as_str().to_owned());
-        if let Some(rest) = &hall.rest {
-            record.rest = (**rest).clone();
-        }
-        record.bytes()
-    }
-
     /// What came of a claim or a write.
-    pub(super) fn kept(&mut self, room: &RoomId, epoch: Epoch, answer: Answer, now: Now) {
+    pub(super) fn kept(&mut self, (room, epoch): (&RoomId, Epoch), answer: Answer, now: Now, out: &mut Vec<Output>) {
         let (Some(settings), Some(&key)) = (self.settings.keeping, self.names.get(room)) else { return };
         let hall = &mut self.halls[key];
         if hall.room.epoch() != epoch {
@@ -353,12 +335,28 @@ impl Router {
         if answer != Answer::Failed {
             keeping.failures = 0;
         }
+        let answered =
+            !matches!(answer, Answer::Failed | Answer::Held { .. } | Answer::Written(Written::Fenced { .. }));
         let pause = match answer {
-            Answer::Claimed { fence } => {
-                keeping.takes(fence);
+            Answer::Claimed(kept) => {
+                keeping.takes(kept.fence);
+                self.merge_claimed(key, *kept, now);
+                Duration::ZERO
+            }
+            Answer::Left(left) => return self.has_left(key, left, now),
+            Answer::Beside(branches) => {
+                let names: Vec<String> = branches.iter().map(|(name, _)| name.clone()).collect();
+                self.merge_branches(key, branches, now);
+                self.has_looked(key, &names, now);
+                self.end_openings(key, now, out);
                 Duration::ZERO
             }
             Answer::Written(Written::Written) => self.is_written(key, under_way, now),
+            Answer::Written(Written::Branched) => {
+                let pause = self.is_written(key, under_way, now);
+                self.look_soon(key, now);
+                pause
+            }
             Answer::Written(Written::Missing) => {
                 keeping.there = There::NOTHING;
                 self.write_again(key, under_way);
@@ -374,10 +372,25 @@ impl Router {
             Answer::Failed => {
                 keeping.failures = keeping.failures.saturating_add(1);
                 let pause = settings.gather * (1 << keeping.failures.min(DOUBLED_MAX));
+                let leaves = matches!(under_way, Some(UnderWay::Leave { .. }));
                 self.write_again(key, under_way);
-                pause.min(RETRY_MAX)
+                if leaves { self.stays(key) } else { pause.min(RETRY_MAX) }
             }
         };
+        self.goes_on(key, (answered, pause), now, out);
+    }
+
+    /// What comes after an answer.
+    fn goes_on(&mut self, key: HallKey, (answered, pause): (bool, Duration), now: Now, out: &mut Vec<Output>) {
+        let Some(settings) = self.settings.keeping else { return };
+        if !answered {
+            // who waits to know more does not wait for whoever is away
+            self.end_openings(key, now, out);
+        }
+        let Some(keeping) = self.halls.get(key).and_then(|hall| hall.keeping.as_ref()) else { return };
+        if answered && (keeping.look.wanted || keeping.leaving.is_some()) {
+            return self.keep(key, now);
+        }
         if pause.is_zero() && settings.acknowledge > Acknowledge::Here {
             return self.keep(key, now);
         }
@@ -396,12 +409,18 @@ impl Router {
         self.keep_soon(key, now.at);
     }
 
-    /// What another life of the room left is this router's; it is let go of, for the room that is here.
-    pub(super) fn keep_instead(&mut self, key: HallKey, fence: u64, now: Now) {
+    /// What another life of the room left is this router's; it comes into the room that is here.
+    pub(super) fn keep_instead(&mut self, key: HallKey, kept: Kept, now: Now) {
         let Some(keeping) = self.halls.get_mut(key).and_then(|hall| hall.keeping.as_mut()) else { return };
         // a claim that is under way will say the same
         if keeping.fence.is_none() && keeping.under_way.is_none() {
-            keeping.takes(fence);
+            keeping.takes(kept.fence);
+            self.merge_claimed(key, kept, now);
+        }
+        if let Some(keeping) = self.halls.get_mut(key).and_then(|hall| hall.keeping.as_mut())
+            && keeping.fence.is_some()
+            && keeping.under_way.is_none()
+        {
             self.timers.arm(&mut keeping.due, now.at, Timer::Keep(key));
         }
     }
@@ -415,6 +434,11 @@ impl Router {
             return settings.refresh;
         };
         keeping.there = brings;
+        // each write that says all of it takes all of these away
+        if brings.complete == brings.tip && !brings.nothing {
+            keeping.merged.clear();
+            keeping.found = false;
+        }
         let all = !brings.nothing && hall.room.changed() == 0 && hall.room.tip() == brings.tip;
         // else it was written only to stay
         if let Some(since) = keeping.behind {
@@ -435,50 +459,8 @@ impl Router {
 
     /// What a write had taken up is still to be written.
     fn write_again(&mut self, key: HallKey, under_way: Option<UnderWay>) {
-        if let Some(UnderWay::Write { members, .. }) = under_way {
+        if let Some(UnderWay::Write { members, .. } | UnderWay::Leave { members }) = under_way {
             self.halls[key].room.touch_again(members);
-        }
-    }
-
-    /// Another router goes on with the room: it gets all that this one knows, and everybody is sent there. Whether that can be:
-    /// a room that is not kept ends.
-    pub(super) fn hand_over(&mut self, key: HallKey, refusal: &Refusal, now: Now) -> bool {
-        let hall = &self.halls[key];
-        let Some((keeping, fence)) = hall.keeping.as_ref().and_then(|keeping| Some((keeping, keeping.fence?))) else {
-            return false;
-        };
-        let (room, epoch) = (hall.room.id().clone(), hall.room.epoch());
-        // whatever comes of a write that is under way, it is before this one
-        let there = if keeping.under_way.is_some() { There::NOTHING } else { keeping.there };
-        let (mut write, ..) = self.compose(key, (fence, there), Extent::Whole, now);
-        write.released = true;
-        let ask = Ask::Part(Box::new(write));
-        self.closing.push(Output::Keep { room: room.clone(), epoch, ask });
-        let seats = self.seats_of(key);
-        let sessions = seats.len();
-        for seat in seats {
-            self.forget_session(seat, refusal.clone());
-        }
-        // it carries on, for whoever has the room next
-        self.leave_media(key);
-        if let Some(keeping) = &mut self.halls[key].keeping {
-            keeping.fence = None;
-        }
-        self.closing.push(Output::Observe(Event::Keeping(KeepingFact::RoomHandedOver { room, sessions })));
-        self.close_hall(key, refusal.code, now.at);
-        true
-    }
-
-    /// The room ends: nothing is kept of it any more.
-    pub(super) fn stop_keeping(&mut self, hall: &mut Hall, key: HallKey) {
-        let Some(mut keeping) = hall.keeping.take() else { return };
-        self.timers.cancel(&mut keeping.due, Timer::Keep(key));
-        if let Some(since) = keeping.behind {
-            self.behind.remove(&(since, key));
-        }
-        if let Some(fence) = keeping.fence {
-            let (room, epoch) = (hall.room.id().clone(), hall.room.epoch());
-            self.closing.push(Output::Keep { room, epoch, ask: Ask::End { fence } });
         }
     }
 

@@ -7,7 +7,10 @@ use bytes::Bytes;
 use super::{HallKey, Now, Output, Rest, Router, Seated, Timer};
 use crate::{
     event::{Event, KeepingFact},
-    fabric::{EntryKept, Kept, MEMBER_PREFIX, MemberKept, ROOM_FIELD, RoomKept, TIP_FIELD, Unreadable},
+    fabric::{
+        BranchKept, EntryKept, Kept, MEMBER_PREFIX, MemberKept, ROOM_FIELD, RoomKept, SessionKept, TIP_FIELD,
+        Unreadable,
+    },
     ids::{Epoch, NodeId, Offset, Region, RoomId, Variant},
     placement::Wanted,
     room::{Founding, Returned, Room, Seat},
@@ -15,12 +18,18 @@ use crate::{
 };
 
 /// What was kept of a room, read.
-struct Read {
+pub(super) struct Read {
     room: RoomKept,
     tip: Offset,
     /// In the order of joining.
     members: Vec<MemberKept>,
     entries: Vec<(u64, EntryKept)>,
+}
+
+impl Read {
+    pub(super) fn into_parts(self) -> (RoomKept, Offset, Vec<MemberKept>, Vec<(u64, EntryKept)>) {
+        (self.room, self.tip, self.members, self.entries)
+    }
 }
 
 /// What the record of a member, and that of its session, hold that is not known here.
@@ -29,9 +38,8 @@ type Unknown = Option<Box<(Rest, Rest)>>;
 impl Router {
     /// Goes on with a room that was kept, unless it is here.
     pub(super) fn restore(&mut self, id: RoomId, kept: Kept, now: Now) {
-        let fence = kept.fence;
         if let Some(&key) = self.names.get(&id) {
-            return self.keep_instead(key, fence, now);
+            return self.keep_instead(key, kept, now);
         }
         let fact = match self.try_restore(&id, kept, now) {
             Ok((sessions, entries)) => KeepingFact::RoomRestored { room: id, sessions, entries },
@@ -42,6 +50,7 @@ impl Router {
 
     /// How many sessions came with it, and how many events.
     fn try_restore(&mut self, id: &RoomId, kept: Kept, now: Now) -> Result<(usize, usize), Unreadable> {
+        let (kept, stands, mut branches) = alone(kept)?;
         let Kept { fence, edition, .. } = kept;
         let Read { room: record, tip, members, entries } = read(kept)?;
         self.has_place(members.len())?;
@@ -74,15 +83,21 @@ impl Router {
         hall.variant = record.variant.map(Variant::from);
         hall.rest = Some(record.rest).filter(|rest| !rest.is_empty()).map(Box::new);
         if let Some(keeping) = &mut hall.keeping {
-            keeping.stands(tip, edition);
+            match stands {
+                None => keeping.stands(tip, edition),
+                Some(name) => {
+                    keeping.found = true;
+                    keeping.merged.push(name);
+                }
+            }
         }
         for (seat, identity, mut session, rest) in sessions {
             let (session_rest, key_name) = (std::mem::take(&mut session.rest), Arc::from(session.key.as_str()));
-            let expires_at_ms = session.expires_at_ms;
+            let (expires_at_ms, saw) = (session.expires_at_ms, saw_of(&session));
             let rest = (rest, session_rest);
             let rest = (!rest.0.is_empty() || !rest.1.is_empty()).then(|| Box::new(rest));
             let session = Session::restored(identity.into(), key_name, session);
-            self.seat_again(seat, (key, session, expires_at_ms, rest), now);
+            self.seat_again(seat, (key, session, expires_at_ms), (saw, rest), now);
         }
         self.answer_again(key);
         let (room, mut turn) = self.room_turn(key, now.at);
@@ -93,6 +108,7 @@ impl Router {
             self.place_again(key, wanted, record.media_node.map(NodeId::from), now);
         }
         self.settle(key, now.at);
+        self.merge_branches(key, std::mem::take(&mut branches), now);
         Ok((count, events))
     }
 
@@ -113,21 +129,22 @@ impl Router {
         Ok(())
     }
 
-    fn seat_again(
+    pub(super) fn seat_again(
         &mut self,
         seat: Seat,
-        (hall, session, expires_at_ms, rest): (HallKey, Session, Option<u64>, Unknown),
+        (hall, session, expires_at_ms): (HallKey, Session, Option<u64>),
+        (saw, rest): (Option<(Epoch, Offset)>, Unknown),
         now: Now,
     ) {
         self.session_ids.insert(session.id.clone(), seat);
         let mut seated =
-            Seated { session, hall, lingers_until: None, expiry: None, expiry_told: false, expires_at_ms, rest };
+            Seated { session, hall, lingers_until: None, expiry: None, expiry_told: false, expires_at_ms, saw, rest };
         self.timers.arm(&mut seated.lingers_until, now.at + self.settings.linger, Timer::Linger(seat));
         self.sessions.insert(seat, Box::new(seated));
     }
 
     /// Requests that are in the log were carried out: a client that repeats one gets the answer that it had, or missed.
-    fn answer_again(&mut self, key: HallKey) {
+    pub(super) fn answer_again(&mut self, key: HallKey) {
         let returned: Vec<Returned> = self.halls[key].room.returned().collect();
         for Returned { by: (seat, request), offset, track } in returned {
             if let Some(seated) = self.sessions.get_mut(&seat)
@@ -144,8 +161,27 @@ impl Router {
     }
 }
 
+/// Where the client of a session comes from, of a life of the room that is not known.
+pub(super) fn saw_of(session: &SessionKept) -> Option<(Epoch, Offset)> {
+    let (epoch, offset) = session.saw.as_ref()?;
+    Some((Epoch(u64::from_str_radix(epoch, 16).ok()?), Offset(*offset)))
+}
+
+/// Branches by name.
+type Branches = Vec<(String, Bytes)>;
+
+/// A room of which there is nothing but what lies beside it is the first of that, called so; the others come into it.
+fn alone(mut kept: Kept) -> Result<(Kept, Option<String>, Branches), Unreadable> {
+    let mut branches = std::mem::take(&mut kept.branches);
+    if !kept.fields.is_empty() || branches.is_empty() {
+        return Ok((kept, None, branches));
+    }
+    let (name, first) = branches.remove(0);
+    Ok((Kept { fence: kept.fence, ..BranchKept::read(&first)? }, Some(name), branches))
+}
+
 /// What was kept, as values.
-fn read(kept: Kept) -> Result<Read, Unreadable> {
+pub(super) fn read(kept: Kept) -> Result<Read, Unreadable> {
     let find = |name: &str| kept.fields.iter().find(|(field, _)| field == name).map(|(_, value)| value);
     let missing = |what| Unreadable::new(what, "it is missing");
     let room = RoomKept::read(find(ROOM_FIELD).ok_or_else(|| missing("the room's record"))?)?;

@@ -4,7 +4,7 @@ use super::{HallKey, Now, Opened, Output, Router, Timer, welcome::send_parts};
 use crate::{
     auth::Grant,
     event::{Event, KeepingFact},
-    ids::{ConnectionId, Offset, Seq},
+    ids::{ConnectionId, Epoch, Offset, Seq},
     protocol::{
         Code, Refusal,
         v1::{self, ParticipantState, ServerFrame, server_frame::Body},
@@ -18,6 +18,8 @@ use crate::{
 struct Gap {
     /// All of it is in `frames`.
     recovered: bool,
+    /// Where it begins, if not where the client said.
+    from: Option<u64>,
     frames: Vec<Output>,
 }
 
@@ -44,10 +46,10 @@ impl Router {
         }
 
         let before = self.take_over(seat, connection);
-        let Gap { recovered, frames } = self.gap((hall, seat), connection, resume, now);
+        let Gap { recovered, from, frames } = self.gap((hall, seat), connection, resume, now);
         out.extend(self.attachment(seat, connection));
         let missed = frames.len() as u32;
-        let parts = self.resumed((hall, seat), recovered, missed, now);
+        let parts = self.resumed((hall, seat), (recovered, from), missed, now);
         send_parts(connection, id, parts.into_iter().map(|part| Body::Resumed(Box::new(part))).collect(), out);
         out.extend(frames);
         self.after_return((hall, seat), before, *grant, now);
@@ -71,15 +73,31 @@ impl Router {
     /// Events after the last one seen and directed pushes after theirs, merged in the order they were pushed in. What happened is
     /// in the room as it is when that comes anew, what was said is not.
     fn gap(&mut self, (hall, seat): (HallKey, Seat), to: ConnectionId, resume: &v1::Resume, now: Now) -> Gap {
-        let Some(seated) = self.sessions.get_mut(&seat) else { return Gap { recovered: false, frames: Vec::new() } };
+        let blank = Gap { recovered: false, from: None, frames: Vec::new() };
+        let Some(seated) = self.sessions.get_mut(&seat) else { return blank };
         let (room, held) = (&mut self.halls[hall].room, &mut seated.session.held);
         let (offset, seq) = (Offset(resume.offset), Seq(resume.seq));
-        let recovered = room.can_replay(seat, &resume.epoch, offset, now.at) && held.covers(seq);
+        let place = room.place_of(&resume.epoch, offset);
+        // what it saw of a life that is not known here yet it does not hear once more
+        if place.as_ref().is_none_or(|place| !place.exact)
+            && let Ok(epoch) = u64::from_str_radix(&resume.epoch, 16)
+        {
+            seated.saw = Some((Epoch(epoch), offset));
+            room.touch(seat);
+        }
+        let recovered = place.as_ref().is_some_and(|place| room.can_replay(seat, place, now.at)) && held.covers(seq);
         held.acknowledge(seq);
-        let events = match recovered {
-            true => room.replay(seat, offset),
-            false => room.said_since(seat, &resume.epoch, offset),
+        let events = match &place {
+            Some(place) if recovered => room.replay(seat, place),
+            Some(place) => room.said_since(seat, place),
+            None => Vec::new(),
         };
+        let from = place.as_ref().filter(|place| recovered && place.upto != offset).map(|place| place.upto.0);
+        match &place {
+            Some(place) if recovered => room.has_heard(seat, &place.heard),
+            Some(place) if !place.heard.is_empty() => room.has_heard_said(seat, place),
+            _ => {}
+        }
         let mut directed = held.frames().peekable();
         let mut frames = Vec::with_capacity(events.len());
         for (offset, event) in events {
@@ -89,11 +107,17 @@ impl Router {
             frames.push(again(to, event));
         }
         frames.extend(directed.map(|(_, frame)| again(to, frame)));
-        Gap { recovered, frames }
+        Gap { recovered, from, frames }
     }
 
     /// `resumed`, with the room anew, in parts, when the gap could not be filled.
-    fn resumed(&self, (hall, seat): (HallKey, Seat), recovered: bool, missed: u32, now: Now) -> Vec<v1::Resumed> {
+    fn resumed(
+        &self,
+        (hall, seat): (HallKey, Seat),
+        (recovered, from): (bool, Option<u64>),
+        missed: u32,
+        now: Now,
+    ) -> Vec<v1::Resumed> {
         let Some(seated) = self.sessions.get(&seat) else { return Vec::new() };
         let room = &self.halls[hall].room;
         let token = self.mint(hall, seat, seated.session.next_generation());
@@ -106,6 +130,7 @@ impl Router {
             seq: seated.session.held.last().0,
             missed,
             snapshot: None,
+            from,
         };
         if recovered {
             return vec![blank];

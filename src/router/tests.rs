@@ -353,7 +353,7 @@ impl World {
         self.inbox.remove(&connection).unwrap_or_default()
     }
 
-    fn take_replies(&mut self, connection: u64, id: u64) -> Vec<ServerFrame> {
+    pub(super) fn take_replies(&mut self, connection: u64, id: u64) -> Vec<ServerFrame> {
         let (replies, rest): (Vec<_>, Vec<_>) = self.take(connection).into_iter().partition(|f| f.id == Some(id));
         self.inbox.insert(connection, rest);
         replies
@@ -420,6 +420,7 @@ fn word(kind: &Kind) -> String {
         Kind::RoomUpdated(r) => format!("room {}", r.metadata),
         Kind::RoomClosed(r) => format!("closed {}", r.reason),
         Kind::RoomContinued(c) => format!("continued after {}", c.offset),
+        Kind::RoomMerged(m) => format!("merged {}..{}", m.after, m.last),
         Kind::MediaMoved(m) => {
             format!("moved {} {}", m.media.as_ref().map_or("nowhere", |media| &media.node), m.reason)
         }

@@ -111,6 +111,25 @@ impl Held {
         held
     }
 
+    /// What was held elsewhere, up to that seq, comes before what came here since the recipient left.
+    pub(super) fn absorb(
+        &mut self,
+        last: Seq,
+        frames: impl DoubleEndedIterator<Item = (Offset, ServerFrame)>,
+        bounds: HoldBounds,
+    ) {
+        let own = self.store.take().map_or_else(VecDeque::new, |store| {
+            let since = store.away.as_ref().map_or(0, |away| away.pushes);
+            let mut kept = store.kept;
+            kept.drain(..kept.len().saturating_sub(since));
+            kept
+        });
+        *self = Self::restore(last, frames);
+        for HeldPush { after, push, .. } in own {
+            self.take(push, after, bounds);
+        }
+    }
+
     /// The recipient, who has been away since this was restored, has seen pushes up to that one. Of those that are not known here
     /// the ones that came since come after it.
     pub(super) fn has_seen(&mut self, seq: Seq) {

@@ -1,6 +1,6 @@
 //! A session as it is kept outside of its router, and one that was.
 
-use super::{Held, Replies, Session};
+use super::{Held, HoldBounds, Replies, Session};
 use crate::{
     event::Labels,
     fabric::{HeldKept, SessionKept},
@@ -18,6 +18,7 @@ impl Session {
             labels: Labels::default(),
             connection: None,
             generation: kept.generation,
+            minted: kept.generation + 1,
             restored: true,
             held: Held::restore(Seq(kept.seq), held),
             replies: Replies::restore(kept.replies.into_iter()),
@@ -41,6 +42,26 @@ impl Session {
             replies,
             ..SessionKept::default()
         }
+    }
+
+    /// While it was away here its client was with another router, which says so much of it: what was pushed to it here meanwhile comes
+    /// after what was pushed there.
+    pub(crate) fn absorb(&mut self, kept: SessionKept, bounds: HoldBounds) {
+        self.generation = self.generation.max(kept.generation);
+        self.minted = self.next_generation();
+        let held = kept.held.into_iter().map(|HeldKept { after, frame }| (Offset(after), frame));
+        self.held.absorb(Seq(kept.seq), held, bounds);
+        self.replies.absorb(kept.replies.into_iter());
+    }
+
+    /// Of the highest resume token that was used.
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// Whether nobody came back to it since it was another router's.
+    pub(crate) fn is_restored(&self) -> bool {
+        self.restored
     }
 
     /// Somebody came back to it, and has seen directed pushes up to that one. Whether it was another router's until now.

@@ -93,6 +93,24 @@ impl Replies {
         replies
     }
 
+    /// What was answered elsewhere comes before what was answered here.
+    pub(super) fn absorb(&mut self, frames: impl Iterator<Item = ServerFrame>) {
+        let own = self.0.take().map(|kept| kept.replies).unwrap_or_default();
+        *self = Self::restore(frames);
+        for (id, reply) in own {
+            self.keep(id, reply, usize::MAX);
+        }
+    }
+
+    /// Answers whose place in the log is not known any more, which is 0 until here, name none.
+    pub(crate) fn unplace(&mut self) {
+        for (_, reply) in self.0.iter_mut().flat_map(|kept| &mut kept.replies) {
+            if let Reply::Ok { offset, .. } = reply {
+                *offset = offset.filter(|offset| *offset > 0);
+            }
+        }
+    }
+
     /// What was answered, oldest first.
     pub(super) fn frames(&self) -> impl Iterator<Item = ServerFrame> {
         let kept = self.0.iter().flat_map(|kept| &kept.replies);

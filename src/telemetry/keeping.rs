@@ -42,6 +42,9 @@ struct Lines {
     not_restored: Quiet,
     handed_over: Quiet,
     not_handed_over: Quiet,
+    set_beside: Quiet,
+    merged: Quiet,
+    not_merged: Quiet,
 }
 
 /// How far rooms are kept, for gauges.
@@ -128,6 +131,39 @@ impl Telemetry {
                     warn!(target: "signalbox", room, held_back, "room handed over only as it was last written");
                 }
             }
+            KeepingFact::RoomSetBeside { .. } | KeepingFact::RoomMerged { .. } | KeepingFact::RoomNotMerged { .. } => {
+                self.branched(fact, at);
+            }
+        }
+    }
+
+    /// Two routers went on with one room.
+    fn branched(&self, fact: &KeepingFact, at: Instant) {
+        let lines = &self.metrics.fabric.keeping.lines;
+        match fact {
+            KeepingFact::RoomSetBeside { room, sessions } => {
+                if let Some(held_back) = self.admit(&lines.set_beside, at) {
+                    let room = room.as_str();
+                    info!(target: "signalbox", room, sessions, held_back, "room put beside what another router has of it");
+                }
+            }
+            KeepingFact::RoomMerged { room, epoch, after: _, events, missing, sessions, left_out } => {
+                self.session_counted(Labels::default(), i64::try_from(*sessions).unwrap_or(i64::MAX));
+                if let Some(held_back) = self.admit(&lines.merged, at) {
+                    let (room, epoch) = (room.as_str(), epoch.to_string());
+                    info!(
+                        target: "signalbox",
+                        room, epoch, events, missing, sessions, left_out, held_back, "what another router had of a room is in it"
+                    );
+                }
+            }
+            KeepingFact::RoomNotMerged { room, why } => {
+                if let Some(held_back) = self.admit(&lines.not_merged, at) {
+                    let room = room.as_str();
+                    warn!(target: "signalbox", room, why, held_back, "what another router had of a room is not in it");
+                }
+            }
+            _ => {}
         }
     }
 
@@ -140,6 +176,9 @@ impl Telemetry {
             (&lines.not_restored, "room that was kept does not go on here"),
             (&lines.handed_over, "room handed over"),
             (&lines.not_handed_over, "room handed over only as it was last written"),
+            (&lines.set_beside, "room put beside what another router has of it"),
+            (&lines.merged, "what another router had of a room is in it"),
+            (&lines.not_merged, "what another router had of a room is not in it"),
         ] {
             told(quiet, line, "");
         }

@@ -4,7 +4,10 @@
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, RwLock,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -62,6 +65,8 @@ struct Shared {
     changes: Mutex<AHashMap<RoomId, bool>>,
     changed: Notify,
     asks: mpsc::Sender<Asked>,
+    /// Whether the others still count on this router, as far as it knows.
+    counts: AtomicBool,
     wait: Duration,
     observe: Observe,
 }
@@ -77,7 +82,8 @@ impl Homes {
     pub fn new(wait: Duration, observe: Observe) -> (Self, HomesDriver) {
         let (asks, asked) = mpsc::channel(ASKING_MAX);
         let (kept, changes, changed) = Default::default();
-        let homes = Self(Arc::new(Shared { kept, changes, changed, asks, wait, observe }));
+        let counts = AtomicBool::new(true);
+        let homes = Self(Arc::new(Shared { kept, changes, changed, asks, counts, wait, observe }));
         (homes.clone(), HomesDriver { asked, homes })
     }
 
@@ -119,6 +125,15 @@ impl Homes {
     /// Whether the room is known to be this router's.
     pub(crate) fn keeps(&self, room: &RoomId) -> bool {
         self.0.kept.read().unwrap_or_else(PoisonError::into_inner).contains(room)
+    }
+
+    /// Whether what is known of whose rooms are can still be so: who is not heard of for half a lease has them taken from it.
+    pub(crate) fn counts(&self) -> bool {
+        self.0.counts.load(Relaxed)
+    }
+
+    pub(in crate::io) fn set_counts(&self, counts: bool) {
+        self.0.counts.store(counts, Relaxed);
     }
 
     pub(in crate::io) fn keep(&self, room: RoomId, kept: bool) {

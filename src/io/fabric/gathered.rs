@@ -82,7 +82,7 @@ mod tests {
     use tokio_util::codec::{FramedWrite, LinesCodec};
 
     use super::*;
-    use futures_util::{SinkExt as _, StreamExt as _, stream};
+    use futures_util::{StreamExt as _, stream};
 
     /// Counts how often it is written to.
     struct Counted {
@@ -111,7 +111,8 @@ mod tests {
         let writes = std::sync::Arc::default();
         let counted = Counted { stream, writes: std::sync::Arc::clone(&writes) };
         let (asks, asked) = tokio::sync::mpsc::channel(64);
-        let sink = FramedWrite::new(Gathered::new(counted), LinesCodec::new()).sink_map_err(drop);
+        let sink = FramedWrite::new(Gathered::new(counted), LinesCodec::new());
+        let sink = futures_util::SinkExt::<String>::sink_map_err(sink, drop);
         let questions = stream::unfold(asked, async |mut asked| Some((asked.recv().await?, asked)));
         let driver = tokio::spawn(questions.map(Ok).forward(sink));
         // it waits for the first

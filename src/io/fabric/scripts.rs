@@ -11,7 +11,7 @@ use sha1::{Digest as _, Sha1};
 
 use super::refusal::strange;
 use crate::{
-    fabric::{Fault, Kept, Taken, Write, Written},
+    fabric::{BRANCH_PREFIX, BRANCHES_MAX, Fault, Kept, Taken, Write, Written},
     ids::RoomId,
 };
 
@@ -30,10 +30,11 @@ impl Script {
 
 static TAKE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("take.lua")));
 static WRITE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("write.lua")));
+static BESIDE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("beside.lua")));
 static END: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("end.lua")));
 
 /// Fields of a room's state that are not its router's.
-const OWN_FIELDS: [&str; 5] = ["owner", "fence", "seq", "edition", "released"];
+const OWN_FIELDS: [&str; 6] = ["owner", "fence", "seq", "edition", "released", "branches"];
 
 /// The two keys of a room. They share a hash tag, and so a slot of a Cluster.
 #[derive(Debug)]
@@ -63,6 +64,7 @@ pub(super) struct Asked<'a> {
 pub(super) enum What<'a> {
     Take { force: bool },
     Write(&'a Write),
+    Beside { name: &'a str, instead: &'a str, branch: &'a Bytes },
     End { fence: u64 },
 }
 
@@ -76,6 +78,7 @@ impl Asked<'_> {
         let script: &Script = match self.what {
             What::Take { .. } => &TAKE,
             What::Write(_) => &WRITE,
+            What::Beside { .. } => &BESIDE,
             What::End { .. } => &END,
         };
         let (args, bytes) = self.size();
@@ -88,6 +91,12 @@ impl Asked<'_> {
         match &self.what {
             What::Take { force } => command.arg(flag(*force)).arg(self.keep_ms.to_string()),
             What::Write(write) => arguments(&mut command, write, self.keep_ms),
+            What::Beside { name, instead, branch } => command
+                .arg(name)
+                .arg(instead)
+                .arg(BRANCHES_MAX.to_string())
+                .arg(self.keep_ms.to_string())
+                .arg(branch.as_ref()),
             What::End { fence } => command.arg(fence.to_string()),
         };
         command
@@ -98,6 +107,7 @@ impl Asked<'_> {
         let own = 2 * self.keys.state.len() + self.me.len() + 84;
         match &self.what {
             What::Take { .. } | What::End { .. } => (5, own),
+            What::Beside { name, instead, branch } => (7, own + name.len() + instead.len() + branch.len()),
             What::Write(write) => {
                 let set: usize = write.set.iter().map(|(name, content)| name.len() + content.len()).sum();
                 let deleted: usize = write.delete.iter().map(String::len).sum();
@@ -138,9 +148,10 @@ pub(super) fn taken(answer: Value) -> Result<Taken, Fault> {
         Some("kept") => {
             let (fence, state, entries) = (number(next()?), fields(next()?), entries(next()?));
             fence.zip(state).zip(entries).map(|((fence, state), entries)| {
-                let (own, fields): (Vec<_>, Vec<_>) =
+                let (own, state): (Vec<_>, Vec<_>) =
                     state.into_iter().partition(|(name, _)| OWN_FIELDS.contains(&name.as_str()));
-                Taken::Kept(Kept { fence, edition: edition(&own), fields, entries })
+                let (branches, fields) = state.into_iter().partition(|(name, _)| name.starts_with(BRANCH_PREFIX));
+                Taken::Kept(Kept { fence, edition: edition(&own), fields, entries, branches })
             })
         }
         _ => None,
@@ -153,11 +164,21 @@ pub(super) fn written(answer: Value) -> Result<Written, Fault> {
     let mut parts = list(answer).ok_or_else(|| strange("a write"))?.into_iter();
     let written = match parts.next().and_then(text).as_deref() {
         Some("written") => Some(Written::Written),
+        Some("branched") => Some(Written::Branched),
         Some("missing") => Some(Written::Missing),
         Some("fenced") => parts.next().and_then(text).map(|owner| Written::Fenced { owner }),
         _ => None,
     };
     written.ok_or_else(|| strange("a write"))
+}
+
+/// Whether there was a place for a branch.
+pub(super) fn put(answer: Value) -> Result<bool, Fault> {
+    match list(answer).and_then(|parts| parts.into_iter().next()).and_then(text).as_deref() {
+        Some("put") => Ok(true),
+        Some("full") => Ok(false),
+        _ => Err(strange("a branch")),
+    }
 }
 
 /// Names and contents, one after the other.
@@ -293,8 +314,11 @@ mod tests {
         ];
         for value in odd {
             assert!(taken(value.clone()).is_err() && written(value.clone()).is_err(), "{value:?}");
+            assert!(put(value.clone()).is_err(), "{value:?}");
         }
-        let fields = Value::Array(["owner", "r1", "f", "room", "edition", "9", "released", "1"].map(bulk).to_vec());
+        let fields =
+            ["owner", "r1", "f", "room", "edition", "9", "released", "1", "branches", "1", "b:7.1", "branch"].map(bulk);
+        let fields = Value::Array(fields.to_vec());
         let entry = Value::Array(vec![bulk("7-0"), Value::Array(vec![bulk("e"), bulk("event")])]);
         let kept = taken(Value::Array(vec![bulk("kept"), bulk("2"), fields, Value::Array(vec![entry])])).unwrap();
         let expected = Kept {
@@ -302,6 +326,7 @@ mod tests {
             edition: 9,
             fields: vec![("f".to_owned(), Bytes::from_static(b"room"))],
             entries: vec![(7, Bytes::from_static(b"event"))],
+            branches: vec![("b:7.1".to_owned(), Bytes::from_static(b"branch"))],
         };
         assert_eq!(kept, Taken::Kept(expected));
     }

@@ -7,7 +7,8 @@
 local state, log, me, seq, fence, keep = KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local reset, released, below = ARGV[5] == '1', ARGV[6] == '1', ARGV[7]
 local edition, after = ARGV[8], tonumber(ARGV[9])
-local held = redis.call('HMGET', state, 'owner', 'fence', 'seq', 'edition')
+local held = redis.call('HMGET', state, 'owner', 'fence', 'seq', 'edition', 'branches')
+local branches = tonumber(held[5] or '0')
 local missing = not held[1]
 -- the last: one that was under way for so long that a later one came before it
 if not missing and (held[1] ~= me or held[2] ~= fence or tonumber(held[3] or '0') >= tonumber(seq)) then
@@ -24,7 +25,17 @@ if not missing and not reset and tonumber(held[4] or '0') < after then
 end
 if missing or reset then
   redis.call('HSET', state, 'seq', seq)
-  redis.call('DEL', state, log)
+  if branches > 0 then
+    -- what lies beside the room stays
+    for _, name in ipairs(redis.call('HKEYS', state)) do
+      if string.sub(name, 1, 2) ~= 'b:' and name ~= 'branches' then
+        redis.call('HDEL', state, name)
+      end
+    end
+    redis.call('DEL', log)
+  else
+    redis.call('DEL', state, log)
+  end
 end
 redis.call('HSET', state, 'owner', me, 'fence', fence, 'seq', seq)
 if missing and not reset then
@@ -39,7 +50,10 @@ for _ = 1, tonumber(ARGV[at]) do
 end
 at = at + 1
 for _ = 1, tonumber(ARGV[at]) do
-  redis.call('HDEL', state, ARGV[at + 1])
+  local gone = redis.call('HDEL', state, ARGV[at + 1])
+  if gone == 1 and string.sub(ARGV[at + 1], 1, 2) == 'b:' then
+    branches = redis.call('HINCRBY', state, 'branches', -1)
+  end
   at = at + 1
 end
 at = at + 1
@@ -71,4 +85,7 @@ if released then
 end
 redis.call('PEXPIRE', state, keep)
 redis.call('PEXPIRE', log, keep)
+if branches > 0 then
+  return {'branched'}
+end
 return {'written'}

@@ -179,7 +179,7 @@ impl Inner {
                 false => self.carry_whole(&owner, room, entry.into_write()).await?,
             };
             match written {
-                Written::Written => {}
+                Written::Written | Written::Branched => {}
                 // it has ended, or was another's by then
                 Written::Missing | Written::Fenced { .. } if ends => {}
                 Written::Missing => return Ok(Some(JournalOutcome::Missing)),

@@ -72,6 +72,10 @@ impl Store for Away {
         self.write_as(&self.router, room, write)
     }
 
+    fn put_beside<'a>(&'a self, room: &'a RoomId, last: &'a Last) -> BoxFuture<'a, Result<bool, Unanswered>> {
+        self.answer(move |memory| memory.put_last(room.as_str(), memory.next(room.as_str(), &self.router), last))
+    }
+
     fn end<'a>(&'a self, room: &'a RoomId, fence: u64) -> BoxFuture<'a, Result<Written, Unanswered>> {
         self.end_as(&self.router, room, fence)
     }

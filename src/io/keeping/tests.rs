@@ -80,6 +80,11 @@ impl Store for Shelf {
         self.answer(move |memory, router| memory.write(room.as_str(), memory.next(room.as_str(), router), write))
     }
 
+    fn put_beside<'a>(&'a self, room: &'a RoomId, last: &'a Last) -> BoxFuture<'a, Result<bool, Unanswered>> {
+        let (room, last) = (room.clone(), last.clone());
+        self.answer(move |memory, router| memory.put_last(room.as_str(), memory.next(room.as_str(), router), &last))
+    }
+
     fn end<'a>(&'a self, room: &'a RoomId, fence: u64) -> BoxFuture<'a, Result<Written, Unanswered>> {
         let room = room.clone();
         self.answer(move |memory, router| memory.end(room.as_str(), memory.next(room.as_str(), router), fence))
@@ -241,7 +246,8 @@ async fn a_last_write_that_fails_is_tried_again_and_told_when_it_never_stands() 
     let (keeper, facts) = keeper(&shelf, 0, None);
     let part = |text: &str| {
         let set = vec![("f".to_owned(), text.to_owned().into())];
-        Ask::Part(Box::new(Write { fence: 1, released: true, set, ..Write::default() }))
+        let write = Box::new(Write { fence: 1, released: true, set, ..Write::default() });
+        Ask::Part(Last { write, owned: true, epoch: Epoch(1) })
     };
     shelf.fails.store(PARTS as usize - 1, SeqCst);
     keeper.ask("r".into(), Epoch(1), part("whole"));
@@ -249,8 +255,15 @@ async fn a_last_write_that_fails_is_tried_again_and_told_when_it_never_stands() 
     let Taken::Kept(kept) = taken(&shelf, "b") else { panic!("let go of") };
     assert!(kept.fields.contains(&("f".to_owned(), "whole".into())));
     assert!(facts.lock().unwrap().is_empty());
-    // b has it now
+    // b has it now: it lies beside what that one has
     keeper.ask("r".into(), Epoch(1), part("late"));
+    keeper.finish(Duration::from_secs(5)).await;
+    assert_eq!(*facts.lock().unwrap(), [KeepingFact::RoomSetBeside { room: "r".into(), sessions: 0 }]);
+    let Taken::Kept(kept) = taken(&shelf, "b") else { panic!("b's") };
+    assert_eq!((kept.branches.len(), kept.branches[0].0.starts_with("b:0000000000000001.")), (1, true));
+    facts.lock().unwrap().clear();
+    shelf.fails.store(PARTS as usize, SeqCst);
+    keeper.ask("r".into(), Epoch(1), part("lost"));
     keeper.finish(Duration::from_secs(5)).await;
     assert_eq!(*facts.lock().unwrap(), [KeepingFact::RoomNotHandedOver { room: "r".into() }]);
 }

@@ -1,13 +1,14 @@
 //! Rooms that are kept outside of their router: what is written when, and what another router makes of it.
 
 mod behind;
+mod merging;
 
 use super::*;
 use crate::{
     event::KeepingFact,
     fabric::{
-        Answer, Ask, Taken, Write,
-        keeper::{Parted, Parting, claimed},
+        Answer, Ask, Last, Left, Taken,
+        keeper::{Parted, Parting, Tried, beside, claimed},
         memory::Memory,
     },
 };
@@ -46,14 +47,16 @@ impl Keeps {
             for (room, epoch, ask) in std::mem::take(&mut self.world.asks) {
                 let by = memory.next(room.as_str(), self.name);
                 let answer = match ask {
-                    Ask::Claim | Ask::Write(_) if self.cut => Some(Answer::Failed),
+                    Ask::Claim | Ask::Write(_) | Ask::Leave(_) | Ask::Look if self.cut => Some(Answer::Failed),
                     Ask::Part(_) | Ask::End { .. } if self.cut => None,
                     Ask::Claim => Some(claimed(Some(memory.take(room.as_str(), by, false)))),
                     Ask::Write(write) => Some(Answer::Written(memory.write(room.as_str(), by, *write))),
-                    Ask::Part(write) => {
-                        part(memory, (room.as_str(), self.name), *write);
+                    Ask::Part(last) => {
+                        part(memory, (room.as_str(), self.name), last);
                         None
                     }
+                    Ask::Leave(last) => Some(Answer::Left(part(memory, (room.as_str(), self.name), last))),
+                    Ask::Look => Some(beside(Some(memory.take(room.as_str(), by, false)))),
                     Ask::End { fence } => {
                         memory.end(room.as_str(), by, fence);
                         None
@@ -96,12 +99,17 @@ impl Keeps {
 }
 
 /// The last write of a room, as a keeper carries it out.
-fn part(memory: &mut Memory, (room, name): (&str, &str), mut write: Write) {
-    let mut parting = Parting::default();
+fn part(memory: &mut Memory, (room, name): (&str, &str), mut last: Last) -> Left {
+    let mut parting = Parting::new(last.owned);
     loop {
-        match parting.next(Some(&memory.write(room, memory.next(room, name), write.clone()))) {
-            Parted::Again { reset, .. } => write.reset |= reset,
-            parted => return assert_eq!(parted, Parted::Stands),
+        let tried = match parting.is_beside() {
+            true => Tried::Put(memory.put_last(room, memory.next(room, name), &last)),
+            false => Tried::Wrote(memory.write(room, memory.next(room, name), (*last.write).clone())),
+        };
+        match parting.next(&tried) {
+            Parted::Again { reset, .. } => last.write.reset |= reset,
+            Parted::Stands(left) => return left,
+            Parted::Lost => panic!("there is a place"),
         }
     }
 }
@@ -164,7 +172,7 @@ fn a_router_that_is_lost_costs_each_session_one_resume_and_nothing_that_was_writ
 
     let mut b = Keeps::new("b", 2);
     b.take(&mut memory);
-    let resumed = b.world.back(7, "ann", v1::Resume { offset: ann.offset, ..resume_of(&ann) });
+    let resumed = b.back(&mut memory, (7, "ann"), v1::Resume { offset: ann.offset, ..resume_of(&ann) });
     assert!(resumed.recovered);
     assert_ne!(resumed.epoch, ann.epoch, "another life of the room");
     let told = b.world.pushes(7);
@@ -183,7 +191,7 @@ fn a_router_that_is_lost_costs_each_session_one_resume_and_nothing_that_was_writ
         ["joined bob", "published bob", "continued after 4"]
     );
     // bob saw more than was kept, and gets the room as it is
-    let resumed = b.world.back(8, "bob", v1::Resume { offset: 5, ..resume_of(&bob) });
+    let resumed = b.back(&mut memory, (8, "bob"), v1::Resume { offset: 5, ..resume_of(&bob) });
     assert!(!resumed.recovered);
     let snapshot = resumed.snapshot.unwrap();
     assert_eq!(snapshot.tracks.iter().map(|track| track.id.as_str()).collect::<Vec<_>>(), [track.id.as_str()]);
@@ -208,9 +216,9 @@ fn who_saw_more_than_was_kept_hears_what_is_said_before_it_is_back() {
     let seen = a.world.done(2, say("heard")).offset.unwrap();
     let mut b = Keeps::new("b", 2);
     b.take(&mut memory);
-    b.world.back(8, "bob", v1::Resume { offset: seen - 1, ..resume_of(&bob) });
+    b.back(&mut memory, (8, "bob"), v1::Resume { offset: seen - 1, ..resume_of(&bob) });
     b.world.done(8, say("meanwhile"));
-    let resumed = b.world.back(7, "ann", v1::Resume { offset: seen, ..resume_of(&ann) });
+    let resumed = b.back(&mut memory, (7, "ann"), v1::Resume { offset: seen, ..resume_of(&ann) });
     assert!(!resumed.recovered && resumed.snapshot.is_some());
     assert_eq!(resumed.missed, 1);
     assert_eq!(said(&mut b.world, 7), ["\"meanwhile\""]);
@@ -437,9 +445,12 @@ fn what_a_newer_version_wrote_beside_is_kept_and_a_newer_format_is_left_alone() 
     b.world.handle(Input::Restore { room: "r".into(), kept: Box::new(kept.clone()) });
     b.world.handle(Input::Elsewhere { room: "r".into(), refusal: elsewhere() });
     let asks = std::mem::take(&mut b.world.asks);
-    let Some((_, _, Ask::Part(write))) = asks.into_iter().next_back() else { panic!("the last write") };
-    let newer =
-        write.set.iter().filter(|(_, value)| std::str::from_utf8(value).unwrap().contains("\"newer\":{\"deep\":[1]}"));
+    let Some((_, _, Ask::Leave(last))) = asks.into_iter().next_back() else { panic!("the last write") };
+    let newer = last
+        .write
+        .set
+        .iter()
+        .filter(|(_, value)| std::str::from_utf8(value).unwrap().contains("\"newer\":{\"deep\":[1]}"));
     assert_eq!(newer.count(), 2, "of the room, and of ann");
 
     let record = kept.fields.iter_mut().find(|(name, _)| name == fabric::ROOM_FIELD).unwrap();

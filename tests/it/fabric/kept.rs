@@ -5,7 +5,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use signalbox::{
     event::FabricOutcome,
-    fabric::{Kept, TIP_FIELD, Taken, Write, Written, memory::Memory},
+    fabric::{Kept, Last, TIP_FIELD, Taken, Write, Written, memory::Memory},
+    ids::Epoch,
 };
 
 use super::{Redis, Side, entries, entry, fence, field, kept, outcome, settings};
@@ -29,6 +30,7 @@ async fn a_room_is_whose_router_took_it_until_that_one_releases_it_or_is_overrul
         fields: vec![field("f", "room"), field("m:1", "alice")],
         entries: entries([1, 2]),
         edition: 1,
+        ..Kept::default()
     };
     assert_eq!(kept(other.take("r").await.unwrap()), handed);
     // released once: not for everybody after that
@@ -51,7 +53,13 @@ async fn a_router_that_was_overtaken_changes_nothing_and_hears_by_whom() {
         assert_eq!(one.write("r", late).await, fenced);
     }
     assert_eq!(one.fabric.end(&"r".into(), made).await, fenced);
-    let stands = Kept { fence: made + 1, fields: vec![field("f", "before")], entries: Vec::new(), edition: 1 };
+    let stands = Kept {
+        fence: made + 1,
+        fields: vec![field("f", "before")],
+        entries: Vec::new(),
+        edition: 1,
+        ..Kept::default()
+    };
     assert_eq!(kept(other.take("r").await.unwrap()), stands);
     // the same router under an older fence: a word of before it lost the room and got it back
     assert_eq!(fence(&one.force("r").await), made + 2);
@@ -152,6 +160,8 @@ async fn the_model_of_redis_does_as_redis_does() {
     let mut rng = fastrand::Rng::with_seed(11);
     // the fence that the room got when it was made last: there, and in the model
     let mut made = (1, 1);
+    // the room was made by what was put beside it, and nobody was told its fence
+    let mut untold = false;
     for number in 0u64..1_500 {
         let side = rng.usize(0..2);
         let (side, by) = (&sides[side], memory.next("r", names[side]));
@@ -164,15 +174,28 @@ async fn the_model_of_redis_does_as_redis_does() {
                     assert!(*there != made.0, "another each time");
                     made = (*there, *here);
                 }
+                if let (true, Taken::Kept(there), Taken::Kept(here)) = (untold, &there, &here) {
+                    assert!(there.fence - 1 > made.0, "another each time");
+                    made = (there.fence - 1, here.fence - 1);
+                }
+                untold = false;
                 assert_eq!(sorted(there, made.0), sorted(here, made.1), "call {number}");
             }
             4 => {
                 let there = side.fabric.end(&"r".into(), made.0 + since).await;
                 assert_eq!(there, Ok(memory.end("r", by, made.1 + since)), "call {number}");
             }
+            5 if rng.bool() => {
+                let (life, branch) = (Epoch(rng.u64(1..12)), Write { edition: number, ..Write::default() });
+                let put = side.fabric.put_beside(&"r".into(), life, &branch).await;
+                let last = Last { write: Box::new(branch), owned: false, epoch: life };
+                untold |= memory.stored("r").is_none();
+                assert_eq!(put, Ok(memory.put_last("r", by, &last)), "call {number}");
+            }
             5 if rng.u8(0..4) == 0 => {
                 redis.run(&["FLUSHALL"]).await;
                 memory.flush();
+                untold = false;
             }
             _ => {
                 let write = Write {
@@ -184,7 +207,16 @@ async fn the_model_of_redis_does_as_redis_does() {
                     released: rng.u8(0..10) == 0,
                     trim_below: if rng.bool() { 0 } else { offset.saturating_sub(5) },
                     set: vec![field(TIP_FIELD, &offset.to_string()), field("m:1", "alice")],
-                    delete: if rng.bool() { vec!["m:1".to_owned()] } else { Vec::new() },
+                    delete: match rng.u8(0..4) {
+                        0 => vec!["m:1".to_owned()],
+                        // what was merged of what lies there
+                        1 => memory
+                            .stored("r")
+                            .and_then(|stored| stored.branches.keys().next().cloned())
+                            .into_iter()
+                            .collect(),
+                        _ => Vec::new(),
+                    },
                     entries: entries(offset..offset + rng.u64(0..4)),
                 };
                 let there = side.write("r", write.clone()).await;
@@ -200,6 +232,7 @@ fn sorted(taken: Taken, made: u64) -> Taken {
     match taken {
         Taken::Kept(mut kept) => {
             kept.fields.sort();
+            kept.branches.sort();
             Taken::Kept(Kept { fence: kept.fence - made, ..kept })
         }
         Taken::Nothing { fence } => Taken::Nothing { fence: fence - made },
@@ -304,10 +337,17 @@ async fn a_write_upon_one_that_is_not_there_changes_nothing_and_one_that_stands_
     one.wrote("r", Write { entries: entries([3]), ..numbered(12, 10) }).await;
     let upon_lost = Write { set: vec![field("f", "after")], entries: entries([5]), ..numbered(14, 13) };
     assert_eq!(one.write("r", upon_lost.clone()).await, Ok(Written::Missing));
-    let stands = Kept { fence: made, fields: vec![field("f", "room")], entries: entries(1..=3), edition: 12 };
+    let stands =
+        Kept { fence: made, fields: vec![field("f", "room")], entries: entries(1..=3), edition: 12, ..Kept::default() };
     assert_eq!(kept(one.take("r").await.unwrap()), stands, "with the number of the latest");
     one.wrote("r", Write { reset: true, entries: entries([4, 5]), ..upon_lost }).await;
-    let whole = Kept { fence: made, fields: vec![field("f", "after")], entries: entries([4, 5]), edition: 14 };
+    let whole = Kept {
+        fence: made,
+        fields: vec![field("f", "after")],
+        entries: entries([4, 5]),
+        edition: 14,
+        ..Kept::default()
+    };
     assert_eq!(kept(one.take("r").await.unwrap()), whole);
     one.wrote("r", numbered(15, 14)).await;
     // whoever takes it numbers its own

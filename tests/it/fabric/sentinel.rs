@@ -94,6 +94,7 @@ async fn what_the_one_in_its_place_had_not_heard_of_is_noticed_by_the_next_write
     assert_eq!(written, Written::Missing);
     let whole = Write { reset: true, set: vec![field("f", "room")], entries: entries(1..=3), ..numbered(4, 0) };
     one.wrote("r", whole).await;
-    let stands = Kept { fence: made, fields: vec![field("f", "room")], entries: entries(1..=3), edition: 4 };
+    let stands =
+        Kept { fence: made, fields: vec![field("f", "room")], entries: entries(1..=3), edition: 4, ..Kept::default() };
     assert_eq!(kept(one.take("r").await.unwrap()), stands);
 }

@@ -1,6 +1,7 @@
 //! The rules that every world keeps, each in a file of its own. What a rule says begins with its name.
 
 pub(crate) mod acknowledged;
+pub(crate) mod branches;
 pub(crate) mod delivery;
 pub(crate) mod directed;
 pub(crate) mod figures;

@@ -34,6 +34,9 @@ impl What {
             Kind::ParticipantReconnecting(one) => ("reconnecting", &one.identity, &one.id),
             Kind::ParticipantResumed(one) => ("resumed", &one.identity, &one.id),
             Kind::ParticipantUpdated(one) => ("updated", &one.identity, &one.id),
+            Kind::RoomMerged(edge) => {
+                return Self::Happened { word: "merged", identity: String::new(), id: edge.epoch.clone() };
+            }
             Kind::RoomContinued(edge) => {
                 return Self::Happened { word: "continued", identity: String::new(), id: edge.epoch.clone() };
             }
@@ -103,6 +106,12 @@ pub(crate) struct Life {
     took: [At; 3],
     /// Whether its last write, to hand it over, stands.
     pub(crate) parted: bool,
+    /// When all of it was put beside what another router had of its room.
+    pub(crate) beside: Option<At>,
+    /// Lives that are in it, up to where, and behind which of its own events.
+    pub(crate) merges: Vec<(LifeId, u64, u64)>,
+    /// What is in it of those, from, to.
+    pub(crate) copies: Vec<(u64, u64)>,
     /// It was written when Redis had lost what it had: some of the history is gone.
     pub(crate) parted_short: bool,
     /// The first offset of which the history can be whole.
@@ -171,6 +180,9 @@ impl Chronicle {
             took: [0; 3],
             parted: false,
             parted_short: false,
+            beside: None,
+            merges: Vec::new(),
+            copies: Vec::new(),
             first: 1,
             gather,
             ack,
@@ -267,6 +279,12 @@ impl Chronicle {
         self.tags.get(tag).map_or(&[], Vec::as_slice)
     }
 
+    /// Messages that stand in a life up to an offset.
+    pub(crate) fn said_up_to(&self, life: LifeId, tip: u64) -> Vec<String> {
+        let stands = |places: &[(LifeId, u64)]| places.iter().any(|at| at.1 <= tip && self.is_of(life, *at));
+        self.tags.iter().filter(|(_, places)| stands(places)).map(|(tag, _)| tag.clone()).collect()
+    }
+
     /// Redis has what stands at an offset of a life, or has it no more.
     pub(crate) fn stands(&mut self, life: LifeId, offset: u64, stands: bool) {
         let owner = self.owner(life, offset);
@@ -294,6 +312,25 @@ impl Chronicle {
             at = self.lives[life].parent.map(|(parent, _)| parent);
         }
         false
+    }
+
+    /// Whether what stands at an offset of one life came into another, or into one that it went on from.
+    pub(crate) fn is_merged(&self, life: LifeId, (of, offset): (LifeId, u64)) -> bool {
+        let (mut at, mut upto) = (Some(life), u64::MAX);
+        while let Some(life) = at {
+            let one = &self.lives[life];
+            let came = one.merges.iter().filter(|(_, _, behind)| *behind <= upto);
+            if came.into_iter().any(|(other, last, _)| self.is_of(*other, (of, offset)) && offset <= *last) {
+                return true;
+            }
+            (at, upto) = one.parent.map_or((None, 0), |(parent, last)| (Some(parent), last));
+        }
+        false
+    }
+
+    /// Whether an offset of a life is of what came into it, or into one that it went on from.
+    pub(crate) fn is_copy(&self, life: LifeId, offset: u64) -> bool {
+        self.lives[self.owner(life, offset)].copies.iter().any(|(from, to)| (*from..=*to).contains(&offset))
     }
 
     /// Whether all that sessions had was handed on from a life to another.

@@ -106,6 +106,11 @@ pub(crate) struct Client {
     pub(crate) seen: BTreeSet<(LifeId, u64)>,
     /// messages by what they say,
     pub(crate) messages: BTreeMap<String, (LifeId, u64)>,
+    /// those that this session heard, wherever, and at which of its moves to where what it saw last is not known;
+    pub(crate) heard: BTreeMap<String, u32>,
+    pub(crate) moves: u32,
+    /// those that were said where it got the room anew, without what it had missed,
+    pub(crate) passed_by: BTreeSet<String>,
     /// and what was said to it alone.
     pub(crate) directed: BTreeSet<String>,
     /// What it was not told though it was there: from after one offset of a life up to another; `said`: only messages count.
@@ -146,6 +151,9 @@ impl Client {
             told: BTreeSet::new(),
             seen,
             messages,
+            heard: BTreeMap::new(),
+            moves: 0,
+            passed_by: BTreeSet::new(),
             directed,
             passed,
         }
@@ -197,6 +205,7 @@ impl Client {
         self.participant = joined.you.as_ref().map(|you| you.id.clone()).unwrap_or_default();
         (self.life, self.offset, self.seq, self.since) = (life, joined.offset, joined.seq, joined.offset);
         (self.gap, self.joined_in) = (None, life);
+        self.passed_by.extend(std::mem::take(&mut self.heard).into_keys());
         // what an earlier session asked for is not this one's to repeat
         self.requests.clear();
     }
@@ -208,6 +217,7 @@ impl Client {
         let (recovered, offset) = (resumed.recovered, resumed.offset);
         if recovered {
             self.life = life;
+            self.offset = resumed.from.unwrap_or(self.offset);
         }
         self.gap = Some(Gap { left: resumed.missed, recovered, offset, heard });
         self.filled(life);

@@ -95,7 +95,6 @@ impl World {
         let refusal = Refusal::elsewhere(&self.hosts[home].name, &home.to_string());
         self.moved.insert((router, room));
         self.handle(router, Input::Elsewhere { room: name(room).into(), refusal });
-        self.moved.remove(&(router, room));
     }
 
     /// A room came to be at a router.

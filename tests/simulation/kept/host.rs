@@ -8,7 +8,7 @@ use std::{
 use signalbox::{
     config::{Config, Slice},
     fabric::{
-        Write,
+        Last, Write,
         keeper::{Ending, Lanes, Parting, Taking},
     },
     ids::Epoch,
@@ -43,7 +43,9 @@ pub(crate) struct Wants {
 pub(crate) enum Work {
     Claim,
     Write(Write),
-    Part(Parting, Write),
+    Look,
+    Part(Parting, Last),
+    Leave(Parting, Last),
     End(Ending, u64),
 }
 

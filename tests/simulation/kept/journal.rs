@@ -124,7 +124,13 @@ impl World {
         }
         let journal = &mut self.journals[router];
         let lies = journal.has(room);
+        // the other router looks for it in Redis: here it would not be found
+        let leaves = matches!(self.hosts[router].work.get(&room), Some((_, Work::Leave(..))));
         match call {
+            Call::Beside(_) if lies => self.bring(router, room, Some((life, call))),
+            Call::Write(_) if lies && leaves => self.bring(router, room, Some((life, call))),
+            Call::Beside(_) => self.call((router, room), life, call),
+            Call::Write(_) if leaves => self.call((router, room), life, call),
             Call::Take { .. } if lies => self.bring(router, room, Some((life, call))),
             Call::Write(write) if journal.wanted.contains(&room) && !write.reset && !write.released => {
                 let at = self.now + MS / 10;
@@ -155,8 +161,10 @@ impl World {
 
     /// Redis did not take a write. Whether it is on its way to the disk instead; else what its router is told.
     pub(crate) fn lies_on_disk(&mut self, router: usize, room: usize, came: &mut Option<Came>) -> bool {
-        let Some((epoch, Work::Write(write) | Work::Part(_, write))) = self.hosts[router].work.get(&room) else {
-            return false;
+        let (epoch, write) = match self.hosts[router].work.get(&room) {
+            Some((epoch, Work::Write(write))) => (epoch, write),
+            Some((epoch, Work::Part(parting, last))) if !parting.is_beside() => (epoch, &*last.write),
+            _ => return false,
         };
         if !self.has_journals() {
             return false;
@@ -266,7 +274,7 @@ impl World {
         let at = bringing.at;
         let write = lies.writes.get_mut(at).and_then(|lying| lying.write.as_mut());
         match (written, write) {
-            (Written::Written, _) | (_, None) => bringing.at += 1,
+            (Written::Written | Written::Branched, _) | (_, None) => bringing.at += 1,
             (Written::Missing, Some(write)) if write.released && !write.reset => write.reset = true,
             (Written::Missing, _) if bringing.lost < LOST_MAX => (bringing.at, bringing.lost) = (0, bringing.lost + 1),
             (Written::Missing | Written::Fenced { .. }, _) => {

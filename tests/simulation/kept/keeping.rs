@@ -3,8 +3,8 @@
 
 use signalbox::{
     fabric::{
-        Answer, Ask, Kept, Taken, Write, Written,
-        keeper::{Ending, Next, Parted, Parting, SETTLED_MAX, Taking, claimed, written},
+        Answer, Ask, BranchKept, Kept, Left, Taken, Write, Written,
+        keeper::{Ending, Next, Parted, Parting, SETTLED_MAX, Taking, Tried, beside, claimed, written},
         numbers_from,
     },
     ids::Epoch,
@@ -12,7 +12,7 @@ use signalbox::{
 };
 
 use super::{
-    checks::{loss, owners, whole},
+    checks::{branches, loss, owners, whole},
     chronicle::LifeId,
     host::{Fetch, Wants, Work, name},
     plan::{At, MS, Planted, SECOND},
@@ -76,7 +76,9 @@ impl World {
         let work = match ask {
             Ask::Claim => Work::Claim,
             Ask::Write(write) => Work::Write(*write),
-            Ask::Part(write) => Work::Part(Parting::default(), *write),
+            Ask::Look => Work::Look,
+            Ask::Part(last) => Work::Part(Parting::new(last.owned), last),
+            Ask::Leave(last) => Work::Leave(Parting::new(last.owned), last),
             Ask::End { fence } => Work::End(Ending::default(), fence),
         };
         self.hosts[router].work.insert(room, (epoch, work));
@@ -85,12 +87,18 @@ impl World {
 
     /// Calls Redis for what is being done about a room.
     pub(crate) fn go_on_with(&mut self, router: usize, room: usize) {
-        let may_force = self.hosts[router].keeps.contains(&room);
+        // one that has not heard of the directory for long is not sure of what it has
+        let may_force = self.hosts[router].keeps.contains(&room) && self.home(room) == Some(router);
         let Some((epoch, work)) = self.hosts[router].work.get(&room) else { return };
         let life = self.chronicle.find(room, &epoch.to_string());
         let call = match work {
             Work::Claim => Call::Take { force: may_force },
-            Work::Write(write) | Work::Part(_, write) => Call::Write(write.clone()),
+            Work::Look => Call::Take { force: false },
+            Work::Write(write) => Call::Write(write.clone()),
+            Work::Part(parting, last) | Work::Leave(parting, last) => match parting.is_beside() {
+                true => Call::Beside(last.clone()),
+                false => Call::Write((*last.write).clone()),
+            },
             Work::End(_, fence) => Call::End { fence: *fence },
         };
         self.ask_redis((router, room), life, call);
@@ -103,11 +111,17 @@ impl World {
         }
         let Some((epoch, mut work)) = self.hosts[router].work.remove(&room) else { return };
         let life = self.chronicle.find(room, &epoch.to_string());
+        let tried = match &came {
+            Some(Came::Written(written)) => Tried::Wrote(written.clone()),
+            Some(Came::Put(put)) => Tried::Put(*put),
+            Some(Came::Taken(_)) | None => Tried::Unanswered,
+        };
         let (taken, wrote) = match came {
-            None => (None, None),
+            None | Some(Came::Put(_)) => (None, None),
             Some(Came::Taken(taken)) => (Some(taken), None),
             Some(Came::Written(written)) => (None, Some(written)),
         };
+        let waits = matches!(work, Work::Leave(..));
         let again = match &mut work {
             Work::Claim => {
                 self.kept(router, (room, epoch, life), claimed(taken));
@@ -117,12 +131,28 @@ impl World {
                 self.kept(router, (room, epoch, life), written(wrote));
                 None
             }
-            Work::Part(parting, write) => match parting.next(wrote.as_ref()) {
+            Work::Look => {
+                self.kept(router, (room, epoch, life), beside(taken));
+                None
+            }
+            Work::Part(parting, last) | Work::Leave(parting, last) => match parting.next(&tried) {
                 Parted::Again { after, reset } => {
-                    write.reset |= reset;
+                    last.write.reset |= reset;
                     Some(after)
                 }
-                Parted::Stands => None,
+                Parted::Stands(left) => {
+                    self.left(life, left);
+                    if waits {
+                        self.kept(router, (room, epoch, life), Answer::Left(left));
+                    }
+                    None
+                }
+                Parted::Lost if waits => {
+                    // the next try is after that
+                    life.iter().for_each(|life| self.chronicle.lives[*life].call_fails(self.now, SECOND));
+                    self.kept(router, (room, epoch, life), Answer::Failed);
+                    None
+                }
                 Parted::Lost => {
                     whole::not_handed_over(self, room, life, wrote.as_ref());
                     None
@@ -145,12 +175,31 @@ impl World {
         if let Some(life) = life {
             let life = &mut self.chronicle.lives[life];
             match &answer {
-                Answer::Claimed { .. } | Answer::Written(Written::Written | Written::Missing) => life.call_stands(),
+                Answer::Claimed(_)
+                | Answer::Left(_)
+                | Answer::Beside(_)
+                | Answer::Written(Written::Written | Written::Branched | Written::Missing) => life.call_stands(),
                 Answer::Failed => life.call_fails(self.now, 0),
                 Answer::Held { .. } | Answer::Written(Written::Fenced { .. }) => life.call_fails(self.now, CLAIM_AGAIN),
             }
         }
+        match &answer {
+            Answer::Claimed(kept) => {
+                branches::found(self, room, kept);
+                branches::looked(self, room, &kept.branches);
+            }
+            Answer::Beside(lie) => branches::looked(self, room, lie),
+            _ => {}
+        }
         self.handle(router, Input::Kept { room: name(room).into(), epoch, answer });
+        self.merges.clear();
+    }
+
+    /// Where the last of a life went.
+    fn left(&mut self, life: Option<LifeId>, left: Left) {
+        if let Some(life) = life.filter(|_| left == Left::Beside) {
+            self.chronicle.lives[life].beside = Some(self.now);
+        }
     }
 
     /// A room that is kept and not here is brought back, and whoever wants into it comes in then.
@@ -219,19 +268,30 @@ impl World {
         }
     }
 
-    fn restore(&mut self, router: usize, room: usize, kept: Kept) {
+    fn restore(&mut self, router: usize, room: usize, all: Kept) {
+        // of which there is nothing else but what lies beside it
+        let alone = all.fields.is_empty();
+        let kept = match all.branches.first().filter(|_| alone) {
+            Some((_, branch)) => BranchKept::read(branch).unwrap_or_default(),
+            None => all.clone(),
+        };
         let Some(epoch) = whole::epoch(&kept) else {
             return self.broken.push(format!("[whole] room {room} has no record that can be read"));
         };
         let before = self.chronicle.find(room, &epoch);
-        let first = before.map_or(1, |life| whole::first(self, life, &kept));
+        let first = match alone {
+            true => kept.entries.first().map_or(u64::MAX, |(offset, _)| *offset),
+            false => before.map_or(1, |life| whole::first(self, life, &kept)),
+        };
         self.restores = Some(Restores { room, before, last: whole::tip(&kept).unwrap_or_default(), first });
         whole::log_is_whole(self, room, &kept, first);
         let sessions = whole::sessions(&kept);
         for session in sessions {
             self.left_at.insert((router, session), self.now);
         }
-        self.handle(router, Input::Restore { room: name(room).into(), kept: Box::new(kept) });
+        branches::looked(self, room, &all.branches);
+        self.handle(router, Input::Restore { room: name(room).into(), kept: Box::new(all) });
+        self.merges.clear();
         self.restores = None;
     }
 
@@ -255,7 +315,9 @@ impl World {
         self.at(late, Event::Late { ticket });
         let mut arrives = Some(now + self.way());
         let mut answers = true;
-        if self.lossy.contains(&router) {
+        if self.cut_off.contains(&router) {
+            arrives = None;
+        } else if self.lossy.contains(&router) {
             match self.rng.u8(0..8) {
                 0 | 1 => arrives = None,
                 2 | 3 => answers = false,
@@ -295,7 +357,9 @@ impl World {
         let came = self.redis.carry_out(&name(room), (&router_name, seq), call.clone());
         let waits = self.pending.get_mut(&ticket).map(|pending| pending.carried_out = true).is_some();
         owners::carried_out(self, (router, room, seq), &call, &came);
-        if let (Call::Write(write), Came::Written(Written::Written), Some(life), true) = (&call, &came, life, changes) {
+        if let (Call::Write(write), Came::Written(Written::Written | Written::Branched), Some(life), true) =
+            (&call, &came, life, changes)
+        {
             self.stands(life, write, waits);
         }
         if answers {
@@ -341,6 +405,7 @@ impl World {
 
     /// Redis has lost what it had, or some of it.
     pub(crate) fn taken_back(&mut self) {
+        self.lost_at = Some(self.now);
         for id in 0..self.chronicle.lives.len() {
             let life = &self.chronicle.lives[id];
             let stored = self.redis.stored(&name(life.room));

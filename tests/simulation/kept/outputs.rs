@@ -12,11 +12,11 @@ use signalbox::{
 };
 
 use super::{
-    checks::{directed, loss, repeats, sessions},
+    checks::{branches, directed, loss, repeats, sessions},
     chronicle::{Ended, LifeId, What},
     client::said,
     host::{name, number},
-    plan::{Ack, MS},
+    plan::MS,
     world::{Event as Happens, World},
 };
 
@@ -67,9 +67,7 @@ impl World {
             Output::Observe(fact) => self.observe(router, fact),
             Output::Attach { connection, .. } => self.connections[connection.0 as usize - 1].attached = true,
             Output::AdminReply { .. } | Output::Detach { .. } | Output::Ended(_) => {}
-            Output::Hold { .. } | Output::Release(_) if self.plan.settings.ack == Ack::Local => {
-                self.broken.push("[order] an answer was held, and rooms acknowledge what they have".to_owned());
-            }
+            // who comes back and is not known waits until it was looked; nothing else does where rooms acknowledge what they have
             Output::Hold { ticket, by } => {
                 let (at, start) = (self.hosts[router].moment(by).max(self.now), self.hosts[router].start);
                 self.at(at, Happens::HeldUntil { router, start, ticket });
@@ -86,8 +84,10 @@ impl World {
         let room = number(room.as_str());
         if let Some(life) = self.hosts[router].here.get(&room).copied() {
             self.name_life(life, &epoch.to_string());
-            if let Ask::Write(write) | Ask::Part(write) = &ask {
-                self.note_written(life, write);
+            match &ask {
+                Ask::Write(write) => self.note_written(life, write),
+                Ask::Part(last) | Ask::Leave(last) => self.note_written(life, &last.write),
+                Ask::Claim | Ask::Look | Ask::End { .. } => {}
             }
         }
         self.ask(router, room, epoch, ask);
@@ -168,6 +168,19 @@ impl World {
                     self.chronicle.end(*life, self.now, Ended::HandedOver);
                 }
             }
+            Fact::Keeping(KeepingFact::RoomSetBeside { room, .. }) => {
+                if let Some(life) = self.hosts[router].here.get(&number(room.as_str())) {
+                    self.chronicle.end(*life, self.now, Ended::HandedOver);
+                }
+            }
+            Fact::Keeping(KeepingFact::RoomMerged { room, epoch, after, events, .. }) => {
+                if let Some(life) = self.hosts[router].here.get(&number(room.as_str())).copied() {
+                    branches::merged(self, life, &epoch.to_string(), (after.0, events as u64));
+                }
+            }
+            Fact::Keeping(KeepingFact::RoomNotMerged { room, why }) => {
+                self.broken.push(format!("[branches] {room} was not merged: {why}"));
+            }
             Fact::Keeping(KeepingFact::RoomNotRestored { room, why }) if !self.hosts[router].drains => {
                 self.broken.push(format!("[whole] {room} was not restored: {why}"));
             }
@@ -191,6 +204,7 @@ impl World {
     }
 
     fn room_ends(&mut self, router: usize, room: usize, reason: Code) {
+        self.moved.remove(&(router, room));
         let Some(life) = self.hosts[router].here.remove(&room) else {
             return self.broken.push(format!("[order] {} ended at r{router}, where it was not", name(room)));
         };

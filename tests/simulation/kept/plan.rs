@@ -35,10 +35,12 @@ pub(crate) enum Planted {
     BroughtTwice,
     /// A router that is killed loses its disk.
     LostDisk,
+    /// What a router had of a room that another one has is not put beside it.
+    ForgottenBranch,
 }
 
 impl Planted {
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::LostGap,
         Self::SkippedEntry,
         Self::FlushedTwice,
@@ -48,6 +50,7 @@ impl Planted {
         Self::EarlyOk,
         Self::BroughtTwice,
         Self::LostDisk,
+        Self::ForgottenBranch,
     ];
 }
 
@@ -117,6 +120,8 @@ pub(crate) enum Failure {
     Doubted { room: usize, by: usize, heard_after: At },
     /// The directory does not answer a router.
     Blind { router: usize },
+    /// A router hears neither of the directory nor of Redis until then; clients of its rooms come to another, which takes them over.
+    CutOff { router: usize, by: usize, until: At },
 }
 
 /// What is set in a world.
@@ -168,6 +173,7 @@ impl Plan {
         plan.draw_clients(&mut rng);
         plan.draw_failures(&mut rng);
         plan.draw_kill();
+        plan.draw_partitions();
         plan.acts.push((LAST_WORD, Act::LastWord));
         // of one moment in the order that they were drawn
         plan.acts.sort_by_key(|(at, _)| *at);
@@ -230,6 +236,23 @@ impl Plan {
         self.acts.push((killed, Act::Fail(Failure::Killed { router })));
         self.acts.push((back, Act::Mend(Failure::Away { refuses })));
         self.acts.push((again, Act::Mend(Failure::Killed { router })));
+    }
+
+    /// Drawn apart, so that the other failures of a seed stay what they are.
+    fn draw_partitions(&mut self) {
+        let mut rng = Rng::with_seed(self.seed ^ 0x6272_616e_6368);
+        if rng.u8(0..3) > 0 {
+            return;
+        }
+        for _ in 0..rng.usize(1..=2) {
+            let router = rng.usize(0..self.routers);
+            let by = (router + rng.usize(1..self.routers)) % self.routers;
+            let at = rng.u64(CALM..HEALED - 2 * SECOND);
+            let until = (at + rng.u64(SECOND / 2..3 * SECOND)).min(HEALED);
+            let failure = Failure::CutOff { router, by, until };
+            self.acts.push((at, Act::Fail(failure)));
+            self.acts.push((until, Act::Mend(failure)));
+        }
     }
 
     fn failure(&self, rng: &mut Rng) -> Failure {

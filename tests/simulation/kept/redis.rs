@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use signalbox::fabric::{
-    Kept, TIP_FIELD, Taken, Write, Written,
+    Kept, Last, TIP_FIELD, Taken, Write, Written,
     memory::{Caller, Memory, Stored},
 };
 
@@ -15,6 +15,7 @@ use super::plan::Planted;
 pub(crate) enum Call {
     Take { force: bool },
     Write(Write),
+    Beside(Last),
     End { fence: u64 },
 }
 
@@ -23,6 +24,8 @@ pub(crate) enum Call {
 pub(crate) enum Came {
     Taken(Taken),
     Written(Written),
+    /// Whether there was a place for it.
+    Put(bool),
 }
 
 /// See the module.
@@ -73,6 +76,8 @@ impl Redis {
                 }
                 Came::Taken(taken)
             }
+            Call::Beside(_) if self.planted == Some(Planted::ForgottenBranch) => Came::Put(true),
+            Call::Beside(last) => Came::Put(self.memory.put_last(room, by, &last)),
             Call::End { fence } => Came::Written(self.memory.end(room, by, fence)),
             Call::Write(write) => Came::Written(self.write(room, by, write)),
         }

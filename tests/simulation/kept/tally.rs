@@ -33,6 +33,9 @@ pub(crate) struct Tally {
     pub(crate) brought: usize,
     pub(crate) let_go: usize,
     pub(crate) gone_on: usize,
+    /// Lives that came into others, and sessions of theirs that came back there and had missed nothing.
+    pub(crate) merged: usize,
+    pub(crate) joined_again: usize,
 }
 
 impl Tally {
@@ -79,6 +82,8 @@ impl Tally {
             brought: self.brought + other.brought,
             let_go: self.let_go + other.let_go,
             gone_on: self.gone_on + other.gone_on,
+            merged: self.merged + other.merged,
+            joined_again: self.joined_again + other.joined_again,
         }
     }
 }

@@ -264,6 +264,10 @@ impl World {
                 self.elsewhere(client);
                 self.again(client, 50 * MS);
             }
+            "room_unavailable" => {
+                self.drop_connection(client);
+                self.again(client, 100 * MS);
+            }
             "session_gone" => {
                 sessions::gone(self, client, life);
                 self.drop_connection(client);
@@ -280,7 +284,10 @@ impl World {
     fn hears(&mut self, client: usize, frame: ServerFrame, life: Option<LifeId>) {
         let heard = Client::read(frame);
         match (heard, life) {
-            (Heard::Joined(joined), Some(life)) => self.clients[client].joined(life, &joined),
+            (Heard::Joined(joined), Some(life)) => {
+                self.clients[client].joined(life, &joined);
+                self.clients[client].passed_by.extend(self.chronicle.said_up_to(life, joined.offset));
+            }
             (Heard::Resumed(resumed), Some(life)) => recovery::resumed(self, client, life, &resumed),
             (Heard::Told { offset, what }, Some(life)) => {
                 delivery::told(self, client, (life, offset), what);
@@ -298,10 +305,11 @@ impl World {
             }
             (Heard::RequestRefused { code }, _) => {
                 let waits = self.plan.settings.ack != Ack::Local;
+                let known = ["participant_not_found", "hold_full", "bad_request", "room_unavailable"];
                 if waits && ["room_unavailable", "deadline_exceeded"].contains(&code.as_str()) {
                     self.tally.refused += usize::from(code == "room_unavailable");
                     self.tally.late += usize::from(code == "deadline_exceeded");
-                } else if !["participant_not_found", "hold_full", "bad_request"].contains(&code.as_str()) {
+                } else if !known.contains(&code.as_str()) {
                     let name = &self.clients[client].name;
                     self.broken.push(format!("[sessions] a request of {name} was refused with {code}"));
                 }

@@ -156,6 +156,12 @@ pub(crate) struct World {
     pub(crate) directed: BTreeMap<String, Directed>,
     /// Routers whose calls to Redis are lost.
     pub(crate) lossy: BTreeSet<usize>,
+    /// and those of which none arrive.
+    pub(crate) cut_off: BTreeSet<usize>,
+    /// Of the input at hand: lives of its room that came with it, and their ends.
+    pub(crate) merges: Vec<(usize, u64)>,
+    /// When Redis lost some of what it had last.
+    pub(crate) lost_at: Option<At>,
     pub(crate) pending: BTreeMap<u64, Pending>,
     pub(crate) tickets: u64,
     /// The call at hand is for what lies in a journal.
@@ -197,6 +203,9 @@ impl World {
             owners_behind,
             directed,
             lossy,
+            cut_off: BTreeSet::new(),
+            merges: Vec::new(),
+            lost_at: None,
             pending,
             tickets: 0,
             by_journal: false,
@@ -238,6 +247,7 @@ impl World {
             checks::delivery::at_the_end(&mut self);
             checks::directed::at_the_end(&mut self);
             checks::acknowledged::at_the_end(&mut self);
+            checks::branches::at_the_end(&mut self);
             for room in 0..self.plan.rooms {
                 // in one that is nowhere nobody wants to be: of that another rule sees to it
                 if let Some(life) = self.life_of(room) {
@@ -394,6 +404,21 @@ impl World {
                 }
             }
             Failure::Blind { router } => self.hosts[router].blind = true,
+            Failure::CutOff { router, by, until } => self.cut_off_from_all(router, by, until),
+        }
+    }
+
+    /// A router hears neither of the directory nor of Redis, and goes on with those of its clients who stay; others take its rooms over.
+    fn cut_off_from_all(&mut self, router: usize, by: usize, until: At) {
+        self.hosts[router].blind = true;
+        self.cut_off.insert(router);
+        for room in self.hosts[router].here.keys().copied().collect::<Vec<_>>() {
+            self.homes.doubts.insert(room, (until, 0));
+        }
+        let there = |client: &usize| self.clients[*client].router == router && client.is_multiple_of(2);
+        for client in (0..self.clients.len()).filter(there).collect::<Vec<_>>() {
+            self.cut(client, MS);
+            self.clients[client].router = by;
         }
     }
 
@@ -405,6 +430,10 @@ impl World {
             }
             Failure::Killed { router } => self.at(self.now, Event::Start(router)),
             Failure::Blind { router } => self.hosts[router].blind = false,
+            Failure::CutOff { router, .. } => {
+                self.hosts[router].blind = false;
+                self.cut_off.remove(&router);
+            }
             Failure::Flushed | Failure::Failover | Failure::Drained { .. } | Failure::Doubted { .. } => {}
         }
     }

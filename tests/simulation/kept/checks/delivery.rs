@@ -32,6 +32,7 @@ pub(crate) fn told(world: &mut World, client: usize, (life, offset): (LifeId, u6
         broken.push(format!("[once] {name} was told {tag}, which was said once, at {before} and at {offset}"));
     }
     world.broken.extend(broken);
+    super::branches::heard(world, client, life, &what);
     // what a router tells again is what stood there
     world.stands_at(life, offset, what);
 }
@@ -63,7 +64,12 @@ pub(crate) fn at_the_end(world: &mut World) {
                 let owner = world.chronicle.owner(life, offset);
                 let Some(entry) = world.chronicle.entry(life, offset) else { continue };
                 let counts = !said || matches!(entry.what, What::Said { .. });
-                if counts && entry.what.is_for(&one.name) && !one.told.contains(&(owner, offset)) {
+                // what came from another router it may have heard there
+                let elsewhere = match &entry.what {
+                    What::Said { tag, .. } => one.heard.contains_key(tag) || one.passed_by.contains(tag),
+                    What::Happened { .. } => world.chronicle.is_copy(life, offset),
+                };
+                if counts && entry.what.is_for(&one.name) && !one.told.contains(&(owner, offset)) && !elsewhere {
                     broken.push(format!("[delivery] {} was never told {:?} at {offset}", one.name, entry.what));
                 }
             }

@@ -20,12 +20,17 @@ pub(crate) fn judge(
     let (mut broken, mut lost) = (Vec::new(), 0);
     for id in 0..chronicle.lives.len() {
         let life = &chronicle.lives[id];
-        if life.room != room || (!unknown && life.ended.is_none() && life.fenced.is_none()) {
+        // one that lives hands on what it has when it makes way, and what was handed on so another rule looks at
+        if life.room != room || life.ended.is_none() || life.beside.is_some() {
             continue;
         }
         // what has left the history nobody could have come back to
         let first = (life.tip + 1).saturating_sub(life.events);
-        let is_there = |offset: u64| goes_on.is_some_and(|goes_on| chronicle.is_of(goes_on, (id, offset)));
+        let is_there = |offset: u64| {
+            goes_on.is_some_and(|goes_on| {
+                chronicle.is_of(goes_on, (id, offset)) || chronicle.is_merged(goes_on, (id, offset))
+            })
+        };
         let gone: Vec<u64> =
             life.entries.keys().copied().filter(|offset| *offset >= first && !is_there(*offset)).collect();
         for offset in gone {

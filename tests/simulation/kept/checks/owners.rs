@@ -28,12 +28,16 @@ pub(crate) fn carried_out(world: &mut World, (router, room, seq): (usize, usize,
             world.owners.0.insert(room, (router, *fence, seq));
             taken(world, router, room);
         }
-        (Call::Write(write), Came::Written(Written::Written)) => {
+        (Call::Write(write), Came::Written(Written::Written | Written::Branched)) => {
             check(world, (router, room), (write.fence, seq));
             world.owners.0.insert(room, (router, write.fence, seq));
         }
         (Call::Write(write), Came::Written(Written::Missing)) => {
             world.owners.0.insert(room, (router, write.fence, seq));
+        }
+        (Call::End { fence }, Came::Written(Written::Branched)) => {
+            check(world, (router, room), (*fence, seq));
+            world.owners.0.insert(room, (router, *fence, seq));
         }
         (Call::End { fence }, Came::Written(Written::Written)) => {
             check(world, (router, room), (*fence, seq));

@@ -11,10 +11,11 @@ pub(crate) fn resumed(world: &mut World, client: usize, life: LifeId, resumed: &
     world.chronicle.lives[life].tip = world.chronicle.lives[life].tip.max(tip);
     // a router that had the room before knows nothing of the lives that came since
     let shared = world.chronicle.comes_from(life, before.0) && world.chronicle.is_of(life, before);
+    let merged = !shared && world.chronicle.is_merged(life, before);
     world.tally.recovered += usize::from(resumed.recovered);
     world.tally.anew += usize::from(!resumed.recovered);
     let events = world.plan.settings.events as u64;
-    if resumed.recovered && !shared {
+    if resumed.recovered && !shared && !merged {
         world.broken.push(format!(
             "[recovered] {name} saw {} of a life that ended before, and is told that it missed nothing",
             before.1
@@ -35,7 +36,16 @@ pub(crate) fn resumed(world: &mut World, client: usize, life: LifeId, resumed: &
         one.messages.retain(|_, seen| chronicle.is_of(life, *seen));
     }
     let heard = if shared { Some(before.1) } else { world.chronicle.end_of(life, before.0) };
-    let heard = heard.filter(|heard| *heard <= tip && within(*heard));
+    let heard = heard.filter(|heard| *heard <= tip && within(*heard) && !merged);
+    if !shared && !merged {
+        super::branches::moved(world, client);
+    }
+    if !resumed.recovered && heard.is_none() {
+        super::branches::misses(world, client, (life, tip));
+    }
+    if resumed.recovered && merged {
+        world.tally.joined_again += 1;
+    }
     world.clients[client].resumed(life, heard, resumed);
 }
 

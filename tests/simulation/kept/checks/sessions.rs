@@ -43,7 +43,7 @@ pub(crate) fn ended(world: &mut World, router: usize, session: &str, reason: Cod
             // clocks run apart
             left_at.is_some_and(|at| world.now - at >= world.plan.settings.linger * 98 / 100)
         }
-        Code::Replaced => world.comes_in.is_some(),
+        Code::Replaced => world.comes_in.is_some() || !world.merges.is_empty(),
         // where another router has it, or where nothing of it was written
         Code::RoomElsewhere => room.is_none_or(|room| world.moved.contains(&(router, room))),
         Code::Draining => world.hosts[router].drains,
@@ -73,10 +73,11 @@ pub(crate) fn gone(world: &mut World, client: usize, life: Option<LifeId>) {
         }
         return;
     };
-    let ended = world
-        .sessions_ended
-        .get(&session)
-        .is_some_and(|ended| ended.iter().any(|ended_in| world.chronicle.comes_from(life, *ended_in)));
+    let ended = world.sessions_ended.get(&session).is_some_and(|ended| {
+        ended.iter().any(|ended_in| {
+            world.chronicle.comes_from(life, *ended_in) || world.chronicle.is_merged(life, (*ended_in, 1))
+        })
+    });
     // that it joined is lost: whether that may be another rule says
     let lost = !world.chronicle.is_of(life, joined);
     if !ended && !lost {

@@ -1,0 +1,117 @@
+//! Two routers that went on with one room: each side gets the other's whole, and nobody anything twice.
+
+use std::collections::BTreeMap;
+
+use signalbox::fabric::{BranchKept, Kept};
+
+use super::{
+    super::{
+        chronicle::{LifeId, What},
+        world::World,
+    },
+    whole,
+};
+
+/// A router's claim found what another life of the room left.
+pub(crate) fn found(world: &mut World, room: usize, kept: &Kept) {
+    let life = whole::epoch(kept).and_then(|epoch| world.chronicle.find(room, &epoch));
+    world.merges.extend(life.zip(whole::tip(kept)));
+}
+
+/// A router gets what lies beside a room.
+pub(crate) fn looked(world: &mut World, room: usize, branches: &[(String, bytes::Bytes)]) {
+    for (name, branch) in branches {
+        match BranchKept::read(branch) {
+            Ok(kept) => found(world, room, &kept),
+            Err(why) => world.broken.push(format!("[branches] {name} of room {room}: {why}")),
+        }
+    }
+}
+
+/// What another router had of a room came into it; so many events, behind one that says so.
+pub(crate) fn merged(world: &mut World, life: LifeId, of: &str, (behind, events): (u64, u64)) {
+    let room = world.chronicle.lives[life].room;
+    let known = world.chronicle.find(room, of);
+    let Some((other, last)) = world.merges.iter().copied().find(|(other, _)| Some(*other) == known) else {
+        return world.broken.push(format!("[branches] room {room} is merged with {of}, which nobody handed on"));
+    };
+    world.tally.merged += 1;
+    let life = &mut world.chronicle.lives[life];
+    life.merges.push((other, last, behind));
+    life.copies.push((behind + 1, behind + events));
+}
+
+/// A client heard what was said to the room.
+pub(crate) fn heard(world: &mut World, client: usize, life: LifeId, what: &What) {
+    let What::Said { tag, .. } = what else { return };
+    let one = &mut world.clients[client];
+    let moves = one.moves;
+    if one.heard.insert(tag.clone(), moves).is_none() {
+        return;
+    }
+    // Who has no answer before its router is lost asks again elsewhere: what is not there then is carried out again, and is twice if
+    // it comes there after all. Both know it by its request while its session is there.
+    let places = world.chronicle.places(tag);
+    let twice = places.iter().filter(|(of, offset)| !world.chronicle.is_copy(*of, *offset)).count() > 1;
+    if !twice {
+        let name = one.name.clone();
+        world.broken.push(format!("[branches] {name} heard {tag} again, in life {life}"));
+    }
+}
+
+/// A client comes to a life of its room where what it saw last is not known. Of where it was before that, and comes to a second time,
+/// nobody can tell any more what it heard.
+pub(crate) fn moved(world: &mut World, client: usize) {
+    let one = &mut world.clients[client];
+    one.moves += 1;
+    let moves = one.moves;
+    let before = std::mem::take(&mut one.heard);
+    let (heard, forgotten): (BTreeMap<_, _>, BTreeMap<_, _>) = before.into_iter().partition(|(_, at)| *at + 1 >= moves);
+    one.heard = heard;
+    one.passed_by.extend(forgotten.into_keys());
+}
+
+/// A client gets the room anew, without what was said.
+pub(crate) fn misses(world: &mut World, client: usize, (life, tip): (LifeId, u64)) {
+    let said = world.chronicle.said_up_to(life, tip);
+    world.clients[client].passed_by.extend(said);
+}
+
+/// Holds once everything was mended for long enough.
+pub(crate) fn at_the_end(world: &mut World) {
+    let mut broken = Vec::new();
+    for (id, life) in world.chronicle.lives.iter().enumerate() {
+        let (Some(at), Some(here)) = (life.beside, world.life_of(life.room)) else { continue };
+        // Redis lost what it had, or all had left the room since
+        let lost = world.lost_at.is_some_and(|lost| lost >= at);
+        // a short history lets go of much of what comes in while it does
+        let short = world.plan.settings.events < 1_000;
+        if lost || short || ended_empty(world, life.room, at) {
+            continue;
+        }
+        let first = (life.tip + 1).saturating_sub(life.events);
+        for (offset, entry) in life.entries.range(first..) {
+            let What::Said { tag, .. } = &entry.what else { continue };
+            let there = world.chronicle.is_of(here, (id, *offset))
+                || world.chronicle.places(tag).iter().any(|place| world.chronicle.is_of(here, *place));
+            if entry.acknowledged && !there {
+                broken.push(format!(
+                    "[branches] {tag} was acknowledged by r{} at {}, was put beside room {} at {at}, and is not in life {here}",
+                    life.router, entry.at, life.room
+                ));
+            }
+        }
+    }
+    world.broken.extend(broken);
+}
+
+/// Whether a life of the room ended since then because nobody was in it.
+fn ended_empty(world: &World, room: usize, since: u64) -> bool {
+    use super::super::chronicle::Ended;
+    world
+        .chronicle
+        .lives
+        .iter()
+        .filter(|life| life.room == room)
+        .any(|life| matches!(life.ended, Some((at, Ended::Empty)) if at >= since))
+}
