@@ -7,6 +7,7 @@ mod kept;
 mod limits;
 mod load;
 mod members;
+mod merged;
 mod nodes;
 mod relay;
 mod rooms;

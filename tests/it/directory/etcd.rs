@@ -113,6 +113,11 @@ impl Etcd {
         format!("{}://{}", if self.tls { "https" } else { "http" }, self.client)
     }
 
+    /// Where clients find it.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.client
+    }
+
     async fn begin(&mut self, client: SocketAddr) {
         let scheme = if self.tls { "https" } else { "http" };
         let (url, peer) = (format!("{scheme}://{client}"), format!("http://{}", self.peer));

@@ -110,6 +110,9 @@ impl Member {
         self.socket.count_from(self.came * 1_000);
         self.token = resumed["resume_token"].as_str().unwrap().to_owned();
         let recovered = resumed["recovered"] == true;
+        if let Some(from) = resumed["from"].as_u64() {
+            (self.epoch, self.offset) = (resumed["epoch"].as_str().unwrap().to_owned(), from);
+        }
         if !recovered {
             (self.epoch, self.offset) =
                 (resumed["epoch"].as_str().unwrap().to_owned(), resumed["offset"].as_u64().unwrap());
