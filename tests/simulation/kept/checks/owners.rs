@@ -32,8 +32,9 @@ pub(crate) fn carried_out(world: &mut World, (router, room, seq): (usize, usize,
             check(world, (router, room), (write.fence, seq));
             world.owners.0.insert(room, (router, write.fence, seq));
         }
+        // of a room that is there, and older than its router was told, nothing was changed
         (Call::Write(write), Came::Written(Written::Missing)) => {
-            world.owners.0.insert(room, (router, write.fence, seq));
+            world.owners.0.entry(room).or_insert((router, write.fence, seq));
         }
         (Call::End { fence }, Came::Written(Written::Branched)) => {
             check(world, (router, room), (*fence, seq));
