@@ -270,9 +270,8 @@ impl Keeper {
             Ask::Leave(last) => Some(self.part(room, last, true).await.map_or(Answer::Failed, Answer::Left)),
             Ask::Part(last) => {
                 match self.part(room, last, false).await {
-                    Some(Left::Written) => {}
                     Some(Left::Beside) => self.tell(KeepingFact::RoomSetBeside { room: room.clone(), sessions: 0 }),
-                    None => self.tell(KeepingFact::RoomNotHandedOver { room: room.clone() }),
+                    Some(Left::Written) | None => {}
                 }
                 None
             }
@@ -298,13 +297,20 @@ impl Keeper {
                 (false, true) => self.0.store.write_last(room, &last.write).await.map(Tried::Wrote),
                 (false, false) => self.0.store.write(room, &last.write).await.map(Tried::Wrote),
             };
-            match parting.next(&tried.unwrap_or(Tried::Unanswered)) {
+            let tried = tried.unwrap_or(Tried::Unanswered);
+            match parting.next(&tried) {
                 Parted::Stands(left) => return Some(left),
                 Parted::Again { after, reset } => {
                     last.write.reset |= reset;
                     sleep(after).await;
                 }
-                Parted::Lost => return None,
+                Parted::Lost => {
+                    // one that waits for Redis to be back is not lost; one that finds no place there is told of each time
+                    if !waits || tried == Tried::Put(false) {
+                        self.tell(KeepingFact::RoomNotHandedOver { room: room.clone() });
+                    }
+                    return None;
+                }
             }
         }
     }

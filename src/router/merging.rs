@@ -155,7 +155,6 @@ impl Router {
             if let Some(seat) = known {
                 settled.seats.insert(id, seat);
                 let Some(seated) = self.sessions.get(&seat) else { continue };
-                settled.saw.extend(seated.saw.filter(|(of, _)| *of == epoch).map(|(_, upto)| (seat, upto)));
                 settled.came.extend(saw_of(&session).map(|saw| (seat, saw)));
                 // whoever was resumed last
                 let (ours, theirs) = (&seated.session, session.generation);
@@ -185,7 +184,16 @@ impl Router {
             settled.seats.insert(id, seat);
         }
         self.those_who_left(key, &settled.both, fork, &said.1, now);
+        settled.saw = self.who_saw(key, epoch);
         settled
+    }
+
+    /// Members who came from that life before this room knew of it, and up to where they were told there: also those who are no members there
+    /// any more.
+    fn who_saw(&self, key: HallKey, life: Epoch) -> Vec<(Seat, Offset)> {
+        let saw =
+            |seat: Seat| self.sessions.get(&seat)?.saw.filter(|(of, _)| *of == life).map(|(_, upto)| (seat, upto));
+        self.halls[key].room.members().iter().filter_map(|member| saw(member.seat)).collect()
     }
 
     /// Whether one of that identity who is here gives way, if there is one.

@@ -74,6 +74,10 @@ fn worlds_that_broke_a_rule_once_do_not_any_more() {
             "[history]: what another router had last known of a session took the place of what was known where it was since",
         ),
         (468, "[once]: what came into a room with one life of it came once more with another that it went on from"),
+        (
+            2688,
+            "[branches]: who had lingered out of a life when that came into its room heard again what it had heard there",
+        ),
         (2169, "[branches]: after a look that found only what was merged it was not looked again for a minute"),
         (
             2648,

@@ -185,10 +185,10 @@ impl World {
         }
         match &answer {
             Answer::Claimed(kept) => {
-                branches::found(self, room, kept);
-                branches::looked(self, room, &kept.branches);
+                branches::found(self, (router, room), kept);
+                branches::looked(self, (router, room), &kept.branches);
             }
-            Answer::Beside(lie) => branches::looked(self, room, lie),
+            Answer::Beside(lie) => branches::looked(self, (router, room), lie),
             _ => {}
         }
         self.handle(router, Input::Kept { room: name(room).into(), epoch, answer });
@@ -289,7 +289,7 @@ impl World {
         for session in sessions {
             self.left_at.insert((router, session), self.now);
         }
-        branches::looked(self, room, &all.branches);
+        branches::looked(self, (router, room), &all.branches);
         self.handle(router, Input::Restore { room: name(room).into(), kept: Box::new(all) });
         self.merges.clear();
         self.restores = None;

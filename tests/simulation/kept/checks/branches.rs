@@ -12,17 +12,20 @@ use super::{
     whole,
 };
 
-/// A router's claim found what another life of the room left.
-pub(crate) fn found(world: &mut World, room: usize, kept: &Kept) {
+/// A router's claim found what another life of the room left. Whose session comes in with it may linger there from now on.
+pub(crate) fn found(world: &mut World, (router, room): (usize, usize), kept: &Kept) {
+    for session in whole::sessions(kept) {
+        world.left_at.entry((router, session)).or_insert(world.now);
+    }
     let life = whole::epoch(kept).and_then(|epoch| world.chronicle.find(room, &epoch));
     world.merges.extend(life.zip(whole::tip(kept)));
 }
 
 /// A router gets what lies beside a room.
-pub(crate) fn looked(world: &mut World, room: usize, branches: &[(String, bytes::Bytes)]) {
+pub(crate) fn looked(world: &mut World, (router, room): (usize, usize), branches: &[(String, bytes::Bytes)]) {
     for (name, branch) in branches {
         match BranchKept::read(branch) {
-            Ok(kept) => found(world, room, &kept),
+            Ok(kept) => found(world, (router, room), &kept),
             Err(why) => world.broken.push(format!("[branches] {name} of room {room}: {why}")),
         }
     }
