@@ -26,7 +26,7 @@ const END_AGAIN: Duration = Duration::from_secs(1);
 /// How long who wants into a room waits until all that was asked about it is done.
 pub const SETTLED_MAX: Duration = Duration::from_millis(300);
 
-/// Rooms that something is done about, and what comes next: at most a write and an end each.
+/// Rooms that something is done about, and what comes next: of each one thing at a time.
 #[derive(Debug, Default)]
 pub struct Lanes(AHashMap<RoomId, VecDeque<(Epoch, Ask)>>);
 

@@ -123,8 +123,8 @@ impl Memory {
             Some(stored) if stored.fences(by, fence) => Written::Fenced { owner: stored.owner.clone() },
             // whoever wants the room next goes on with what lies beside it
             Some(stored) if !stored.branches.is_empty() => {
-                let (branches, fence) = (stored.branches.clone(), stored.fence);
-                self.0.insert(room.to_owned(), Stored { branches, released: true, ..Stored::of(by, fence) });
+                let branches = stored.branches.clone();
+                self.0.insert(room.to_owned(), Stored { branches, released: true, ..Stored::of(by, by.seq) });
                 Written::Branched
             }
             Some(_) => {
@@ -299,7 +299,7 @@ mod tests {
         memory.put_beside("r", by("b", 3), ("b:8.1", "b:8."), Bytes::from_static(b"3"));
         assert_eq!(memory.end("r", by("a", 6), 1), Written::Branched);
         let Taken::Kept(kept) = memory.take("r", by("c", 1), false) else { panic!("it was let go of") };
-        assert_eq!((kept.fields.len(), kept.branches.len(), kept.fence), (0, 1, 2));
+        assert_eq!((kept.fields.len(), kept.branches.len(), kept.fence), (0, 1, 7));
         assert!(memory.put_beside("new", by("b", 4), ("b:9.1", "b:9."), Bytes::new()));
         assert!(matches!(memory.take("new", by("c", 2), false), Taken::Kept(kept) if kept.branches.len() == 1));
     }

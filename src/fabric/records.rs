@@ -81,7 +81,7 @@ pub struct MergeKept {
 }
 
 /// Offsets in a row, in two logs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default)]
 pub struct StretchKept {
     /// The first of them in the log that was merged,

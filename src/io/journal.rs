@@ -46,7 +46,7 @@ use super::{
 use crate::{
     event::{Event, JournalFact, JournalOutcome},
     fabric::{
-        Kept, Last, Taken, Write, Written,
+        Kept, Last, ROOM_FIELD, RoomKept, Taken, Write, Written,
         memory::{Caller, Memory, Stored},
     },
     ids::RoomId,
@@ -223,7 +223,12 @@ impl Inner {
         if taken.is_err() {
             return self.go_on(room).await.ok_or(Unanswered);
         }
-        locked(&self.fences).remove(room);
+        // who looks whether anything lies beside a room goes on under what it was told
+        if let (Some(known), Ok(Taken::Nothing { fence } | Taken::Kept(Kept { fence, .. }))) =
+            (locked(&self.fences).get_mut(room), &taken)
+        {
+            *known = *fence;
+        }
         locked(&self.wanted).remove(room);
         locked(&self.anew).remove(room);
         taken
@@ -269,7 +274,10 @@ impl Inner {
                 locked(&self.fences).remove(room);
                 Ok(Taken::Nothing { fence: UNASKED })
             }
-            taken => taken,
+            taken => {
+                locked(&self.fences).remove(room);
+                taken
+            }
         }
     }
 
@@ -316,11 +324,14 @@ impl Inner {
 
     /// The other router looks for it in Redis: here it would not be found.
     async fn write_last(&self, room: &RoomId, write: &Write) -> Result<Written, Unanswered> {
-        self.bring(room).await?;
-        if locked(&self.anew).remove(room) && !write.reset {
+        let anew = self.brings_first(room).await?;
+        if anew && !write.reset {
             return Ok(Written::Missing);
         }
         let carried = self.carry(&self.router, room, write).await?;
+        if anew && carried != Written::Missing {
+            self.superseded(room);
+        }
         if carried.stands() {
             locked(&self.fences).remove(room);
             locked(&self.wanted).remove(room);
@@ -330,12 +341,24 @@ impl Inner {
 
     /// What is here of the room goes first, as far as it is still this router's.
     async fn put_beside(&self, room: &RoomId, last: &Last) -> Result<bool, Unanswered> {
-        self.bring(room).await?;
+        let anew = self.brings_first(room).await?;
         let put = self.behind.put_beside(room, last).await?;
+        if anew && put {
+            self.superseded(room);
+        }
         locked(&self.fences).remove(room);
         locked(&self.wanted).remove(room);
         locked(&self.anew).remove(room);
         Ok(put)
+    }
+
+    /// Brings what is here of a room, unless the disk does not show it: then all of the room goes in its place, and that is what this answers.
+    async fn brings_first(&self, room: &RoomId) -> Result<bool, Unanswered> {
+        let anew = locked(&self.anew).contains(room);
+        if !anew {
+            self.bring(room).await?;
+        }
+        Ok(anew)
     }
 
     async fn end(&self, room: &RoomId, fence: u64) -> Result<Written, Unanswered> {
@@ -372,6 +395,12 @@ impl Inner {
             _ if write.fence != UNASKED || owner != self.router => write.fence,
             Some(fence) => fence,
             None => match self.behind.take(room, false).await? {
+                // it is to be claimed, and comes into the room that is here
+                Taken::Kept(kept)
+                    if is_another_life(&kept, write) && !self.index(|index| index.is_left(room.as_str())) =>
+                {
+                    return Ok(Written::Fenced { owner: self.router.clone() });
+                }
                 Taken::Nothing { fence } | Taken::Kept(Kept { fence, .. }) => {
                     locked(&self.fences).insert(room.clone(), fence);
                     fence
@@ -430,6 +459,15 @@ enum NotHere {
     Gone,
     /// It is full, or the disk did not do it.
     Refused,
+}
+
+/// Whether what stands is another life of the room than the one that is to be written as a whole.
+fn is_another_life(kept: &Kept, write: &Write) -> bool {
+    let epoch = |fields: &[(String, bytes::Bytes)]| {
+        let (_, record) = fields.iter().find(|(name, _)| name == ROOM_FIELD)?;
+        Some(RoomKept::read(record).ok()?.epoch)
+    };
+    epoch(&kept.fields).zip(epoch(&write.set)).is_some_and(|(there, here)| there != here)
 }
 
 /// The same write under that fence.

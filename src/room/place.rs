@@ -3,7 +3,10 @@
 //! Lives follow each other in one log, and then an offset says it. One that went on beside another and was merged has its events
 //! elsewhere in the log than where its clients saw them: of those a place says which they are.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    hash::{Hash as _, Hasher},
+};
 
 use super::{Member, Room, Seat, history::Kept};
 use crate::{
@@ -20,7 +23,7 @@ const STRETCHES_MAX: usize = 64;
 const HEARD_MAX: usize = 64;
 
 /// A life that went on beside this one, and where its events are.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Merge {
     pub(super) epoch: Epoch,
     /// Up to there both logs are the same.
@@ -106,7 +109,7 @@ impl Merge {
     fn place(&self, offset: Offset) -> Place {
         let mut heard = Heard::default();
         for StretchKept { of, at, len } in &self.stretches {
-            let seen = (offset.0 + 1).saturating_sub(*of).min(*len);
+            let seen = offset.0.saturating_add(1).saturating_sub(*of).min(*len);
             if seen > 0 {
                 heard.add(*at, at + seen - 1);
             }
@@ -157,6 +160,11 @@ pub(super) fn stretches(positions: impl Iterator<Item = (u64, u64)>) -> Vec<Stre
 }
 
 impl Room {
+    /// Tells rooms apart by what came into them.
+    pub(crate) fn hash_merges(&self, hasher: &mut impl Hasher) {
+        self.merges.hash(hasher);
+    }
+
     /// What somebody saw who saw that life up to there; absent: nothing is known of that life.
     pub(crate) fn place_of(&self, epoch: &str, offset: Offset) -> Option<Place> {
         let plain = |upto, exact| Place { upto, heard: Heard::default(), exact };
@@ -210,10 +218,10 @@ impl Room {
 
     /// A member heard what was said up to a place, and got the room anew since: what happened is told to it, messages are not.
     pub(crate) fn has_heard_said(&mut self, seat: Seat, place: &Place) {
-        let first = self.first_kept();
+        let (first, tip) = (self.first_kept(), self.tip());
         let Some(member) = self.member_mut(seat) else { return };
         let own = &mut member.participant.heard_said;
-        own.add(first.0, place.upto.0);
+        own.add(first.0, place.upto.0.min(tip.0));
         own.add_all(&place.heard);
         own.forget_below(first);
     }

@@ -128,6 +128,7 @@ impl Router {
 
     /// Forgets a room that nobody is in any more.
     pub(super) fn close_hall(&mut self, key: HallKey, reason: Code, at: Instant) {
+        self.refuse_openings(key, &reason.refuse());
         self.end_media(key, at);
         let Some(mut hall) = self.halls.try_remove(key) else { return };
         self.timers.cancel(&mut hall.empty_until, Timer::Empty(key));

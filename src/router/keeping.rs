@@ -340,6 +340,7 @@ impl Router {
         let pause = match answer {
             Answer::Claimed(kept) => {
                 keeping.takes(kept.fence);
+                keeping.edition = keeping.edition.max(kept.edition);
                 self.merge_claimed(key, *kept, now);
                 Duration::ZERO
             }
@@ -368,6 +369,11 @@ impl Router {
                 let fact = KeepingFact::RoomHeld { room: room.clone(), owner };
                 self.closing.push(Output::Observe(Event::Keeping(fact)));
                 CLAIM_AGAIN
+            }
+            // what is written may lie elsewhere until there is an answer again
+            Answer::Failed if matches!(under_way, Some(UnderWay::Look)) => {
+                self.looked_in_vain(key, now);
+                Duration::ZERO
             }
             Answer::Failed => {
                 keeping.failures = keeping.failures.saturating_add(1);

@@ -36,7 +36,7 @@ impl Router {
         }
     }
 
-    /// All of the room, to be put where another router looks for it; nothing is added to it until there is an answer.
+    /// All of the room, to be put where another router looks for it; no client changes anything of it until there is an answer.
     pub(super) fn ask_to_leave(&mut self, key: HallKey, now: Now) -> Ask {
         let (last, members) = self.last_of(key, now);
         if let Some(keeping) = &mut self.halls[key].keeping {

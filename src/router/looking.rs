@@ -150,6 +150,14 @@ impl Router {
             keeping.look.wanted = false;
             keeping.look.at = Some(now.at);
             keeping.look.not_before = in_vain.then(|| now.at + NOTHING_NEW);
+            keeping.unreadable.retain(|name| names.contains(name));
+        }
+    }
+
+    /// There was no answer: nobody waits for the next one for a while.
+    pub(super) fn looked_in_vain(&mut self, key: HallKey, now: Now) {
+        if let Some(keeping) = &mut self.halls[key].keeping {
+            keeping.look.at = Some(now.at);
         }
     }
 

@@ -46,6 +46,7 @@ impl Router {
         let hall = &self.halls[key];
         let mut hasher = ahash::RandomState::with_seeds(5, 6, 7, 8).build_hasher();
         hall.room.metadata().hash(&mut hasher);
+        hall.room.hash_merges(&mut hasher);
         hall.variant.hash(&mut hasher);
         hall.media.wanted().map(|wanted| wanted.region.as_str()).hash(&mut hasher);
         hall.media.node().map(|node| node.id.as_str()).hash(&mut hasher);

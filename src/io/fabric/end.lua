@@ -8,7 +8,7 @@ if held[1] ~= ARGV[1] or held[2] ~= ARGV[3] or tonumber(held[3] or '0') >= tonum
 end
 if tonumber(held[4] or '0') > 0 then
   -- whoever wants the room next goes on with what lies beside it
-  redis.call('HSET', KEYS[1], 'seq', ARGV[2], 'released', '1', 'edition', '0')
+  redis.call('HSET', KEYS[1], 'fence', ARGV[2], 'seq', ARGV[2], 'released', '1', 'edition', '0')
   local own = {owner = true, fence = true, seq = true, edition = true, released = true, branches = true}
   for _, name in ipairs(redis.call('HKEYS', KEYS[1])) do
     if string.sub(name, 1, 2) ~= 'b:' and not own[name] then

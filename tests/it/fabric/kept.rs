@@ -183,6 +183,7 @@ async fn the_model_of_redis_does_as_redis_does() {
             }
             4 => {
                 let there = side.fabric.end(&"r".into(), made.0 + since).await;
+                untold |= there == Ok(Written::Branched);
                 assert_eq!(there, Ok(memory.end("r", by, made.1 + since)), "call {number}");
             }
             5 if rng.bool() => {
@@ -198,32 +199,34 @@ async fn the_model_of_redis_does_as_redis_does() {
                 untold = false;
             }
             _ => {
-                let write = Write {
-                    fence: made.0 + since,
-                    reset: rng.u8(0..6) == 0,
-                    edition: number.saturating_sub(rng.u64(0..4)),
-                    after: if rng.bool() { 0 } else { number.saturating_sub(rng.u64(0..30)) },
-                    unless_later: rng.u8(0..4) == 0,
-                    released: rng.u8(0..10) == 0,
-                    trim_below: if rng.bool() { 0 } else { offset.saturating_sub(5) },
-                    set: vec![field(TIP_FIELD, &offset.to_string()), field("m:1", "alice")],
-                    delete: match rng.u8(0..4) {
-                        0 => vec!["m:1".to_owned()],
-                        // what was merged of what lies there
-                        1 => memory
-                            .stored("r")
-                            .and_then(|stored| stored.branches.keys().next().cloned())
-                            .into_iter()
-                            .collect(),
-                        _ => Vec::new(),
-                    },
-                    entries: entries(offset..offset + rng.u64(0..4)),
-                };
+                let write = drawn(&mut rng, (number, offset), &memory);
+                let write = Write { fence: made.0 + since, ..write };
                 let there = side.write("r", write.clone()).await;
                 let here = memory.write("r", by, Write { fence: made.1 + since, ..write });
                 assert_eq!(there, Ok(here), "call {number}");
             }
         }
+    }
+}
+
+/// Any write, of a room that may have branches beside it.
+fn drawn(rng: &mut fastrand::Rng, (number, offset): (u64, u64), memory: &Memory) -> Write {
+    Write {
+        fence: 0,
+        reset: rng.u8(0..6) == 0,
+        edition: number.saturating_sub(rng.u64(0..4)),
+        after: if rng.bool() { 0 } else { number.saturating_sub(rng.u64(0..30)) },
+        unless_later: rng.u8(0..4) == 0,
+        released: rng.u8(0..10) == 0,
+        trim_below: if rng.bool() { 0 } else { offset.saturating_sub(5) },
+        set: vec![field(TIP_FIELD, &offset.to_string()), field("m:1", "alice")],
+        delete: match rng.u8(0..4) {
+            0 => vec!["m:1".to_owned()],
+            // what was merged of what lies there
+            1 => memory.stored("r").and_then(|stored| stored.branches.keys().next().cloned()).into_iter().collect(),
+            _ => Vec::new(),
+        },
+        entries: entries(offset..offset + rng.u64(0..4)),
     }
 }
 

@@ -54,7 +54,9 @@ pub(crate) fn at_the_end(world: &mut World) {
         let stayed = one.state == State::In && one.session == directed.session;
         // one that ended where that was held for it is another one where it came in again
         let over = world.sessions_ended.contains_key(&directed.session);
-        let kept = !over && directed.lives.iter().any(|life| world.chronicle.is_handed_on(*life, one.life));
+        // of a session that two lives had, what was held in the one that it was not resumed in last is not brought to the other
+        let two = !world.chronicle.lives[one.life].merges.is_empty();
+        let kept = !over && !two && directed.lives.iter().any(|life| world.chronicle.is_handed_on(*life, one.life));
         if stayed && kept && !one.directed.contains(tag) {
             broken.push(format!("[directed] {} never heard {tag}", one.name));
         }
