@@ -80,6 +80,11 @@ impl Branch {
         self.edges.iter().map(|edge| (edge.epoch, edge.last)).chain([(self.epoch, self.tip)])
     }
 
+    /// Up to where somebody knows this log who was told that life of it up to there; absent: it is none of this log.
+    pub(crate) fn told(&self, (life, offset): (Epoch, Offset)) -> Option<Offset> {
+        self.lives().find(|(epoch, _)| *epoch == life).map(|(_, last)| offset.min(last))
+    }
+
     /// By which lives and offsets an event of it may be known.
     fn names(&self, offset: Offset) -> impl Iterator<Item = (Epoch, Offset)> {
         let own = self.lives().find(|(_, last)| offset <= *last).map(|(epoch, _)| (epoch, offset));

@@ -107,7 +107,8 @@ impl Router {
             return Ok(None);
         }
         let said = room.said_after(fork, &branch);
-        let settled = self.settle_members(key, members, (epoch, fork, tip), &said, now);
+        let mut settled = self.settle_members(key, members, (fork, tip), &said, now);
+        settled.saw = self.who_saw(key, &branch);
         let (room, mut turn) = self.room_turn(key, now.at);
         let merged = room.merge((branch, fork), (&settled.seats, &settled.saw), now.unix_ms, &mut turn);
         for (seat, (epoch, offset)) in &settled.came {
@@ -134,7 +135,7 @@ impl Router {
         &mut self,
         key: HallKey,
         members: Vec<MemberKept>,
-        (epoch, fork, tip): (Epoch, Offset, Offset),
+        (fork, tip): (Offset, Offset),
         said: &SaidOnBoth,
         now: Now,
     ) -> Settled {
@@ -184,15 +185,13 @@ impl Router {
             settled.seats.insert(id, seat);
         }
         self.those_who_left(key, &settled.both, fork, &said.1, now);
-        settled.saw = self.who_saw(key, epoch);
         settled
     }
 
-    /// Members who came from that life before this room knew of it, and up to where they were told there: also those who are no members there
-    /// any more.
-    fn who_saw(&self, key: HallKey, life: Epoch) -> Vec<(Seat, Offset)> {
-        let saw =
-            |seat: Seat| self.sessions.get(&seat)?.saw.filter(|(of, _)| *of == life).map(|(_, upto)| (seat, upto));
+    /// Members who came from a life of that log before this room knew of it, and up to where they were told there: also those who are no
+    /// members there any more.
+    fn who_saw(&self, key: HallKey, branch: &Branch) -> Vec<(Seat, Offset)> {
+        let saw = |seat: Seat| Some((seat, branch.told(self.sessions.get(&seat)?.saw?)?));
         self.halls[key].room.members().iter().filter_map(|member| saw(member.seat)).collect()
     }
 
