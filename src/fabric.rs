@@ -12,6 +12,7 @@ mod branch;
 mod entry;
 pub mod keeper;
 pub mod memory;
+mod parts;
 mod records;
 
 use bytes::Bytes;
@@ -19,6 +20,7 @@ use bytes::Bytes;
 pub use self::{
     branch::{BRANCH_PREFIX, BRANCHES_MAX, BranchKept},
     entry::{AudienceKept, EntryKept, EntryToKeep, SaidKept, SaidToKeep, To},
+    parts::{Named, Placed},
     records::{EdgeKept, FORMAT, HeldKept, MemberKept, MergeKept, RoomKept, SessionKept, StretchKept, Unreadable},
 };
 use crate::{event::FabricOutcome, ids::Epoch};

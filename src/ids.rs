@@ -121,6 +121,13 @@ impl fmt::Display for Epoch {
     }
 }
 
+impl Epoch {
+    /// As it is written; absent: it is none.
+    pub fn read(text: &str) -> Option<Self> {
+        u64::from_str_radix(text, 16).ok().map(Self)
+    }
+}
+
 /// The place of an event in its room's log, from 1 within an epoch; 0 is before the first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Offset(pub u64);

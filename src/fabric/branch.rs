@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use prost::Message;
 
-use super::{FORMAT, Kept, Unreadable, Write};
+use super::{FORMAT, Kept, Named, Placed, Unreadable, Write};
 use crate::ids::Epoch;
 
 /// What the name of a branch begins with, among the fields of its room.
@@ -18,33 +18,15 @@ pub struct BranchKept {
     #[prost(uint32, tag = "1")]
     format: u32,
     #[prost(message, repeated, tag = "2")]
-    fields: Vec<Field>,
+    fields: Vec<Named>,
     #[prost(message, repeated, tag = "3")]
-    entries: Vec<At>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct Field {
-    #[prost(string, tag = "1")]
-    name: String,
-    #[prost(bytes = "bytes", tag = "2")]
-    content: Bytes,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct At {
-    #[prost(uint64, tag = "1")]
-    offset: u64,
-    #[prost(bytes = "bytes", tag = "2")]
-    content: Bytes,
+    entries: Vec<Placed>,
 }
 
 impl BranchKept {
     /// All of a room.
     pub fn of(write: &Write) -> Self {
-        let fields = write.set.iter().map(|(name, content)| Field { name: name.clone(), content: content.clone() });
-        let entries = write.entries.iter().map(|(offset, content)| At { offset: *offset, content: content.clone() });
-        Self { format: FORMAT, fields: fields.collect(), entries: entries.collect() }
+        Self { format: FORMAT, fields: Named::all(&write.set), entries: Placed::all(&write.entries) }
     }
 
     /// As it is written.
@@ -63,8 +45,8 @@ impl BranchKept {
             return Err(Unreadable::new("a branch", why));
         }
         Ok(Kept {
-            fields: branch.fields.into_iter().map(|Field { name, content }| (name, content)).collect(),
-            entries: branch.entries.into_iter().map(|At { offset, content }| (offset, content)).collect(),
+            fields: Named::into_fields(branch.fields),
+            entries: Placed::into_entries(branch.entries),
             ..Kept::default()
         })
     }

@@ -265,6 +265,5 @@ pub(super) fn entry_from(kept: EntryKept, at: Instant, seats: &AHashMap<String, 
 /// # Errors
 /// It is none.
 pub(super) fn epoch_from(text: &str) -> Result<Epoch, Unreadable> {
-    let number = u64::from_str_radix(text, 16);
-    number.map(Epoch).map_err(|_| Unreadable::new("an epoch", "allowed: 16 hexadecimal digits"))
+    Epoch::read(text).ok_or_else(|| Unreadable::new("an epoch", "allowed: 16 hexadecimal digits"))
 }

@@ -157,16 +157,15 @@ impl Room {
         (here, branch.said(fork))
     }
 
-    /// Brings the events of a branch into this log. `seats`: of its members by id; `saw`: members who were told by that router, up to where.
+    /// Brings the events of a branch into this log. `said`: on both sides after the fork; `seats`: of its members by id; `saw`: members who were told by that router, up to where.
     pub(crate) fn merge(
         &mut self,
-        (branch, fork): (Branch, Offset),
+        (branch, fork, said): (Branch, Offset, &(Said, Said)),
         (seats, saw): (&AHashMap<String, Seat>, &[(Seat, Offset)]),
         unix_ms: u64,
         turn: &mut Turn<'_>,
     ) -> Merged {
         let (epoch, last) = (branch.epoch, branch.tip);
-        let said = self.said_after(fork, &branch);
         let metadata = branch.metadata.clone();
         let lives = (branch.edges.clone(), branch.merges.clone());
         let fates = self.fates(branch, fork, seats);
@@ -199,7 +198,7 @@ impl Room {
             }
         }
         let whole = self.history.covers(fork);
-        self.merge_metadata(metadata, &said, whole, turn);
+        self.merge_metadata(metadata, said, whole, turn);
         Merged { after, events: told, missing }
     }
 

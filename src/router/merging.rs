@@ -7,14 +7,14 @@
 //! - Who left on one side has left, unless its client came back on the other; that it lingered out where its client was not says nothing.
 //! - Who finds no place any more is left out, and that is told.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
 
 use ahash::AHashMap;
 use bytes::Bytes;
 
 use super::{
     HallKey, MediaCall, Now, Output, Router, Timer,
-    restoring::{read, saw_of},
+    restoring::{Read, read, saw_of},
 };
 use crate::{
     event::{Event, KeepingFact},
@@ -25,7 +25,6 @@ use crate::{
         v1::{self, server_frame::Body},
     },
     room::{Both, Branch, Merged, Said, Seat},
-    session::Session,
 };
 
 /// What came of the members of a branch.
@@ -99,7 +98,7 @@ impl Router {
         (kept, beside): (Kept, bool),
         now: Now,
     ) -> Result<Option<KeepingFact>, Unreadable> {
-        let (record, tip, members, entries) = read(kept)?.into_parts();
+        let Read { room: record, tip, members, entries } = read(kept)?;
         let branch = Branch::read(&record, tip, entries)?;
         let (epoch, room) = (branch.epoch, &self.halls[key].room);
         let fork = room.fork(&branch);
@@ -110,7 +109,7 @@ impl Router {
         let mut settled = self.settle_members(key, members, (fork, tip), &said, now);
         settled.saw = self.who_saw(key, &branch);
         let (room, mut turn) = self.room_turn(key, now.at);
-        let merged = room.merge((branch, fork), (&settled.seats, &settled.saw), now.unix_ms, &mut turn);
+        let merged = room.merge((branch, fork, &said), (&settled.seats, &settled.saw), now.unix_ms, &mut turn);
         for (seat, (epoch, offset)) in &settled.came {
             if let Some(place) = room.place_of(&epoch.to_string(), *offset) {
                 room.has_heard_said(*seat, &place);
@@ -223,14 +222,10 @@ impl Router {
     fn comes_in(&mut self, key: HallKey, mut member: MemberKept, fork: Offset, now: Now) -> Seat {
         self.seats_given += 1;
         let seat = Seat(self.seats_given);
-        let (mut session, rest) = (std::mem::take(&mut member.session), std::mem::take(&mut member.rest));
-        let rest = (rest, std::mem::take(&mut session.rest));
-        let rest = (!rest.0.is_empty() || !rest.1.is_empty()).then(|| Box::new(rest));
-        let (expires_at_ms, key_name) = (session.expires_at_ms, Arc::from(session.key.as_str()));
-        let saw = saw_of(&session);
-        let session = Session::restored(member.participant.identity.clone().into(), key_name, session);
+        let kept = (std::mem::take(&mut member.session), std::mem::take(&mut member.rest));
+        let identity = member.participant.identity.clone();
         self.halls[key].room.seat_from(seat, member, fork);
-        self.seat_again(seat, (key, session, expires_at_ms), (saw, rest), now);
+        self.seat_again((key, seat), identity, kept, now);
         seat
     }
 
@@ -262,7 +257,7 @@ impl Router {
                 |seat: &&Seat| self.sessions.get(seat).is_some_and(|seated| seated.session.connection().is_none());
             let mut seats: Vec<Seat> = settled.seats.values().filter(away).copied().collect();
             seats.sort_unstable();
-            let moved = v1::MediaMoved { media: self.halls[key].media.to_wire(), reason: "room_merged".to_owned() };
+            let moved = v1::MediaMoved { media: self.halls[key].media.to_wire(), reason: ROOM_MERGED.to_owned() };
             let (room, mut turn) = self.room_turn(key, now.at);
             for seat in seats {
                 room.move_media_of(seat, moved.clone(), &mut turn);

@@ -19,21 +19,12 @@ use crate::{
 
 /// What was kept of a room, read.
 pub(super) struct Read {
-    room: RoomKept,
-    tip: Offset,
+    pub(super) room: RoomKept,
+    pub(super) tip: Offset,
     /// In the order of joining.
-    members: Vec<MemberKept>,
-    entries: Vec<(u64, EntryKept)>,
+    pub(super) members: Vec<MemberKept>,
+    pub(super) entries: Vec<(u64, EntryKept)>,
 }
-
-impl Read {
-    pub(super) fn into_parts(self) -> (RoomKept, Offset, Vec<MemberKept>, Vec<(u64, EntryKept)>) {
-        (self.room, self.tip, self.members, self.entries)
-    }
-}
-
-/// What the record of a member, and that of its session, hold that is not known here.
-type Unknown = Option<Box<(Rest, Rest)>>;
 
 impl Router {
     /// Goes on with a room that was kept, unless it is here.
@@ -91,13 +82,8 @@ impl Router {
                 }
             }
         }
-        for (seat, identity, mut session, rest) in sessions {
-            let (session_rest, key_name) = (std::mem::take(&mut session.rest), Arc::from(session.key.as_str()));
-            let (expires_at_ms, saw) = (session.expires_at_ms, saw_of(&session));
-            let rest = (rest, session_rest);
-            let rest = (!rest.0.is_empty() || !rest.1.is_empty()).then(|| Box::new(rest));
-            let session = Session::restored(identity.into(), key_name, session);
-            self.seat_again(seat, (key, session, expires_at_ms), (saw, rest), now);
+        for (seat, identity, session, rest) in sessions {
+            self.seat_again((key, seat), identity, (session, rest), now);
         }
         self.answer_again(key);
         let (room, mut turn) = self.room_turn(key, now.at);
@@ -129,13 +115,18 @@ impl Router {
         Ok(())
     }
 
+    /// The session of a member that was kept, away from now on. `rest`: what the member's record holds that is not known here.
     pub(super) fn seat_again(
         &mut self,
-        seat: Seat,
-        (hall, session, expires_at_ms): (HallKey, Session, Option<u64>),
-        (saw, rest): (Option<(Epoch, Offset)>, Unknown),
+        (hall, seat): (HallKey, Seat),
+        identity: String,
+        (mut session, rest): (SessionKept, Rest),
         now: Now,
     ) {
+        let rest = (rest, std::mem::take(&mut session.rest));
+        let rest = (!rest.0.is_empty() || !rest.1.is_empty()).then(|| Box::new(rest));
+        let (expires_at_ms, saw, key) = (session.expires_at_ms, saw_of(&session), Arc::from(session.key.as_str()));
+        let session = Session::restored(identity.into(), key, session);
         self.session_ids.insert(session.id.clone(), seat);
         let mut seated =
             Seated { session, hall, lingers_until: None, expiry: None, expiry_told: false, expires_at_ms, saw, rest };
@@ -164,7 +155,7 @@ impl Router {
 /// Where the client of a session comes from, of a life of the room that is not known.
 pub(super) fn saw_of(session: &SessionKept) -> Option<(Epoch, Offset)> {
     let (epoch, offset) = session.saw.as_ref()?;
-    Some((Epoch(u64::from_str_radix(epoch, 16).ok()?), Offset(*offset)))
+    Some((Epoch::read(epoch)?, Offset(*offset)))
 }
 
 /// Branches by name.

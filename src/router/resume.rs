@@ -80,9 +80,9 @@ impl Router {
         let place = room.place_of(&resume.epoch, offset);
         // what it saw of a life that is not known here yet it does not hear once more
         if place.as_ref().is_none_or(|place| !place.exact)
-            && let Ok(epoch) = u64::from_str_radix(&resume.epoch, 16)
+            && let Some(epoch) = Epoch::read(&resume.epoch)
         {
-            seated.saw = Some((Epoch(epoch), offset));
+            seated.saw = Some((epoch, offset));
             room.touch(seat);
         }
         let recovered = place.as_ref().is_some_and(|place| room.can_replay(seat, place, now.at)) && held.covers(seq);

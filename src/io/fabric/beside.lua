@@ -24,13 +24,7 @@ for _, other in ipairs(before) do
     redis.call('HDEL', state, other)
   end
 end
-local now = 0
-for _, other in ipairs(redis.call('HKEYS', state)) do
-  if string.sub(other, 1, 2) == 'b:' then
-    now = now + 1
-  end
-end
-redis.call('HSET', state, 'branches', now)
+redis.call('HSET', state, 'branches', there - #before + 1)
 redis.call('PEXPIRE', state, ARGV[6])
 redis.call('PEXPIRE', KEYS[2], ARGV[6])
 return {'put'}

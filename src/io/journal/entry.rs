@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use prost::Message;
 
-use crate::fabric::{ROOM_FIELD, Unreadable, Write};
+use crate::fabric::{Named, Placed, ROOM_FIELD, Unreadable, Write};
 
 /// See the module.
 #[derive(Clone, PartialEq, Message)]
@@ -26,31 +26,15 @@ pub(super) struct Entry {
     #[prost(uint64, tag = "7")]
     trim_below: u64,
     #[prost(message, repeated, tag = "8")]
-    set: Vec<Field>,
+    set: Vec<Named>,
     #[prost(string, repeated, tag = "9")]
     delete: Vec<String>,
     #[prost(message, repeated, tag = "10")]
-    log: Vec<Line>,
+    log: Vec<Placed>,
     #[prost(uint64, tag = "11")]
     pub(super) edition: u64,
     #[prost(uint64, tag = "12")]
     after: u64,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct Field {
-    #[prost(string, tag = "1")]
-    name: String,
-    #[prost(bytes = "bytes", tag = "2")]
-    content: Bytes,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct Line {
-    #[prost(uint64, tag = "1")]
-    offset: u64,
-    #[prost(bytes = "bytes", tag = "2")]
-    content: Bytes,
 }
 
 impl Entry {
@@ -76,9 +60,9 @@ impl Entry {
             reset,
             released,
             trim_below,
-            set: set.iter().map(|(name, content)| Field { name: name.clone(), content: content.clone() }).collect(),
+            set: Named::all(set),
             delete: delete.clone(),
-            log: entries.iter().map(|(offset, content)| Line { offset: *offset, content: content.clone() }).collect(),
+            log: Placed::all(entries),
             edition,
             after,
         }
@@ -99,9 +83,9 @@ impl Entry {
             reset: self.reset,
             released: self.released,
             trim_below: self.trim_below,
-            set: self.set.into_iter().map(|field| (field.name, field.content)).collect(),
+            set: Named::into_fields(self.set),
             delete: self.delete,
-            entries: self.log.into_iter().map(|line| (line.offset, line.content)).collect(),
+            entries: Placed::into_entries(self.log),
         }
     }
 

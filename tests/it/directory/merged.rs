@@ -1,55 +1,18 @@
 //! A router that is cut off from etcd and from Redis, and another that takes its room over, go on beside each other; then each side gets
 //! the other's whole.
 
-use std::net::SocketAddr;
-
-use tokio::{
-    io::copy_bidirectional,
-    net::{TcpListener, TcpStream},
-    sync::watch,
-};
-
 use super::{
     kept::{Member, all_is_written, keeping_with, outcome},
+    proxy::{Proxy, Weather},
     *,
 };
 use crate::fabric::redis::Redis;
 
-/// A way to a server that can be cut: what is on it ends, and what comes finds nobody.
-struct Way {
-    address: SocketAddr,
-    open: watch::Sender<bool>,
-}
-
-impl Way {
-    async fn to(server: SocketAddr) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let (open, opens) = watch::channel(true);
-        tokio::spawn(async move {
-            while let Ok((mut near, _)) = listener.accept().await {
-                let mut opens = opens.clone();
-                if !*opens.borrow_and_update() {
-                    continue;
-                }
-                tokio::spawn(async move {
-                    let Ok(mut far) = TcpStream::connect(server).await else { return };
-                    tokio::select! {
-                        _ = copy_bidirectional(&mut near, &mut far) => {}
-                        _ = opens.changed() => {}
-                    }
-                });
-            }
-        });
-        Self { address, open }
-    }
-}
-
 #[tokio::test]
 async fn two_routers_that_went_on_with_one_room_have_all_of_it_after_the_heal() {
     let (etcd, redis) = (Etcd::start().await, Redis::start().await);
-    let ways = [Way::to(etcd.address()).await, Way::to(redis.address).await];
-    let (to_etcd, to_redis) = (format!("http://{}", ways[0].address), format!("redis://{}", ways[1].address));
+    let ways = [Proxy::start(etcd.address()).await, Proxy::start(redis.address).await];
+    let (to_etcd, to_redis) = (format!("http://{}", ways[0].at), format!("redis://{}", ways[1].at));
     let cut = [("etcd.endpoints", to_etcd.as_str()), ("redis.addrs", to_redis.as_str())];
     // who is away is back in time, whatever else this machine does
     let lingers = ("rooms.linger_seconds", "60");
@@ -62,14 +25,14 @@ async fn two_routers_that_went_on_with_one_room_have_all_of_it_after_the_heal() 
     bob.hears(1).await;
     all_is_written(&one).await;
 
-    ways.iter().for_each(|way| way.open.send(false).unwrap());
+    ways.iter().for_each(|way| way.set(Weather { reset: true, ..Weather::default() }));
     // bob goes to the other one, which takes the room over once nothing is heard of the first
     assert!(bob.back(&other).await, "all of it was written");
     alice.say(2).await;
     bob.say(3).await;
     alice.say(4).await;
 
-    ways.iter().for_each(|way| way.open.send(true).unwrap());
+    ways.iter().for_each(|way| way.set(Weather::default()));
     // nobody is sent away before all that the first one has is where the other looks for it
     let leave = alice.socket.push_of("leave").await;
     assert_eq!(leave["code"], "room_elsewhere", "{leave}");
