@@ -54,8 +54,12 @@ impl Router {
     /// node, which may be the same there, hears that each of them left, and not that the room ended.
     pub(super) fn make_way(&mut self, room: &RoomId, refusal: &Refusal, now: Now) {
         let Some(&hall) = self.names.get(room) else { return };
-        if self.settings.keeping.is_some() && self.halls[hall].keeping.is_some() {
-            return self.leave_room(hall, refusal, now);
+        if let Some(keeping) = self.halls[hall].keeping.as_deref().filter(|_| self.settings.keeping.is_some()) {
+            // the other router waits for what one that drains writes last, and nobody here is refused anything meanwhile
+            if self.drain.is_none() || !keeping.is_ours() || !self.hand_over(hall, refusal, now) {
+                self.leave_room(hall, refusal, now);
+            }
+            return;
         }
         for seat in self.seats_of(hall) {
             self.end_member(hall, seat, now.at);

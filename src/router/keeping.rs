@@ -167,6 +167,11 @@ impl Keeping {
         self.elsewhere
     }
 
+    /// Whether it is this router's to write, and whoever keeps rooms took the last that it was asked to.
+    pub(super) fn is_ours(&self) -> bool {
+        self.fence.is_some() && !self.is_away()
+    }
+
     /// What was restored is there, by that write.
     pub(super) fn stands(&mut self, tip: Offset, edition: u64) {
         self.edition = edition;

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! drained  -> Part: written whole, nobody waits                           not this router's any more: put beside the room, as a
+//!             (also where another router has taken the room from one that drains)
 //! elsewhere -> Leave: the same, and the room goes on here until it stands                   branch that the other router merges
 //!              no answer: it goes on, and is tried again                                    ^ changes are refused meanwhile
 //! ```

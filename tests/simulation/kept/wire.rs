@@ -268,6 +268,11 @@ impl World {
                 self.drop_connection(client);
                 self.again(client, 100 * MS);
             }
+            // an opening that waited to know more, of a room that left meanwhile
+            "room_elsewhere" if error.url.parse::<usize>().is_ok() => {
+                self.drop_connection(client);
+                self.closed(client, Code::RoomElsewhere, Some(error.url.clone()));
+            }
             "session_gone" => {
                 sessions::gone(self, client, life);
                 self.drop_connection(client);
