@@ -32,5 +32,8 @@ pub const RELAY_VERSION: u32 = 1;
 /// Version of the protocol that this build speaks; `joined` names it.
 pub const PROTOCOL_VERSION: u32 = 1;
 
+/// Why `media_moved` is told to who was in a room that another router had as well, and on a node of its own.
+pub const ROOM_MERGED: &str = "room_merged";
+
 /// What a client may rely on, named in `joined.server.features`.
 pub const FEATURES: [&str; 4] = ["resume", "directed_data", "attributes", "advice"];

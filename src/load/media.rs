@@ -11,7 +11,7 @@ use std::{
 use serde::Serialize;
 
 use super::locked;
-use crate::protocol::v1;
+use crate::protocol::{ROOM_MERGED, v1};
 
 /// What became of the rooms' media, as the participants were told.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -111,7 +111,10 @@ impl Told {
         let place = (event.epoch.clone(), event.offset);
         self.has = moved.media.is_some();
         self.had |= self.has;
-        locked(&room.0).insert(place.clone());
+        // whoever was on that side of a room that two routers had hears it, and nobody else
+        if moved.reason != ROOM_MERGED {
+            locked(&room.0).insert(place.clone());
+        }
         *self.moves.entry(place).or_default() += 1;
     }
 
@@ -162,11 +165,15 @@ mod tests {
         twice.moved(&event, &moved, &room, &run);
         // whoever came after the move has nothing to be told
         later.joined(&joined(9));
+        // nor has who was on the side of the room whose node stays
+        let (event, mut moved) = move_at(6, media("b"));
+        moved.reason = ROOM_MERGED.to_owned();
+        told.moved(&event, &moved, &room, &run);
         for participant in [&told, &deaf, &twice, &later] {
             participant.close(&room, &run);
         }
         let expected = BTreeMap::from([("a".to_owned(), 3)]);
-        assert_eq!(used(&run), MediaUse { joins: expected, told: 3, untold: 1, told_twice: 1, without: 0 });
+        assert_eq!(used(&run), MediaUse { joins: expected, told: 4, untold: 1, told_twice: 1, without: 0 });
         let (event, moved) = move_at(12, None);
         later.moved(&event, &moved, &room, &run);
         later.close(&room, &run);

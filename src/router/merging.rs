@@ -21,7 +21,7 @@ use crate::{
     fabric::{BranchKept, Kept, MemberKept, SessionKept, Unreadable},
     ids::{Epoch, NodeId, Offset},
     protocol::{
-        Code,
+        Code, ROOM_MERGED,
         v1::{self, server_frame::Body},
     },
     room::{Both, Branch, Merged, Said, Seat},
