@@ -153,7 +153,7 @@ pub enum Ask {
     Part(Last),
     /// The same, and the room goes on here until it stands.
     Leave(Last),
-    /// What lies beside the room.
+    /// What lies beside the room: a claim of one that is this router's already.
     Look,
     /// The room ended; nobody waits for an answer.
     End {
@@ -185,14 +185,12 @@ pub enum Left {
 /// What came of an [`Ask`] whose answer is waited for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// It is this router's under that fence; what was kept of it may be of another life.
+    /// It is this router's under that fence, the one of before or another; what was kept of it may be of another life.
     Claimed(Box<Kept>),
     /// Of the write.
     Written(Written),
     /// Of an [`Ask::Leave`].
     Left(Left),
-    /// Of an [`Ask::Look`], by name.
-    Beside(Vec<(String, Bytes)>),
     /// Another router has it, and did not let go of it.
     Held {
         /// Which.

@@ -108,7 +108,7 @@ impl Taking {
     }
 }
 
-/// What came of a claim; none: no answer.
+/// What came of a claim, or of a look at what lies beside a room; none: no answer.
 pub fn claimed(taken: Option<Taken>) -> Answer {
     match taken {
         Some(Taken::Nothing { fence }) => Answer::Claimed(Box::new(Kept { fence, ..Kept::default() })),
@@ -121,16 +121,6 @@ pub fn claimed(taken: Option<Taken>) -> Answer {
 /// What came of a write; none: no answer.
 pub fn written(written: Option<Written>) -> Answer {
     written.map_or(Answer::Failed, Answer::Written)
-}
-
-/// What came of a look at what lies beside a room; none: no answer.
-pub fn beside(taken: Option<Taken>) -> Answer {
-    match taken {
-        Some(Taken::Kept(kept)) => Answer::Beside(kept.branches),
-        Some(Taken::Nothing { .. }) => Answer::Beside(Vec::new()),
-        Some(Taken::Held { owner }) => Answer::Held { owner },
-        None => Answer::Failed,
-    }
 }
 
 /// The last write of a room: as the room itself while it is this router's, else as a branch beside it.

@@ -266,7 +266,7 @@ impl Keeper {
         match ask {
             Ask::Claim => Some(self.claim(room).await),
             Ask::Write(write) => Some(keeper::written(self.0.store.write(room, &write).await.ok())),
-            Ask::Look => Some(keeper::beside(self.0.store.take(room, false).await.ok())),
+            Ask::Look => Some(keeper::claimed(self.0.store.take(room, false).await.ok())),
             Ask::Leave(last) => Some(self.part(room, last, true).await.map_or(Answer::Failed, Answer::Left)),
             Ask::Part(last) => {
                 match self.part(room, last, false).await {

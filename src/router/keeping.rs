@@ -344,19 +344,15 @@ impl Router {
             !matches!(answer, Answer::Failed | Answer::Held { .. } | Answer::Written(Written::Fenced { .. }));
         let pause = match answer {
             Answer::Claimed(kept) => {
-                keeping.takes(kept.fence);
-                keeping.edition = keeping.edition.max(kept.edition);
-                self.merge_claimed(key, *kept, now);
+                let lay: Vec<String> = kept.branches.iter().map(|(name, _)| name.clone()).collect();
+                self.is_claimed(key, *kept, now);
+                if matches!(under_way, Some(UnderWay::Look)) {
+                    self.has_looked(key, &lay, now);
+                    self.end_openings(key, now, out);
+                }
                 Duration::ZERO
             }
             Answer::Left(left) => return self.has_left(key, left, now),
-            Answer::Beside(branches) => {
-                let names: Vec<String> = branches.iter().map(|(name, _)| name.clone()).collect();
-                self.merge_branches(key, branches, now);
-                self.has_looked(key, &names, now);
-                self.end_openings(key, now, out);
-                Duration::ZERO
-            }
             Answer::Written(Written::Written) => self.is_written(key, under_way, now),
             Answer::Written(Written::Branched) => {
                 let pause = self.is_written(key, under_way, now);
@@ -399,6 +395,17 @@ impl Router {
             self.end_openings(key, now, out);
         }
         let Some(keeping) = self.halls.get(key).and_then(|hall| hall.keeping.as_ref()) else { return };
+    /// It is this router's: as it was, with what lies beside it, or anew, with what was found.
+    fn is_claimed(&mut self, key: HallKey, kept: Kept, now: Now) {
+        let Some(keeping) = &mut self.halls[key].keeping else { return };
+        if keeping.fence == Some(kept.fence) {
+            return self.merge_branches(key, kept.branches, now);
+        }
+        keeping.takes(kept.fence);
+        keeping.edition = keeping.edition.max(kept.edition);
+        self.merge_claimed(key, kept, now);
+    }
+
         if answered && (keeping.look.wanted || keeping.leaving.is_some()) {
             return self.keep(key, now);
         }
@@ -425,8 +432,7 @@ impl Router {
         let Some(keeping) = self.halls.get_mut(key).and_then(|hall| hall.keeping.as_mut()) else { return };
         // a claim that is under way will say the same
         if keeping.fence.is_none() && keeping.under_way.is_none() {
-            keeping.takes(kept.fence);
-            self.merge_claimed(key, kept, now);
+            self.is_claimed(key, kept, now);
         }
         if let Some(keeping) = self.halls.get_mut(key).and_then(|hall| hall.keeping.as_mut())
             && keeping.fence.is_some()

@@ -8,7 +8,7 @@ use crate::{
     event::KeepingFact,
     fabric::{
         Answer, Ask, Last, Left, Taken,
-        keeper::{Parted, Parting, Tried, beside, claimed},
+        keeper::{Parted, Parting, Tried, claimed},
         memory::Memory,
     },
 };
@@ -49,14 +49,13 @@ impl Keeps {
                 let answer = match ask {
                     Ask::Claim | Ask::Write(_) | Ask::Leave(_) | Ask::Look if self.cut => Some(Answer::Failed),
                     Ask::Part(_) | Ask::End { .. } if self.cut => None,
-                    Ask::Claim => Some(claimed(Some(memory.take(room.as_str(), by, false)))),
+                    Ask::Claim | Ask::Look => Some(claimed(Some(memory.take(room.as_str(), by, false)))),
                     Ask::Write(write) => Some(Answer::Written(memory.write(room.as_str(), by, *write))),
                     Ask::Part(last) => {
                         part(memory, (room.as_str(), self.name), last);
                         None
                     }
                     Ask::Leave(last) => Some(Answer::Left(part(memory, (room.as_str(), self.name), last))),
-                    Ask::Look => Some(beside(Some(memory.take(room.as_str(), by, false)))),
                     Ask::End { fence } => {
                         memory.end(room.as_str(), by, fence);
                         None

@@ -208,6 +208,9 @@ impl Client {
         self.passed_by.extend(std::mem::take(&mut self.heard).into_keys());
         // what an earlier session asked for is not this one's to repeat
         self.requests.clear();
+        // nor was it told to this one: whoever comes from another life of the room gets all of it (what is told before that breaks the order)
+        self.seen.clear();
+        self.messages.clear();
     }
 
     /// It is back. `heard`: what it saw last, as far as that counts there.

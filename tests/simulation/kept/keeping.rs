@@ -4,7 +4,7 @@
 use signalbox::{
     fabric::{
         Answer, Ask, BranchKept, Kept, Left, Taken, Write, Written,
-        keeper::{Ending, Next, Parted, Parting, SETTLED_MAX, Taking, Tried, beside, claimed, written},
+        keeper::{Ending, Next, Parted, Parting, SETTLED_MAX, Taking, Tried, claimed, written},
         numbers_from,
     },
     ids::Epoch,
@@ -123,16 +123,12 @@ impl World {
         };
         let waits = matches!(work, Work::Leave(..));
         let again = match &mut work {
-            Work::Claim => {
+            Work::Claim | Work::Look => {
                 self.kept(router, (room, epoch, life), claimed(taken));
                 None
             }
             Work::Write(_) => {
                 self.kept(router, (room, epoch, life), written(wrote));
-                None
-            }
-            Work::Look => {
-                self.kept(router, (room, epoch, life), beside(taken));
                 None
             }
             Work::Part(parting, last) | Work::Leave(parting, last) => match parting.next(&tried) {
@@ -177,19 +173,17 @@ impl World {
             match &answer {
                 Answer::Claimed(_)
                 | Answer::Left(_)
-                | Answer::Beside(_)
                 | Answer::Written(Written::Written | Written::Branched | Written::Missing) => life.call_stands(),
                 Answer::Failed => life.call_fails(self.now, 0),
                 Answer::Held { .. } | Answer::Written(Written::Fenced { .. }) => life.call_fails(self.now, CLAIM_AGAIN),
             }
         }
-        match &answer {
-            Answer::Claimed(kept) => {
+        if let Answer::Claimed(kept) = &answer {
+            // of this very life nothing comes in
+            if whole::epoch(kept) != Some(epoch.to_string()) {
                 branches::found(self, (router, room), kept);
-                branches::looked(self, (router, room), &kept.branches);
             }
-            Answer::Beside(lie) => branches::looked(self, (router, room), lie),
-            _ => {}
+            branches::looked(self, (router, room), &kept.branches);
         }
         self.handle(router, Input::Kept { room: name(room).into(), epoch, answer });
         self.merges.clear();

@@ -198,6 +198,19 @@ fn nobody_waits_for_long_and_what_is_not_there_is_not_looked_for_again_and_again
 }
 
 #[test]
+fn a_room_that_a_look_finds_lost_is_written_anew_at_once() {
+    let mut apart = Apart::new();
+    apart.b.pass(Duration::from_secs(1), &mut apart.memory);
+    apart.b.facts();
+    apart.memory.flush();
+    let cas = apart.a.world.join(3, "cas");
+    assert!(apart.b.world.resume(13, grant("cas"), resume_of(&cas)).is_empty());
+    apart.b.pass(GATHER * 2, &mut apart.memory);
+    assert!(apart.memory.stored("r").is_some_and(|stored| !stored.fields.is_empty()));
+    assert_eq!(apart.b.facts(), [], "no other router has it");
+}
+
+#[test]
 fn while_a_room_leaves_nothing_is_added_to_it_and_without_an_answer_it_goes_on() {
     let mut apart = Apart::new();
     apart.a.world.handle(Input::Elsewhere { room: "r".into(), refusal: elsewhere() });
