@@ -10,9 +10,12 @@ pub enum JournalOutcome {
     Appended,
     /// Redis has it.
     Brought,
-    /// Let go of: the disk does not show it any more, and the room writes all of itself to Redis, which is back.
+    /// Let go of: the disk does not show it any more, or another router has the room, and the room is here and writes all of itself; or it
+    /// has ended.
     Superseded,
-    /// Let go of: another router has taken the room meanwhile.
+    /// It lies beside the room, which another router has taken meanwhile, and comes into it there.
+    SetBeside,
+    /// Let go of: another router has taken the room meanwhile, and there is no place beside it, or it cannot be read as a whole.
     Fenced,
     /// Let go of: Redis has lost what it was to be added to.
     Missing,
@@ -28,10 +31,11 @@ pub enum JournalOutcome {
 
 impl JournalOutcome {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Appended,
         Self::Brought,
         Self::Superseded,
+        Self::SetBeside,
         Self::Fenced,
         Self::Missing,
         Self::Incomplete,
@@ -46,6 +50,7 @@ impl JournalOutcome {
             Self::Appended => "appended",
             Self::Brought => "brought",
             Self::Superseded => "superseded",
+            Self::SetBeside => "set_beside",
             Self::Fenced => "fenced",
             Self::Missing => "missing",
             Self::Incomplete => "incomplete",

@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use super::{BRANCH_PREFIX, BRANCHES_MAX, BranchKept, Kept, Last, Taken, Write, Written};
+use super::{BRANCH_PREFIX, BRANCHES_MAX, BranchKept, Kept, Last, ROOM_FIELD, RoomKept, Taken, Write, Written};
+use crate::ids::Epoch;
 
 /// Rooms by name.
 #[derive(Clone, Debug, Default)]
@@ -183,6 +184,20 @@ impl Stored {
         self.released |= write.released;
     }
 
+    /// All of it, to lie beside the room that another router has. None: it does not say which life of the room it is.
+    pub fn into_last(self) -> Option<Last> {
+        let record = RoomKept::read(self.fields.get(ROOM_FIELD)?).ok()?;
+        let write = Write {
+            fence: self.fence,
+            edition: self.edition,
+            reset: true,
+            set: self.fields.into_iter().collect(),
+            entries: self.log.into_iter().collect(),
+            ..Write::default()
+        };
+        Some(Last { epoch: Epoch::read(&record.epoch)?, owned: false, write: Box::new(write) })
+    }
+
     /// As somebody who takes it gets it.
     pub fn kept(&self) -> Kept {
         Kept {
@@ -192,6 +207,35 @@ impl Stored {
             entries: self.log.iter().map(|(offset, entry)| (*offset, entry.clone())).collect(),
             branches: self.branches.iter().map(|(name, branch)| (name.clone(), branch.clone())).collect(),
         }
+    }
+}
+
+/// What writes of a room come to that nobody took yet, one after the other.
+#[derive(Debug, Default)]
+pub struct Fold {
+    memory: Memory,
+    seq: u64,
+}
+
+impl Fold {
+    /// The next, and whose it is; none: the room ended. Says whether it follows from what came before.
+    pub fn add(&mut self, owner: &str, write: Option<Write>) -> bool {
+        self.seq += 1;
+        let Some(mut write) = write else {
+            self.memory.flush();
+            return true;
+        };
+        // the last word of a router has all of a room but its history: where nothing else is, it is what there is
+        write.reset |= write.released && self.memory.is_empty();
+        if write.reset {
+            self.memory.flush();
+        }
+        self.memory.write("", Caller { name: owner, seq: self.seq }, write) == Written::Written
+    }
+
+    /// The room; none: it ended, or there was nothing.
+    pub fn end(mut self) -> Option<Stored> {
+        self.memory.0.remove("")
     }
 }
 
@@ -312,6 +356,32 @@ mod tests {
         };
         assert!((0..BRANCHES_MAX).all(|life| put(&mut memory, life)));
         assert!(!put(&mut memory, BRANCHES_MAX) && put(&mut memory, 0));
+    }
+
+    #[test]
+    fn writes_that_follow_from_each_other_come_to_a_room_and_its_last_word() {
+        let record = RoomKept { epoch: "00000000000000ff".to_owned(), ..RoomKept::default() };
+        let set = vec![(ROOM_FIELD.to_owned(), record.bytes())];
+        let whole = Write { fence: 3, edition: 4, reset: true, set, entries: entries(&[1, 2]), ..Write::default() };
+        let next = Write { fence: 3, edition: 5, after: 4, released: true, entries: entries(&[3]), ..Write::default() };
+        let mut fold = Fold::default();
+        assert!(fold.add("a", Some(whole.clone())) && fold.add("a", Some(next.clone())));
+        let stored = fold.end().unwrap();
+        assert!(stored.released && stored.owner == "a");
+        let Last { write, owned, epoch } = stored.into_last().unwrap();
+        assert_eq!((epoch, owned, write.edition, write.entries), (Epoch(255), false, 5, entries(&[1, 2, 3])));
+        let of = |writes: &[Option<&Write>]| {
+            let mut fold = Fold::default();
+            let follow = writes.iter().all(|write| fold.add("a", write.cloned()));
+            (follow, fold.end().is_some())
+        };
+        assert_eq!(of(&[Some(&next)]), (true, true), "the last word");
+        let not_last = Write { released: false, ..next.clone() };
+        assert!(!of(&[Some(&not_last)]).0);
+        assert_eq!(of(&[Some(&whole), None]), (true, false));
+        assert_eq!(of(&[Some(&whole), None, Some(&whole), Some(&next)]), (true, true));
+        let skips = Write { after: 6, ..next.clone() };
+        assert!(!of(&[Some(&whole), Some(&skips)]).0);
     }
 
     #[test]

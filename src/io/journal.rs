@@ -15,6 +15,7 @@ mod bringing;
 mod disk;
 mod entry;
 mod index;
+mod left;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -45,10 +46,7 @@ use super::{
 };
 use crate::{
     event::{Event, JournalFact, JournalOutcome},
-    fabric::{
-        Kept, Last, ROOM_FIELD, RoomKept, Taken, Write, Written,
-        memory::{Caller, Memory, Stored},
-    },
+    fabric::{Kept, Last, ROOM_FIELD, RoomKept, Taken, Write, Written},
     ids::RoomId,
     router::slice_of,
     telemetry::Telemetry,
@@ -234,39 +232,6 @@ impl Inner {
         taken
     }
 
-    /// Redis does not answer, and a process of this router's name left the room here: as it was then. What is written of it next is all
-    /// of it: should Redis have more than is here, that is not mixed with it.
-    async fn go_on(&self, room: &RoomId) -> Option<Taken> {
-        let _turn = self.lane(room).lock().await;
-        let waits = self.index(|index| index.waits(room.as_str()))?;
-        let Waits { brings: Some(last), left: true, brought: false, .. } = waits else { return None };
-        if !self.takes {
-            return None;
-        }
-        let (mut memory, mut after) = (Memory::default(), 0);
-        while after < last {
-            let writes = self.writer.read(room.as_str(), after).await?;
-            after = writes.last()?.0;
-            for (seq, bytes) in writes.into_iter().filter(|(number, _)| *number <= last) {
-                let entry = Entry::read(bytes).ok()?;
-                if entry.owner != self.router {
-                    return None;
-                }
-                if entry.ends || entry.reset {
-                    memory.flush();
-                }
-                let by = Caller { name: &self.router, seq };
-                if !entry.ends && memory.write(room.as_str(), by, entry.into_write()) != Written::Written {
-                    return None;
-                }
-            }
-        }
-        let kept = memory.stored(room.as_str()).map(Stored::kept)?;
-        self.index(|index| index.goes_on(room.as_str()));
-        locked(&self.wanted).insert(room.clone());
-        Some(Taken::Kept(kept))
-    }
-
     /// A room that is here is kept also when Redis cannot be asked for it.
     async fn claim(&self, room: &RoomId, force: bool) -> Result<Taken, Unanswered> {
         match self.take(room, force).await {
@@ -395,10 +360,11 @@ impl Inner {
             _ if write.fence != UNASKED || owner != self.router => write.fence,
             Some(fence) => fence,
             None => match self.behind.take(room, false).await? {
-                // it is to be claimed, and comes into the room that is here
-                Taken::Kept(kept)
-                    if is_another_life(&kept, write) && !self.index(|index| index.is_left(room.as_str())) =>
-                {
+                // it is to be claimed, and comes into the room that is here; or nobody here has it, and what is here comes into that
+                Taken::Kept(kept) if is_another_life(&kept, write) => {
+                    if self.index(|index| index.is_left(room.as_str())) {
+                        self.behind.write(room, &released(kept.fence, kept.edition)).await?;
+                    }
                     return Ok(Written::Fenced { owner: self.router.clone() });
                 }
                 Taken::Nothing { fence } | Taken::Kept(Kept { fence, .. }) => {
@@ -479,3 +445,8 @@ fn locked<T>(what: &Mutex<T>) -> MutexGuard<'_, T> {
     // each of them is changed at once
     what.lock().unwrap_or_else(PoisonError::into_inner)
 }
+/// Whoever wants the room may have it, after that write of it.
+fn released(fence: u64, edition: u64) -> Write {
+    Write { fence, edition, released: true, unless_later: true, ..Write::default() }
+}
+

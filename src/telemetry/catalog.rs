@@ -260,7 +260,7 @@ catalog! {
     JOURNAL_AGE "signalbox_journal_age_seconds" Gauge Seconds Dependencies []
         "For how long the room has waited that waits longest in the journal.";
     JOURNAL_WRITES "signalbox_journal_writes_total" Counter Count Dependencies [closed("outcome", JOURNAL_OUTCOMES)]
-        "Writes that Redis did not take: appended to the journal, brought to Redis; let go of, since the room was written anew instead (superseded), another router had the room meanwhile (fenced), Redis had lost the room, or they are incomplete or unreadable; not taken, since the journal was full or its disk failed.";
+        "Writes that Redis did not take: appended to the journal, brought to Redis, or put beside a room that another router had meanwhile (set_beside); let go of, since the room has ended or is here and writes all of itself (superseded), there was no place beside it (fenced), Redis had lost the room, or they are incomplete or unreadable; not taken, since the journal was full or its disk failed.";
     JOURNAL_FAILURES "signalbox_journal_failures_total" Counter Count Dependencies [closed("doing", JOURNAL_WORKS)]
         "Times that the journal's file could not be opened, written or read, or had to be set aside and begun anew.";
     FABRIC_SERVERS "signalbox_fabric_servers" Gauge Count Dependencies []

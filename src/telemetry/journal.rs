@@ -103,7 +103,10 @@ impl Telemetry {
         let lines = &self.metrics.fabric.journal.lines;
         let (room, name) = (room.as_str(), outcome.name());
         match outcome {
-            JournalOutcome::Appended | JournalOutcome::Brought | JournalOutcome::Superseded => {
+            JournalOutcome::Appended
+            | JournalOutcome::Brought
+            | JournalOutcome::Superseded
+            | JournalOutcome::SetBeside => {
                 trace!(target: "signalbox", room, writes, outcome = name, "journal");
             }
             JournalOutcome::Fenced

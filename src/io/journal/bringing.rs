@@ -17,7 +17,7 @@ use super::{
     disk::Change,
     entry::Entry,
     index::{Index, Waits},
-    locked,
+    locked, released,
 };
 use crate::{
     event::JournalOutcome,
@@ -137,6 +137,7 @@ impl Inner {
                 // from the whole with which it begins
                 Some(JournalOutcome::Missing) if lost < LOST_MAX => (at, lost) = (Brought::default(), lost + 1),
                 Some(outcome) => {
+                    let outcome = self.set_beside(room, (last, outcome)).await?;
                     self.let_go(room, outcome).await;
                     return Ok(());
                 }
@@ -188,8 +189,7 @@ impl Inner {
             *at = Brought { number, writes: at.writes + 1 };
             if number == last && !ends && self.index(|index| index.is_left(room.as_str())) {
                 // who wrote it is gone: whoever may want the room may have it
-                let released = Write { fence, edition, released: true, unless_later: true, ..Write::default() };
-                self.carry(&owner, room, &released).await?;
+                self.carry(&owner, room, &released(fence, edition)).await?;
             }
         }
         Ok(None)

@@ -1,6 +1,7 @@
 //! Rules of the journal, before a store in memory and disks that fail.
 
 mod disks;
+mod left;
 mod lost;
 
 use std::{
@@ -11,7 +12,7 @@ use std::{
 use bytes::Bytes;
 
 use super::*;
-use crate::fabric::{ROOM_FIELD, memory::Memory};
+use crate::{fabric::memory::Memory, ids::Epoch};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -143,9 +144,15 @@ fn told_by(journal: &Journal) -> Arc<Mutex<Vec<RoomId>>> {
     told
 }
 
+/// The record of a room, of one of its lives.
+fn record(life: u64) -> (String, Bytes) {
+    let record = RoomKept { epoch: Epoch(life).to_string(), ..RoomKept::default() };
+    (ROOM_FIELD.to_owned(), record.bytes())
+}
+
 /// All that is known of a room that has said so much.
 fn whole(fence: u64, said: u64) -> Write {
-    let set = vec![(ROOM_FIELD.to_owned(), "room".into()), ("t".to_owned(), said.to_string().into())];
+    let set = vec![record(1), ("t".to_owned(), said.to_string().into())];
     Write { fence, edition: said, reset: true, set, entries: entries(1..=said), ..Write::default() }
 }
 
@@ -205,6 +212,27 @@ async fn one_that_stands(folder: &std::path::Path) -> (Journal, Facts, Away) {
     assert_eq!(journal.take(&"r".into(), false).await, Ok(Taken::Nothing { fence: 1 }));
     assert_eq!(journal.write(&"r".into(), &whole(1, 2)).await, Ok(Written::Written));
     (journal, facts, away)
+}
+
+/// A room that was made while nobody answered, up to there.
+async fn one_that_nobody_answered(folder: &std::path::Path, up_to: u64) -> (Journal, Away) {
+    let away = Away::of("a");
+    away.set(true);
+    let (journal, _) = open(settings(folder), &away);
+    let room = RoomId::from("r");
+    assert_eq!(journal.claim(&room, false).await, Ok(Taken::Nothing { fence: UNASKED }));
+    assert_eq!(journal.write(&room, &whole(UNASKED, up_to)).await, Ok(Written::Written));
+    (journal, away)
+}
+
+/// A room with that much in the journal, of which a kill left it there.
+async fn killed(folder: &std::path::Path, up_to: u64) -> Away {
+    let (journal, _, away) = one_that_stands(folder).await;
+    away.set(true);
+    for said in 3..=up_to {
+        say(&journal, 1, said).await;
+    }
+    away
 }
 
 #[tokio::test]
@@ -318,35 +346,12 @@ async fn a_room_that_was_made_while_nobody_answered_is_kept_as_well() {
 #[tokio::test]
 async fn one_that_the_store_knows_nothing_of_gets_a_fence_as_any_other() {
     let folder = tempfile::tempdir().unwrap();
-    let away = Away::of("a");
-    away.set(true);
-    let (journal, _) = open(settings(folder.path()), &away);
-    assert_eq!(journal.claim(&"r".into(), false).await, Ok(Taken::Nothing { fence: UNASKED }));
-    assert_eq!(journal.write(&"r".into(), &whole(UNASKED, 2)).await, Ok(Written::Written));
+    let (journal, away) = one_that_nobody_answered(folder.path(), 2).await;
     away.set(false);
     brought(&journal).await;
     say(&journal, UNASKED, 3).await;
     let there = kept(away.taken("r", true));
     assert_eq!((there.fence, there.entries), (2, entries(1..=3)));
-}
-
-#[tokio::test]
-async fn a_room_that_another_router_took_meanwhile_is_not_merged_and_that_is_told() {
-    let folder = tempfile::tempdir().unwrap();
-    let (journal, facts, away) = one_that_stands(folder.path()).await;
-    let told = told_by(&journal);
-    away.set(true);
-    for said in 3..=5 {
-        say(&journal, 1, said).await;
-    }
-    assert_eq!(kept(away.taken("r", true)).fence, 2);
-    away.set(false);
-    brought(&journal).await;
-    assert_eq!(ended(&facts, JournalOutcome::Fenced), 3);
-    assert_eq!(*told.lock().unwrap(), [RoomId::from("r")], "so that it asks for the room at once");
-    assert_eq!(kept(away.taken("r", true)).entries, entries(1..=2), "the other's is as it was");
-    let fenced = Written::Fenced { owner: "other".to_owned() };
-    assert_eq!(journal.write(&"r".into(), &next(1, 6)).await, Ok(fenced));
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ pub(in crate::telemetry) fn events() -> Vec<(Event, Vec<(&'static str, f64)>)> {
             JournalOutcome::Appended => "signalbox_journal_writes_total{outcome=\"appended\"}",
             JournalOutcome::Brought => "signalbox_journal_writes_total{outcome=\"brought\"}",
             JournalOutcome::Superseded => "signalbox_journal_writes_total{outcome=\"superseded\"}",
+            JournalOutcome::SetBeside => "signalbox_journal_writes_total{outcome=\"set_beside\"}",
             JournalOutcome::Fenced => "signalbox_journal_writes_total{outcome=\"fenced\"}",
             JournalOutcome::Missing => "signalbox_journal_writes_total{outcome=\"missing\"}",
             JournalOutcome::Incomplete => "signalbox_journal_writes_total{outcome=\"incomplete\"}",

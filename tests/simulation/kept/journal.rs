@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use signalbox::{
     fabric::{
-        Kept, Write, Written,
-        memory::{Caller, Memory, Stored},
+        Kept, Last, Left, Write, Written,
+        memory::{Fold, Stored},
     },
     router::Input,
 };
@@ -67,6 +67,19 @@ struct Bringing {
     then: Vec<(Option<LifeId>, Call)>,
 }
 
+impl Lies {
+    /// What it comes to.
+    fn folded(&self, router: &str) -> Option<Stored> {
+        let mut fold = Fold::default();
+        self.writes.iter().all(|lying| fold.add(router, lying.write.clone())).then(|| fold.end())?
+    }
+
+    /// All of it, if another router has the room and nobody has what lies here in memory.
+    fn goes_beside(&self, router: &str) -> Option<Last> {
+        self.folded(router).filter(|stored| self.left || stored.released)?.into_last()
+    }
+}
+
 impl Journal {
     /// Whether something of a room lies there.
     pub(crate) fn has(&self, room: usize) -> bool {
@@ -92,20 +105,7 @@ impl Journal {
     /// A room as it lies there, left by an earlier process of its router's.
     fn goes_on(&mut self, room: usize, router: &str) -> Option<Kept> {
         let lies = self.rooms.get_mut(&room).filter(|lies| lies.left)?;
-        let mut memory = Memory::default();
-        for (lying, seq) in lies.writes.iter().zip(1..) {
-            match &lying.write {
-                None => memory.flush(),
-                Some(write) => {
-                    if write.reset {
-                        memory.flush();
-                    }
-                    let by = Caller { name: router, seq };
-                    (memory.write("", by, write.clone()) == Written::Written).then_some(())?;
-                }
-            }
-        }
-        let kept = memory.stored("").map(Stored::kept)?;
+        let kept = lies.folded(router)?.kept();
         lies.left = false;
         self.wanted.insert(room);
         Some(kept)
@@ -269,8 +269,25 @@ impl World {
     /// What came of it; none: no answer.
     pub(crate) fn journal_answered(&mut self, router: usize, room: usize, came: Option<Came>) {
         let Some(lies) = self.journals[router].rooms.get_mut(&room) else { return };
+        let written = match came {
+            Some(Came::Written(written)) => written,
+            Some(Came::Put(put)) => {
+                let life = lies.writes.last().and_then(|lying| lying.life);
+                self.tally.set_beside += usize::from(put);
+                self.tally.let_go += usize::from(!put);
+                if put {
+                    self.left(life, Left::Beside);
+                }
+                return self.brought(router, room, true);
+            }
+            Some(Came::Taken(_)) | None => return self.brought(router, room, false),
+        };
+        if matches!(written, Written::Fenced { .. })
+            && let Some(last) = lies.goes_beside(&self.hosts[router].name)
+        {
+            return self.call_for_journal((router, room), None, Call::Beside(last));
+        }
         let Some(bringing) = &mut lies.bringing else { return };
-        let Some(Came::Written(written)) = came else { return self.brought(router, room, false) };
         let at = bringing.at;
         let write = lies.writes.get_mut(at).and_then(|lying| lying.write.as_mut());
         match (written, write) {

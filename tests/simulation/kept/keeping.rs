@@ -190,7 +190,7 @@ impl World {
     }
 
     /// Where the last of a life went.
-    fn left(&mut self, life: Option<LifeId>, left: Left) {
+    pub(super) fn left(&mut self, life: Option<LifeId>, left: Left) {
         if let Some(life) = life.filter(|_| left == Left::Beside) {
             self.chronicle.lives[life].beside = Some(self.now);
         }

@@ -28,10 +28,12 @@ pub(crate) struct Tally {
     /// Requests that were refused because Redis was away, or whose answers came too late.
     pub(crate) refused: usize,
     pub(crate) late: usize,
-    /// Writes that lay in a journal, were brought from there, and rooms of which some never were; rooms that went on with what lay there.
+    /// Writes that lay in a journal, were brought from there, and rooms of which some never were; rooms that another router had
+    /// and that were put beside; and that went on with what lay there.
     pub(crate) journaled: usize,
     pub(crate) brought: usize,
     pub(crate) let_go: usize,
+    pub(crate) set_beside: usize,
     pub(crate) gone_on: usize,
     /// Lives that came into others, and sessions of theirs that came back there and had missed nothing.
     pub(crate) merged: usize,
@@ -81,6 +83,7 @@ impl Tally {
             journaled: self.journaled + other.journaled,
             brought: self.brought + other.brought,
             let_go: self.let_go + other.let_go,
+            set_beside: self.set_beside + other.set_beside,
             gone_on: self.gone_on + other.gone_on,
             merged: self.merged + other.merged,
             joined_again: self.joined_again + other.joined_again,

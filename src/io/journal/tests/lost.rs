@@ -2,16 +2,6 @@
 
 use super::*;
 
-/// A room with that much in the journal, of which a kill left it there.
-async fn killed(folder: &std::path::Path, up_to: u64) -> Away {
-    let (journal, _, away) = one_that_stands(folder).await;
-    away.set(true);
-    for said in 3..=up_to {
-        say(&journal, 1, said).await;
-    }
-    away
-}
-
 #[tokio::test]
 async fn a_replica_that_takes_over_between_two_batches_gets_all_from_the_beginning() {
     let folder = tempfile::tempdir().unwrap();
@@ -94,12 +84,8 @@ async fn free(folder: &std::path::Path) {
 #[tokio::test]
 async fn a_whole_that_a_kill_cut_short_leaves_what_was_there_before_it() {
     let folder = tempfile::tempdir().unwrap();
-    let away = Away::of("a");
-    away.set(true);
-    let (journal, _) = open(settings(folder.path()), &away);
+    let (journal, away) = one_that_nobody_answered(folder.path(), 3).await;
     let room = RoomId::from("r");
-    assert_eq!(journal.claim(&room, false).await, Ok(Taken::Nothing { fence: UNASKED }));
-    assert_eq!(journal.write(&room, &whole(UNASKED, 3)).await, Ok(Written::Written));
     assert_eq!(journal.write(&room, &next(UNASKED, 4)).await, Ok(Written::Written));
     let begins = Write { fence: UNASKED, edition: 5, reset: true, entries: entries(1..=2), ..Write::default() };
     assert_eq!(journal.write(&room, &begins).await, Ok(Written::Written));

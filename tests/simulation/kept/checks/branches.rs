@@ -6,7 +6,8 @@ use signalbox::fabric::{BranchKept, Kept};
 
 use super::{
     super::{
-        chronicle::{LifeId, What},
+        chronicle::{Ended, Life, LifeId, What},
+        plan::At,
         world::World,
     },
     whole,
@@ -84,7 +85,7 @@ pub(crate) fn misses(world: &mut World, client: usize, (life, tip): (LifeId, u64
 pub(crate) fn at_the_end(world: &mut World) {
     let mut broken = Vec::new();
     for (id, life) in world.chronicle.lives.iter().enumerate() {
-        let (Some(at), Some(here)) = (life.beside, world.life_of(life.room)) else { continue };
+        let (Some(at), Some(here)) = (life.beside.or(left_on_disk(life)), world.life_of(life.room)) else { continue };
         // Redis lost what it had, or all had left the room since
         let lost = world.lost_at.is_some_and(|lost| lost >= at);
         // a short history lets go of much of what comes in while it does
@@ -93,13 +94,16 @@ pub(crate) fn at_the_end(world: &mut World) {
             continue;
         }
         let first = (life.tip + 1).saturating_sub(life.events);
+        // of one that was killed it is what its disk had
+        let is_killed = matches!(life.ended, Some((_, Ended::Killed)));
         for (offset, entry) in life.entries.range(first..) {
             let What::Said { tag, .. } = &entry.what else { continue };
             let there = world.chronicle.is_of(here, (id, *offset))
                 || world.chronicle.places(tag).iter().any(|place| world.chronicle.is_of(here, *place));
-            if entry.acknowledged && !there {
+            if entry.acknowledged && !there && (entry.on_disk || entry.stands || !is_killed) {
                 broken.push(format!(
-                    "[branches] {tag} was acknowledged by r{} at {}, was put beside room {} at {at}, and is not in life {here}",
+                    "[branches] {tag} was acknowledged by r{} at {}, in life {id}, was put beside room {} at {at}, or its disk had it when it \
+                     was killed then, and is not in life {here}",
                     life.router, entry.at, life.room
                 ));
             }
@@ -108,9 +112,15 @@ pub(crate) fn at_the_end(world: &mut World) {
     world.broken.extend(broken);
 }
 
+/// When its router was killed, if there is more of the life on its disk than in Redis.
+fn left_on_disk(life: &Life) -> Option<At> {
+    let (at, how) = life.ended?;
+    let is_more = life.entries.values().any(|entry| entry.on_disk && !entry.stands);
+    (how == Ended::Killed && is_more).then_some(at)
+}
+
 /// Whether a life of the room ended since then because nobody was in it.
 fn ended_empty(world: &World, room: usize, since: u64) -> bool {
-    use super::super::chronicle::Ended;
     world
         .chronicle
         .lives

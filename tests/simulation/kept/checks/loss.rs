@@ -1,5 +1,5 @@
 //! Nothing acknowledged is lost, but for what a router that was killed, or that another took the room from, had not yet written: what
-//! it gathered, the beat, what its calls to Redis took; or as long as the world kept it from writing.
+//! it gathered, what its calls to Redis took; or as long as the world kept it from writing.
 
 use super::super::{
     chronicle::{Chronicle, Ended, Entry, Life, LifeId, What},
@@ -75,7 +75,7 @@ fn is_excused(life: &Life, entry: &Entry) -> bool {
     if entry.stands {
         return false;
     }
-    // what a router brings that was killed another one that took the room before does not have
+    // what the disk of a router has that was killed comes into the room of the one that took it, and another rule looks at that
     if entry.on_disk && life.fenced.is_some() {
         return true;
     }
