@@ -19,6 +19,7 @@ mod refusal;
 mod scripts;
 mod server;
 mod settings;
+mod together;
 
 use std::{
     fmt,
@@ -32,14 +33,14 @@ use std::{
 use futures_util::future::join_all;
 use redis::Value;
 use tokio::{
-    sync::Semaphore,
+    sync::{Semaphore, SemaphorePermit},
     time::{MissedTickBehavior, interval, sleep},
 };
 
 pub use self::settings::{Address, Credentials, FabricMode, FabricSettings};
 use self::{
     masters::Masters,
-    refusal::Refusal,
+    refusal::{Refusal, strange},
     scripts::{Asked, Keys, What},
     server::{Around, Server},
 };
@@ -172,6 +173,16 @@ impl Fabric {
     ) -> Result<T, Fault> {
         let begun = Instant::now();
         let answered = self.ask((me, room), what, begun).await.and_then(read);
+        self.ended(call, answered, begun)
+    }
+
+    /// Tells what came of a call.
+    fn ended<T>(
+        &self,
+        call: FabricCall,
+        answered: Result<(T, FabricOutcome), Fault>,
+        begun: Instant,
+    ) -> Result<T, Fault> {
         let (outcome, why) = match &answered {
             Ok((_, outcome)) => (*outcome, String::new()),
             Err(fault) => (fault.outcome, fault.why.clone()),
@@ -181,15 +192,26 @@ impl Fabric {
     }
 
     async fn ask(&self, (me, room): (&str, &RoomId), what: What<'_>, begun: Instant) -> Result<Value, Fault> {
+        let _place = self.place()?;
+        self.follow(room, &self.asked((me, room), what), self.deadline(begun)).await
+    }
+
+    /// A place among the calls that may be under way.
+    fn place(&self) -> Result<SemaphorePermit<'_>, Fault> {
+        self.0.under_way.try_acquire().map_err(|_| {
+            let why = format!("{} calls are under way (redis.calls_max)", self.0.around.settings.calls_max);
+            Fault { outcome: FabricOutcome::Full, why }
+        })
+    }
+
+    fn asked<'a>(&self, (me, room): (&'a str, &RoomId), what: What<'a>) -> Asked<'a> {
         let settings = &self.0.around.settings;
-        let Ok(_under_way) = self.0.under_way.try_acquire() else {
-            let why = format!("{} calls are under way (redis.calls_max)", settings.calls_max);
-            return Err(Fault { outcome: FabricOutcome::Full, why });
-        };
         let keys = Keys::new(&settings.prefix, &settings.scope, room);
-        let (seq, keep_ms) = (self.0.seq.fetch_add(1, Relaxed) + 1, settings.keep.as_millis());
-        let asked = Asked { keys, me, seq, keep_ms, what };
-        self.follow(room, &asked, begun + settings.timeout).await
+        Asked { keys, me, seq: self.0.seq.fetch_add(1, Relaxed) + 1, keep_ms: settings.keep.as_millis(), what }
+    }
+
+    fn deadline(&self, begun: Instant) -> Instant {
+        begun + self.0.around.settings.timeout
     }
 
     /// To the server that has the room, and on to where it says that it is.
@@ -206,7 +228,8 @@ impl Fabric {
                     Err(fault) => return Err(self.failed(fault)),
                 },
             };
-            let towards = match server.ask(lane, asked, ahead, deadline).await {
+            let answer = server.ask(server.line(lane), &[asked], ahead, deadline).await.pop();
+            let towards = match answer.unwrap_or_else(|| Err(strange("nothing").into())) {
                 Ok(answer) => return Ok(answer),
                 Err(Refusal::Moved { slot, to }) => masters.moved(slot, &to, &server).map(|server| (server, false)),
                 Err(Refusal::Ask { to }) => masters.ahead(&to, &server).map(|server| (server, true)),

@@ -29,7 +29,11 @@ use std::{
 };
 
 use ahash::{AHashMap, AHashSet};
-use futures_util::{FutureExt as _, future::BoxFuture};
+use futures_util::{
+    FutureExt as _, StreamExt as _,
+    future::BoxFuture,
+    stream::{self, BoxStream, FuturesUnordered},
+};
 use tokio::sync::Mutex as Turn;
 
 pub use self::disk::Unopened;
@@ -41,7 +45,7 @@ use self::{
 };
 use super::{
     clock,
-    keeping::{Store, Unanswered, Unkept},
+    keeping::{Store, Unanswered, Unkept, Writes},
     listener::Observe,
 };
 use crate::{
@@ -193,6 +197,10 @@ impl Store for Journal {
         self.0.write(room, write).boxed()
     }
 
+    fn write_all<'a>(&'a self, writes: Writes<'a>) -> BoxStream<'a, (usize, Result<Written, Unanswered>)> {
+        self.0.write_all(writes)
+    }
+
     fn write_last<'a>(&'a self, room: &'a RoomId, write: &'a Write) -> BoxFuture<'a, Result<Written, Unanswered>> {
         self.0.write_last(room, write).boxed()
     }
@@ -272,6 +280,41 @@ impl Inner {
         if write.released {
             locked(&self.fences).remove(room);
         }
+        self.carried(room, write, carried).await
+    }
+
+    /// Those of rooms of which nothing is here go to Redis together.
+    fn write_all<'a>(&'a self, writes: Writes<'a>) -> BoxStream<'a, (usize, Result<Written, Unanswered>)> {
+        let (straight, others): (Writes<'a>, Writes<'a>) = {
+            let (anew, wanted, index) = (locked(&self.anew), locked(&self.wanted), locked(&self.index));
+            writes.into_iter().partition(|(_, room, write)| {
+                let is_here = anew.contains(*room) || wanted.contains(*room) || index.has(room.as_str());
+                !is_here && !write.released && write.fence != UNASKED
+            })
+        };
+        let of: AHashMap<usize, (&RoomId, &Write)> =
+            straight.iter().map(|(at, room, write)| (*at, (*room, *write))).collect();
+        let lanes = straight.len().max(1);
+        let straight = self.behind.write_all(straight).map(move |(at, written)| {
+            let untaken = written.is_err().then(|| of.get(&at).copied()).flatten();
+            async move {
+                match untaken {
+                    Some((room, write)) => (at, self.carried(room, write, Err(Unanswered)).await),
+                    None => (at, written),
+                }
+            }
+        });
+        let others = others.into_iter().map(async |(at, room, write)| (at, self.write(room, write).await));
+        stream::select(straight.buffer_unordered(lanes), others.collect::<FuturesUnordered<_>>()).boxed()
+    }
+
+    /// What follows from what came of a write at Redis.
+    async fn carried(
+        &self,
+        room: &RoomId,
+        write: &Write,
+        carried: Result<Written, Unanswered>,
+    ) -> Result<Written, Unanswered> {
         match carried {
             Err(Unanswered) if !self.takes || !self.index(|index| index.takes()) => Err(Unanswered),
             // nobody asks for the last word of a router once more
@@ -436,6 +479,11 @@ fn is_another_life(kept: &Kept, write: &Write) -> bool {
     epoch(&kept.fields).zip(epoch(&write.set)).is_some_and(|(there, here)| there != here)
 }
 
+/// Whoever wants the room may have it, after that write of it.
+fn released(fence: u64, edition: u64) -> Write {
+    Write { fence, edition, released: true, unless_later: true, ..Write::default() }
+}
+
 /// The same write under that fence.
 fn under(fence: u64, write: &Write) -> Cow<'_, Write> {
     if fence == write.fence { Cow::Borrowed(write) } else { Cow::Owned(Write { fence, ..write.clone() }) }
@@ -445,8 +493,3 @@ fn locked<T>(what: &Mutex<T>) -> MutexGuard<'_, T> {
     // each of them is changed at once
     what.lock().unwrap_or_else(PoisonError::into_inner)
 }
-/// Whoever wants the room may have it, after that write of it.
-fn released(fence: u64, edition: u64) -> Write {
-    Write { fence, edition, released: true, unless_later: true, ..Write::default() }
-}
-

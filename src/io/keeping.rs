@@ -10,7 +10,11 @@ use std::{
 };
 
 use ahash::{AHashMap, AHashSet};
-use futures_util::{FutureExt as _, future::BoxFuture, future::Shared};
+use futures_util::{
+    FutureExt as _, StreamExt as _,
+    future::{BoxFuture, Shared},
+    stream::{BoxStream, FuturesUnordered},
+};
 use tokio::{
     sync::Notify,
     time::{Instant, sleep, timeout},
@@ -38,6 +42,9 @@ const PLACE_AGAIN: Duration = Duration::from_millis(10);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unanswered;
 
+/// Writes of rooms, by their numbers.
+pub type Writes<'a> = Vec<(usize, &'a RoomId, &'a Write)>;
+
 /// Hears of rooms of which something that was said to be written does not stand, and never will.
 pub type Unkept = Box<dyn Fn(RoomId) -> BoxFuture<'static, ()> + Send + Sync>;
 
@@ -51,6 +58,11 @@ pub trait Store: Send + Sync + 'static {
     }
     /// Writes of a room.
     fn write<'a>(&'a self, room: &'a RoomId, write: &'a Write) -> BoxFuture<'a, Result<Written, Unanswered>>;
+    /// Writes of several rooms at one moment; of each what came of it, as soon as that is known, with its number.
+    fn write_all<'a>(&'a self, writes: Writes<'a>) -> BoxStream<'a, (usize, Result<Written, Unanswered>)> {
+        let one = async |(at, room, write)| (at, self.write(room, write).await);
+        writes.into_iter().map(one).collect::<FuturesUnordered<_>>().boxed()
+    }
     /// Writes the last of a room whose sessions go elsewhere once it is where the next router looks for it.
     fn write_last<'a>(&'a self, room: &'a RoomId, write: &'a Write) -> BoxFuture<'a, Result<Written, Unanswered>> {
         self.write(room, write)
@@ -70,6 +82,10 @@ impl Store for Fabric {
 
     fn write<'a>(&'a self, room: &'a RoomId, write: &'a Write) -> BoxFuture<'a, Result<Written, Unanswered>> {
         self.write(room, write).map(told).boxed()
+    }
+
+    fn write_all<'a>(&'a self, writes: Writes<'a>) -> BoxStream<'a, (usize, Result<Written, Unanswered>)> {
+        self.write_all(writes).map(|(at, written)| (at, told(written))).boxed()
     }
 
     fn put_beside<'a>(&'a self, room: &'a RoomId, last: &'a Last) -> BoxFuture<'a, Result<bool, Unanswered>> {
@@ -132,8 +148,17 @@ struct Inner {
     here: RwLock<AHashSet<RoomId>>,
     fetching: Mutex<AHashMap<RoomId, Shared<BoxFuture<'static, bool>>>>,
     lanes: Mutex<Lanes>,
+    /// Writes of this moment; there is a task that takes them.
+    due: Mutex<Vec<Due>>,
     /// Told when nothing more is done about a room.
     ended: Notify,
+}
+
+/// A write that is to go.
+struct Due {
+    room: RoomId,
+    epoch: Epoch,
+    write: Box<Write>,
 }
 
 impl fmt::Debug for Keeper {
@@ -145,8 +170,8 @@ impl fmt::Debug for Keeper {
 impl Keeper {
     /// Keeps nothing before [`serve`](Self::serve). `handover`: how long another router may take to hand a room over.
     pub fn new(store: Box<dyn Store>, handover: Duration, homes: Option<Homes>, observe: Observe) -> Self {
-        let (shards, here, fetching, lanes, ended) = Default::default();
-        Self(Arc::new(Inner { store, handover, homes, observe, shards, here, fetching, lanes, ended }))
+        let (shards, here, fetching, lanes, due, ended) = Default::default();
+        Self(Arc::new(Inner { store, handover, homes, observe, shards, here, fetching, lanes, due, ended }))
     }
 
     /// Whose rooms they are.
@@ -242,23 +267,51 @@ impl Keeper {
     pub(crate) fn ask(&self, room: RoomId, epoch: Epoch, ask: Ask) {
         let next = self.lanes().ask(&room, (epoch, ask));
         if let Some(next) = next {
-            tokio::spawn(self.clone().work(room, next));
+            self.begin(room, next);
         }
     }
 
-    async fn work(self, room: RoomId, mut next: (Epoch, Ask)) {
-        loop {
-            let (epoch, ask) = next;
-            if let Some(answer) = self.carry_out(&room, ask).await
-                && let Some(shards) = self.0.shards.get()
-            {
-                shards.kept(room.clone(), epoch, answer).await;
+    /// Writes of one moment go together.
+    fn begin(&self, room: RoomId, next: (Epoch, Ask)) {
+        match next {
+            (epoch, Ask::Write(write)) => {
+                let is_first = {
+                    let mut due = self.0.due.lock().unwrap_or_else(PoisonError::into_inner);
+                    due.push(Due { room, epoch, write });
+                    due.len() == 1
+                };
+                if is_first {
+                    tokio::spawn(self.clone().write_due());
+                }
             }
-            let another = self.lanes().next(&room);
-            match another {
-                Some(another) => next = another,
-                None => return self.0.ended.notify_waiters(),
-            }
+            next => drop(tokio::spawn(self.clone().work(room, next))),
+        }
+    }
+
+    async fn write_due(self) {
+        let due = std::mem::take(&mut *self.0.due.lock().unwrap_or_else(PoisonError::into_inner));
+        let writes = due.iter().enumerate().map(|(at, due)| (at, &due.room, &*due.write)).collect();
+        let mut written = self.0.store.write_all(writes);
+        while let Some((at, written)) = written.next().await {
+            let Due { room, epoch, .. } = &due[at];
+            self.done(room, *epoch, Some(keeper::written(written.ok()))).await;
+        }
+    }
+
+    async fn work(self, room: RoomId, (epoch, ask): (Epoch, Ask)) {
+        let answer = self.carry_out(&room, ask).await;
+        self.done(&room, epoch, answer).await;
+    }
+
+    /// Something about a room is done; what was asked about it after that is next.
+    async fn done(&self, room: &RoomId, epoch: Epoch, answer: Option<Answer>) {
+        if let (Some(answer), Some(shards)) = (answer, self.0.shards.get()) {
+            shards.kept(room.clone(), epoch, answer).await;
+        }
+        let next = self.lanes().next(room);
+        match next {
+            Some(next) => self.begin(room.clone(), next),
+            None => self.0.ended.notify_waiters(),
         }
     }
 

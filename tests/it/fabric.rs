@@ -8,6 +8,7 @@ pub(crate) mod redis;
 mod sentinel;
 #[allow(dead_code)] // the table of faults uses all of it
 pub(crate) mod servers;
+mod together;
 mod watched;
 
 use std::{

@@ -12,7 +12,8 @@ use std::{
 };
 
 use redis::{
-    AsyncConnectionConfig, Cmd, ProtocolVersion, RedisConnectionInfo, RedisError, Value, aio::MultiplexedConnection,
+    AsyncConnectionConfig, Cmd, Pipeline, ProtocolVersion, RedisConnectionInfo, RedisError, Value,
+    aio::MultiplexedConnection,
 };
 use rustls::pki_types::ServerName;
 use tokio::{net::TcpStream, task::AbortHandle};
@@ -102,13 +103,11 @@ impl Link {
         answer.extract_error()
     }
 
-    /// Asks for what is about to be there.
-    pub(super) async fn ask_anyway(&self, question: Cmd) -> Result<Value, RedisError> {
-        let mut both = redis::pipe();
-        both.cmd("ASKING").add_command(question);
-        let mut answers = self.connection.clone().send_packed_commands(&both, 0, 2).await?;
+    /// Asks all of that at once: an answer each, or an error.
+    pub(super) async fn ask_all(&self, questions: &Pipeline) -> Result<Vec<Value>, RedisError> {
+        let answers = self.connection.clone().send_packed_commands(questions, 0, questions.len()).await?;
         self.heard.fetch_add(1, Relaxed);
-        answers.pop().unwrap_or_default().extract_error()
+        Ok(answers)
     }
 }
 

@@ -102,6 +102,11 @@ impl Asked<'_> {
         command
     }
 
+    /// About how many bytes it takes up.
+    pub(super) fn bytes(&self) -> usize {
+        self.size().1
+    }
+
     /// About how many arguments, and bytes of them.
     fn size(&self) -> (usize, usize) {
         let own = 2 * self.keys.state.len() + self.me.len() + 84;

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use redis::{Cmd, RedisError, Value};
+use redis::{Cmd, Pipeline, RedisError, Value};
 use tokio::time::timeout_at;
 
 use super::{
@@ -53,6 +53,7 @@ pub(super) struct Server {
 }
 
 /// Why there is no answer: what Redis said, or what this side saw.
+#[derive(Clone)]
 enum Unanswered {
     Error(RedisError),
     Fault(Fault),
@@ -98,85 +99,129 @@ impl Server {
         self.links.iter().filter(|link| link.stands().is_some()).count()
     }
 
-    /// Asks about a room, on the connection of its lane: what is asked of a room one after the other is done so.
-    /// `ahead`: its keys are about to be here.
+    /// Whose questions go over which connection: what is asked of a room one after the other is done so.
+    pub(super) fn line(&self, lane: u64) -> usize {
+        (lane % self.links.len() as u64) as usize
+    }
+
+    /// Asks about rooms, over a connection, at once; an answer each. `ahead`: their keys are about to be here.
     pub(super) async fn ask(
         self: &Arc<Self>,
-        lane: u64,
-        asked: &Asked<'_>,
+        line: usize,
+        asked: &[&Asked<'_>],
         ahead: bool,
         deadline: Instant,
-    ) -> Result<Value, Refusal> {
-        match self.send(lane, asked.command(true), ahead, deadline).await {
-            Err(unanswered) if unanswered.is_of_unknown_script() => {
-                self.send(lane, asked.command(false), ahead, deadline).await.map_err(Unanswered::refusal)
-            }
-            answer => answer.map_err(Unanswered::refusal),
+    ) -> Vec<Result<Value, Refusal>> {
+        let mut answers = self.ask_by(line, asked, (true, ahead), deadline).await;
+        let is_unknown =
+            |answer: &Result<Value, Unanswered>| answer.as_ref().is_err_and(Unanswered::is_of_unknown_script);
+        let unknown: Vec<usize> = (0..asked.len()).filter(|at| is_unknown(&answers[*at])).collect();
+        if !unknown.is_empty() {
+            let again: Vec<&Asked<'_>> = unknown.iter().map(|at| asked[*at]).collect();
+            let with_text = self.ask_by(line, &again, (false, ahead), deadline).await;
+            unknown.into_iter().zip(with_text).for_each(|(at, answer)| answers[at] = answer);
         }
+        answers.into_iter().map(|answer| answer.map_err(Unanswered::refusal)).collect()
+    }
+
+    /// By the scripts' hashes, or with their texts; an answer each.
+    async fn ask_by(
+        self: &Arc<Self>,
+        line: usize,
+        asked: &[&Asked<'_>],
+        (by_hash, ahead): (bool, bool),
+        deadline: Instant,
+    ) -> Vec<Result<Value, Unanswered>> {
+        let each = if ahead { 2 } else { 1 };
+        let mut questions = Pipeline::with_capacity(each * asked.len());
+        for asked in asked {
+            if ahead {
+                questions.cmd("ASKING");
+            }
+            questions.add_command(asked.command(by_hash));
+        }
+        let answers = match self.send(line, &questions, deadline).await {
+            Ok(answers) => {
+                answers.into_iter().skip(each - 1).step_by(each).map(|answer| answer.map_err(Unanswered::Error))
+            }
+            Err(unanswered) => return asked.iter().map(|_| Err(unanswered.clone())).collect(),
+        };
+        // one that is not there, of a server that speaks another language, is no answer
+        let missing = std::iter::repeat_with(|| Err(Unanswered::Fault(refusal::strange("several questions"))));
+        answers.chain(missing).take(asked.len()).collect()
     }
 
     /// Asks something that is of no room.
     pub(super) async fn command(self: &Arc<Self>, lane: u64, question: Cmd, deadline: Instant) -> Result<Value, Fault> {
-        self.send(lane, question, false, deadline).await.map_err(|unanswered| match unanswered {
+        let mut questions = Pipeline::with_capacity(1);
+        questions.add_command(question);
+        let fault = |unanswered| match unanswered {
             Unanswered::Error(error) => refusal::fault(&error),
             Unanswered::Fault(fault) => fault,
-        })
+        };
+        let mut answers = self.send(self.line(lane), &questions, deadline).await.map_err(fault)?;
+        answers.pop().ok_or_else(|| refusal::strange("nothing"))?.map_err(|error| refusal::fault(&error))
     }
 
     async fn send(
         self: &Arc<Self>,
-        lane: u64,
-        question: Cmd,
-        ahead: bool,
+        line: usize,
+        questions: &Pipeline,
         deadline: Instant,
-    ) -> Result<Value, Unanswered> {
+    ) -> Result<Vec<Result<Value, RedisError>>, Unanswered> {
         let timeout = self.around.settings.timeout;
-        let place = (lane % self.links.len() as u64) as usize;
-        let link = match timeout_at(deadline.into(), self.link(place)).await {
+        let link = match timeout_at(deadline.into(), self.link(line)).await {
             Ok(link) => link.map_err(Unanswered::Fault)?,
             Err(_) => return Err(Unanswered::Fault(late(timeout))),
         };
         let (before, sent) = (link.heard(), Instant::now());
-        let asking = async { if ahead { link.ask_anyway(question).await } else { link.ask(&question).await } };
-        let error = match timeout_at(deadline.into(), asking).await {
-            Ok(Ok(answer)) => {
-                self.note_heard();
-                return Ok(answer);
+        match timeout_at(deadline.into(), link.ask_all(questions)).await {
+            Ok(Ok(answers)) => {
+                let answers: Vec<_> = answers.into_iter().map(Value::extract_error).collect();
+                if answers.iter().any(Result::is_ok) {
+                    self.note_heard();
+                }
+                answers.iter().filter_map(|answer| answer.as_ref().err()).for_each(|error| {
+                    self.note_error((line, link.number), error);
+                });
+                Ok(answers)
             }
-            Ok(Err(error)) => error,
+            Ok(Err(error)) => {
+                self.note_error((line, link.number), &error);
+                Err(Unanswered::Error(error))
+            }
             Err(_) => {
                 // a long answer to somebody else is no reason, nor is a call that had little time left
                 if link.heard() == before && sent.elapsed() * 2 >= timeout {
                     let why = format!("it answered nothing for {} ms", timeout.as_millis());
-                    self.let_go(place, link.number, FabricLoss::Silent, why);
+                    self.let_go(line, link.number, FabricLoss::Silent, why);
                 }
-                return Err(Unanswered::Fault(late(timeout)));
+                Err(Unanswered::Fault(late(timeout)))
             }
-        };
-        match refusal::fault(&error) {
-            Fault { outcome: FabricOutcome::Unreachable, why } => {
-                self.let_go(place, link.number, FabricLoss::Closed, why);
-            }
-            Fault { outcome: FabricOutcome::ReadOnly, why } => {
-                self.let_go(place, link.number, FabricLoss::Demoted, why);
-            }
+        }
+    }
+
+    /// What an error says of the connection that it came over.
+    fn note_error(&self, (line, number): (usize, u64), error: &RedisError) {
+        match refusal::fault(error) {
+            Fault { outcome: FabricOutcome::Unreachable, why } => self.let_go(line, number, FabricLoss::Closed, why),
+            Fault { outcome: FabricOutcome::ReadOnly, why } => self.let_go(line, number, FabricLoss::Demoted, why),
             Fault { outcome: FabricOutcome::Denied, .. } => {}
             _ => self.note_heard(),
         }
-        Err(Unanswered::Error(error))
     }
 
-    async fn link(self: &Arc<Self>, place: usize) -> Result<Arc<Link>, Fault> {
-        self.links[place].get(|| self.clone().open(place)).await
+    async fn link(self: &Arc<Self>, line: usize) -> Result<Arc<Link>, Fault> {
+        self.links[line].get(|| self.clone().open(line)).await
     }
 
     /// Tells what comes of it.
-    async fn open(self: Arc<Self>, place: usize) -> Result<Arc<Link>, Fault> {
+    async fn open(self: Arc<Self>, line: usize) -> Result<Arc<Link>, Fault> {
         let number = self.numbers.fetch_add(1, Relaxed);
         let (server, address) = (Arc::downgrade(&self), self.address.to_string());
         let ended = move || {
             if let Some(server) = server.upgrade() {
-                server.let_go(place, number, FabricLoss::Closed, "it was closed".to_owned());
+                server.let_go(line, number, FabricLoss::Closed, "it was closed".to_owned());
             }
         };
         let timeout = self.around.settings.timeout;
@@ -197,8 +242,8 @@ impl Server {
     }
 
     /// The connection of that number is of no use; told once, by whoever sees it first.
-    fn let_go(&self, place: usize, number: u64, loss: FabricLoss, why: String) {
-        if self.links[place].let_go(|link| link.number == number) {
+    fn let_go(&self, line: usize, number: u64, loss: FabricLoss, why: String) {
+        if self.links[line].let_go(|link| link.number == number) {
             self.around.tell(FabricFact::Unconnected { address: self.address.to_string(), loss, why });
         }
     }

@@ -16,7 +16,7 @@ use super::{
 };
 
 /// A router that is told one of them alone.
-fn side(cluster: &Cluster, router: &str) -> Side {
+pub(super) fn side(cluster: &Cluster, router: &str) -> Side {
     let addresses = vec![address(cluster.masters[0].address)];
     let timeout = Duration::from_millis(500);
     Side::new(FabricSettings { addresses, mode: FabricMode::Cluster, timeout, ..settings(router, &[]) })
@@ -31,7 +31,7 @@ async fn keys(cluster: &Cluster) -> Vec<i64> {
 }
 
 /// The slot of that room's keys.
-async fn slot(cluster: &Cluster, room: &str) -> u16 {
+pub(super) async fn slot(cluster: &Cluster, room: &str) -> u16 {
     cluster.slot(&format!("test:{{r/fleet/{room}}}:state")).await
 }
 
