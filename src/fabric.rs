@@ -98,7 +98,7 @@ pub struct Write {
     pub released: bool,
     /// Entries before that offset go; 0: none do.
     pub trim_below: u64,
-    /// Fields by name, as they are now. No name is `owner`, `fence`, `seq`, `edition`, `released` or `branches`.
+    /// Fields by name, as they are now. No name is `owner`, `fence`, `seq`, `edition`, `released`, `branches` or `last`.
     pub set: Vec<(String, Bytes)>,
     /// Fields that are there no more; also branches, which are in this room from now on.
     pub delete: Vec<String>,

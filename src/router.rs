@@ -146,7 +146,7 @@ impl Router {
             placement: Placement::new(settings.placement.clone(), settings.seed),
             carried: Carried::default(),
             behind: BTreeSet::new(),
-            written_from: Beat::default(),
+            written_from: Beat::new(settings.seed),
             asked: Asks::default(),
             answers: Answers::default(),
             openings: HeldOpenings::default(),

@@ -2,7 +2,7 @@
 //!
 //! Participants are named by their id: seats are a router's own.
 
-use bytes::{BufMut, Bytes};
+use bytes::{BufMut as _, Bytes, BytesMut};
 use prost::{
     Message,
     encoding::{WireType, encode_key, encode_varint, encoded_len_varint},
@@ -114,55 +114,77 @@ pub enum SaidToKeep<'a> {
 }
 
 impl EntryToKeep<'_> {
-    /// As it is written.
-    pub fn bytes(&self) -> Bytes {
-        let (said, tag) = self.said.encoded(self.offset);
+    /// Writes it behind what is there, in one go: its parts are not made first.
+    pub fn put(&self, out: &mut BytesMut) {
+        let (tag, said) = (self.said.tag(), self.said.len(self.offset));
         let AudienceKept { to, one, other } = self.audience;
         // what numbers and keys take, and the rest
-        let mut out = Vec::with_capacity(48 + one.len() + other.len() + self.by.0.len() + said.len());
-        number(1, self.at_unix_ms, &mut out);
+        out.reserve(48 + one.len() + other.len() + self.by.0.len() + said);
+        number(1, self.at_unix_ms, out);
         // none is negative: written as any other number
-        number(2, u64::from(to as i32 as u32), &mut out);
-        text(3, one, &mut out);
-        text(4, other, &mut out);
-        text(5, self.by.0, &mut out);
-        number(6, self.by.1, &mut out);
-        field(tag, &said, &mut out);
-        out.into()
+        number(2, u64::from(to as i32 as u32), out);
+        text(3, one, out);
+        text(4, other, out);
+        text(5, self.by.0, out);
+        number(6, self.by.1, out);
+        encode_key(tag, WireType::LengthDelimited, out);
+        encode_varint(said as u64, out);
+        self.said.put(self.offset, out);
     }
 }
 
 impl SaidToKeep<'_> {
-    /// As a message of its own, and the field that it is.
-    fn encoded(&self, offset: u64) -> (Vec<u8>, u32) {
+    /// The field that it is.
+    const fn tag(&self) -> u32 {
+        match self {
+            Self::Event(_) => 10,
+            Self::Data { .. } => 11,
+        }
+    }
+
+    /// As a message of its own.
+    fn put(&self, offset: u64, out: &mut BytesMut) {
         match *self {
             Self::Event(kind) => {
-                let mut out = Vec::with_capacity(16 + kind.encoded_len());
-                number(3, offset, &mut out);
-                kind.encode(&mut out);
-                (out, 10)
+                number(3, offset, out);
+                kind.encode(out);
             }
             Self::Data { from, data, bytes, topic } => {
-                let (said, raw) = (data.unwrap_or_default(), bytes.unwrap_or_default());
-                let mut out = Vec::with_capacity(40 + from.len() + said.len() + raw.len() + topic.len());
-                text(1, from, &mut out);
-                if data.is_some() {
-                    field(2, said.as_bytes(), &mut out);
+                text(1, from, out);
+                if let Some(data) = data {
+                    field(2, data.as_bytes(), out);
                 }
-                if bytes.is_some() {
-                    field(3, raw, &mut out);
+                if let Some(bytes) = bytes {
+                    field(3, bytes, out);
                 }
-                text(4, topic, &mut out);
-                encode_key(5, WireType::Varint, &mut out);
-                encode_varint(offset, &mut out);
-                (out, 11)
+                text(4, topic, out);
+                encode_key(5, WireType::Varint, out);
+                encode_varint(offset, out);
+            }
+        }
+    }
+
+    /// How long that is.
+    fn len(&self, offset: u64) -> usize {
+        // all keys here take one byte
+        let field = |content: &[u8]| 1 + encoded_len_varint(content.len() as u64) + content.len();
+        let text = |text: &str| if text.is_empty() { 0 } else { field(text.as_bytes()) };
+        let number = 1 + encoded_len_varint(offset);
+        match *self {
+            Self::Event(kind) => kind.encoded_len() + if offset == 0 { 0 } else { number },
+            Self::Data { from, data, bytes, topic } => {
+                text(from)
+                    + data.map_or(0, |data| field(data.as_bytes()))
+                    + bytes.map_or(0, field)
+                    + text(topic)
+                    + number
             }
         }
     }
 }
 
 /// A field that is not written when it is zero, as proto3 has it;
-fn number(tag: u32, number: u64, out: &mut Vec<u8>) {
+fn number(tag: u32, number: u64, out: &mut BytesMut) {
     if number != 0 {
         encode_key(tag, WireType::Varint, out);
         encode_varint(number, out);
@@ -170,15 +192,14 @@ fn number(tag: u32, number: u64, out: &mut Vec<u8>) {
 }
 
 /// one that is not when it is empty;
-fn text(tag: u32, text: &str, out: &mut Vec<u8>) {
+fn text(tag: u32, text: &str, out: &mut BytesMut) {
     if !text.is_empty() {
         field(tag, text.as_bytes(), out);
     }
 }
 
 /// and one that is there whatever it holds.
-fn field(tag: u32, content: &[u8], out: &mut Vec<u8>) {
-    out.reserve(content.len() + encoded_len_varint(content.len() as u64) + 5);
+fn field(tag: u32, content: &[u8], out: &mut BytesMut) {
     encode_key(tag, WireType::LengthDelimited, out);
     encode_varint(content.len() as u64, out);
     out.put_slice(content);
@@ -218,8 +239,11 @@ mod tests {
 
     fn holds(entry: EntryToKeep<'_>, said: SaidKept) {
         let expected = kept(&entry, said);
-        assert_eq!(entry.bytes(), expected.encode_to_vec());
-        assert_eq!(EntryKept::read(&entry.bytes()), Ok(expected));
+        let mut written = BytesMut::from(&b"before"[..]);
+        entry.put(&mut written);
+        let written = written.split_off(6).freeze();
+        assert_eq!(written, expected.encode_to_vec());
+        assert_eq!(EntryKept::read(&written), Ok(expected));
     }
 
     fn entry<'a>(to: To, (one, other): (&'a str, &'a str), said: SaidToKeep<'a>) -> EntryToKeep<'a> {

@@ -380,7 +380,7 @@ mod tests {
         assert!(!of(&[Some(&not_last)]).0);
         assert_eq!(of(&[Some(&whole), None]), (true, false));
         assert_eq!(of(&[Some(&whole), None, Some(&whole), Some(&next)]), (true, true));
-        let skips = Write { after: 6, ..next.clone() };
+        let skips = Write { after: 6, ..next };
         assert!(!of(&[Some(&whole), Some(&skips)]).0);
     }
 

@@ -9,7 +9,7 @@ use std::{
 };
 
 use ahash::AHashMap;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use super::{
     Audience, Bounds, Edge, Founding, Member, Request, Room, Seat, Turn,
@@ -114,13 +114,16 @@ impl Room {
         after: Offset,
         (at, unix_ms): (Instant, u64),
     ) -> impl Iterator<Item = (u64, Bytes)> {
+        // they are written one behind the other, and each of them is a part of that
+        let mut all = BytesMut::new();
         self.history.after(after).map(move |(offset, entry)| {
             let age = at.saturating_duration_since(entry.at).as_millis() as u64;
-            (offset.0, self.entry_kept(offset, entry, unix_ms.saturating_sub(age)))
+            self.entry_kept((offset, entry), unix_ms.saturating_sub(age)).put(&mut all);
+            (offset.0, all.split().freeze())
         })
     }
 
-    fn entry_kept(&self, offset: Offset, entry: &Entry, at_unix_ms: u64) -> Bytes {
+    fn entry_kept<'a>(&'a self, (offset, entry): (Offset, &'a Entry), at_unix_ms: u64) -> EntryToKeep<'a> {
         let name = |seat| self.member(seat).map_or("", |member| member.participant.id.as_str());
         let (to, one, other) = match entry.audience {
             Audience::All => (To::All, NOBODY, NOBODY),
@@ -141,7 +144,7 @@ impl Room {
                 topic: &said.topic,
             },
         };
-        EntryToKeep { at_unix_ms, audience, by, offset: offset.0, said }.bytes()
+        EntryToKeep { at_unix_ms, audience, by, offset: offset.0, said }
     }
 
     /// A room that was kept, with nobody on a connection, and before it goes on.

@@ -9,25 +9,23 @@
 //! ```
 
 mod beat;
+mod composing;
 
 use std::{
     collections::BTreeMap,
     time::{Duration, Instant},
 };
 
-pub(super) use self::beat::Beat;
+pub(super) use self::{beat::Beat, composing::Extent};
 use super::{Acknowledge, HallKey, Now, Output, Router, Timer, acknowledging::Waiting, looking::Look};
 use crate::{
     event::{Event, KeepingFact},
-    fabric::{Answer, Ask, Kept, ROOM_FIELD, TIP_FIELD, Write, Written},
+    fabric::{Answer, Ask, Kept, Written},
     ids::{Epoch, Offset, ParticipantId, RoomId},
     protocol::Refusal,
     room::Seat,
 };
 
-/// Entries of one write, and their bytes: what is more comes with the next one.
-const ENTRIES_A_WRITE: usize = 512;
-const BYTES_A_WRITE: usize = 256 * 1024;
 /// Members who left and that nobody was told of; past it all is written anew.
 const CHANGED_MAX: usize = 1_024;
 /// Until a room that another router has is claimed again.
@@ -85,19 +83,12 @@ pub(super) struct There {
     complete: Offset,
     /// What was said before that and had not been written is not in it: the history had let go of it.
     oldest: Offset,
+    /// Nothing before that is in the log any more.
+    trimmed: Offset,
     /// All members, but for those of whom the room knows that they changed.
     members: bool,
     /// The room's record, by its hash; absent: none of this life.
     record: Option<u64>,
-}
-
-/// How much goes into a write.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Extent {
-    /// What changed, within the bounds of one.
-    Changes,
-    /// All changes, and all that another router needs to go on as if nothing had happened.
-    Whole,
 }
 
 impl There {
@@ -107,6 +98,7 @@ impl There {
         tip: Offset(0),
         complete: Offset(0),
         oldest: Offset(0),
+        trimmed: Offset(0),
         members: false,
         record: None,
     };
@@ -162,14 +154,14 @@ impl Keeping {
         self.failures > 0
     }
 
-    /// Whether another router has the room, as far as is known.
-    pub(super) fn is_elsewhere(&self) -> bool {
-        self.elsewhere
-    }
-
     /// Whether it is this router's to write, and whoever keeps rooms took the last that it was asked to.
     pub(super) fn is_ours(&self) -> bool {
         self.fence.is_some() && !self.is_away()
+    }
+
+    /// Whether another router has the room, as far as is known.
+    pub(super) fn is_elsewhere(&self) -> bool {
+        self.elsewhere
     }
 
     /// What was restored is there, by that write.
@@ -209,7 +201,7 @@ impl Router {
 
     /// Something of a room may have changed.
     pub(super) fn keep_soon(&mut self, key: HallKey, at: Instant) {
-        let Some(settings) = self.settings.keeping else { return };
+        let (Some(settings), rooms) = (self.settings.keeping, self.halls.len()) else { return };
         let Some(hall) = self.halls.get_mut(key) else { return };
         let Some(keeping) = &mut hall.keeping else { return };
         if keeping.behind.is_none() {
@@ -228,7 +220,7 @@ impl Router {
         }
         // who waits for an answer gathers no more than what comes while a write is under way
         let at_once = keeping.fence.is_none() || settings.acknowledge > Acknowledge::Here;
-        let due = if at_once { at } else { self.written_from.next(at + settings.gather) };
+        let due = if at_once { at } else { self.written_from.next(at, settings.gather, (key, rooms)) };
         if keeping.due.is_none_or(|set| set > due) {
             self.timers.arm(&mut keeping.due, due, Timer::Keep(key));
         }
@@ -257,75 +249,6 @@ impl Router {
         let room = &self.halls[key].room;
         let (room, epoch) = (room.id().clone(), room.epoch());
         self.closing.push(Output::Keep { room, epoch, ask });
-    }
-
-    /// What changed since the last write, as much as goes into one; it is under way from here on.
-    fn next_write(&mut self, key: HallKey, fence: u64, now: Now) -> Write {
-        let there = self.halls[key].keeping.as_ref().map_or(There::NOTHING, |keeping| keeping.there);
-        let (write, brings, members) = self.compose(key, (fence, there), Extent::Changes, now);
-        if let Some(keeping) = &mut self.halls[key].keeping {
-            keeping.under_way = Some(UnderWay::Write { brings, members, at: now.at });
-        }
-        write
-    }
-
-    /// A write over what is there, what is there then, and the members whose changes it took up.
-    pub(super) fn compose(
-        &mut self,
-        key: HallKey,
-        (fence, there): (u64, There),
-        extent: Extent,
-        now: Now,
-    ) -> (Write, There, BTreeMap<Seat, ParticipantId>) {
-        let edition = self.next_edition(key, now);
-        let (hall, whole) = (&self.halls[key], extent == Extent::Whole);
-        let first = hall.room.first_kept();
-        let before = Offset(first.0.saturating_sub(1));
-        // the last of a room is whole also where what stands was lost, or is another router's; what was written is passed over there
-        let after = if whole { before } else { before.max(there.tip) };
-        // where acknowledgements wait, what was acknowledged is not taken away before all of it is there again; nor is another life
-        let found = hall.keeping.as_ref().is_some_and(|keeping| keeping.found);
-        let in_one = whole || (there.nothing && (found || self.holds_answers()));
-        let (mut entries, mut bytes) = (Vec::new(), 0);
-        for (offset, entry) in hall.room.kept_after(after, (now.at, now.unix_ms)) {
-            if !in_one && (entries.len() == ENTRIES_A_WRITE || bytes > BYTES_A_WRITE) {
-                break;
-            }
-            bytes += entry.len();
-            entries.push((offset, entry));
-        }
-        let tip = entries.last().map_or(after, |(offset, _)| Offset(*offset));
-        let (after, reset, trim_below) = (there.edition, there.nothing, first.0);
-        let mut write = Write { fence, edition, after, reset, trim_below, entries, ..Write::default() };
-        let oldest = if first.0 > there.tip.0 + 1 { first } else { there.oldest };
-        let mut brings = There { nothing: false, edition, tip, oldest, ..there };
-        let mut members = BTreeMap::new();
-        // what members are is never ahead of the log
-        if tip == hall.room.tip() {
-            members = self.halls[key].room.take_touched();
-            (brings.members, brings.complete) = (true, tip);
-            if whole || !there.members {
-                let room = &self.halls[key].room;
-                members.extend(room.members().iter().map(|member| (member.seat, member.id().clone())));
-            }
-            self.add_members(key, &members, whole, &mut write);
-            write.delete.extend(self.halls[key].keeping.iter().flat_map(|keeping| keeping.merged.iter().cloned()));
-            brings.record = Some(self.hash_of_room(key));
-            if whole || brings.record != there.record {
-                write.set.push((ROOM_FIELD.to_owned(), self.room_record(key)));
-            }
-        }
-        if there.nothing || whole || tip != there.tip {
-            write.set.push((TIP_FIELD.to_owned(), tip.0.to_string().into()));
-        }
-        (write, brings, members)
-    }
-
-    /// The number of a write that is composed now. It goes up over a restart as well, as far as the clock does.
-    fn next_edition(&mut self, key: HallKey, now: Now) -> u64 {
-        let Some(keeping) = &mut self.halls[key].keeping else { return 0 };
-        keeping.edition = now.unix_ms.max(keeping.edition + 1);
-        keeping.edition
     }
 
     /// What came of a claim or a write.
@@ -387,14 +310,6 @@ impl Router {
         self.goes_on(key, (answered, pause), now, out);
     }
 
-    /// What comes after an answer.
-    fn goes_on(&mut self, key: HallKey, (answered, pause): (bool, Duration), now: Now, out: &mut Vec<Output>) {
-        let Some(settings) = self.settings.keeping else { return };
-        if !answered {
-            // who waits to know more does not wait for whoever is away
-            self.end_openings(key, now, out);
-        }
-        let Some(keeping) = self.halls.get(key).and_then(|hall| hall.keeping.as_ref()) else { return };
     /// It is this router's: as it was, with what lies beside it, or anew, with what was found.
     fn is_claimed(&mut self, key: HallKey, kept: Kept, now: Now) {
         let Some(keeping) = &mut self.halls[key].keeping else { return };
@@ -406,6 +321,14 @@ impl Router {
         self.merge_claimed(key, kept, now);
     }
 
+    /// What comes after an answer.
+    fn goes_on(&mut self, key: HallKey, (answered, pause): (bool, Duration), now: Now, out: &mut Vec<Output>) {
+        let Some(settings) = self.settings.keeping else { return };
+        if !answered {
+            // who waits to know more does not wait for whoever is away
+            self.end_openings(key, now, out);
+        }
+        let Some(keeping) = self.halls.get(key).and_then(|hall| hall.keeping.as_ref()) else { return };
         if answered && (keeping.look.wanted || keeping.leaving.is_some()) {
             return self.keep(key, now);
         }
@@ -470,7 +393,8 @@ impl Router {
         } else if settings.acknowledge > Acknowledge::Here {
             Duration::ZERO
         } else {
-            self.written_from.next(now.at + settings.gather).saturating_duration_since(now.at)
+            let next = self.written_from.next(now.at, settings.gather, (key, self.halls.len()));
+            next.saturating_duration_since(now.at)
         }
     }
 

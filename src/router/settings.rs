@@ -68,7 +68,7 @@ pub struct Settings {
 /// How rooms are kept outside of their router.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Keeping {
-    /// Changes of a room are gathered for that long, and then written together.
+    /// Changes of rooms are written so often, those of one moment together.
     pub gather: Duration,
     /// A room is written at least so often, changed or not: who keeps it lets go of what nobody has written for long.
     pub refresh: Duration,

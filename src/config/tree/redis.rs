@@ -57,9 +57,9 @@ section! {
             /// How long a room is kept after the last word of its router. Shorter than a router is away, and its rooms are gone;
             /// longer, and they take up memory for nobody.
             keep_seconds: Seconds = Seconds(120), 10..=86_400;
-            /// How long changes of a room are gathered before they are written, 10 ms more at most: what is lost when a router is killed.
+            /// How often changes of rooms are written: a change waits so long at most, and is lost when its router is killed before that.
             /// Where acknowledgements wait for it (`ack`) nothing is gathered but what comes while a write is under way.
-            write_ms: Millis = Millis(20), 1..=1000;
+            write_ms: Millis = Millis(50), 1..=1000;
             /// When a change of a room is acknowledged. `local`: as soon as this router has it. `disk`: once Redis has it, or this router's
             /// journal. `remote`: once Redis has it. With the latter two it is written at once and not after `write_ms`; who waits longer than
             /// `signal.timeout_ms` is told so, and while there is nowhere to write to changes are refused (`room_unavailable`). Others see

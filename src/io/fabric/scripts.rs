@@ -34,7 +34,7 @@ static BESIDE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("bes
 static END: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("end.lua")));
 
 /// Fields of a room's state that are not its router's.
-const OWN_FIELDS: [&str; 6] = ["owner", "fence", "seq", "edition", "released", "branches"];
+const OWN_FIELDS: [&str; 7] = ["owner", "fence", "seq", "edition", "released", "branches", "last"];
 
 /// The two keys of a room. They share a hash tag, and so a slot of a Cluster.
 #[derive(Debug)]
@@ -322,7 +322,7 @@ mod tests {
             assert!(put(value.clone()).is_err(), "{value:?}");
         }
         let fields =
-            ["owner", "r1", "f", "room", "edition", "9", "released", "1", "branches", "1", "b:7.1", "branch"].map(bulk);
+            ["owner", "r1", "f", "room", "edition", "9", "last", "7", "branches", "1", "b:7.1", "branch"].map(bulk);
         let fields = Value::Array(fields.to_vec());
         let entry = Value::Array(vec![bulk("7-0"), Value::Array(vec![bulk("e"), bulk("event")])]);
         let kept = taken(Value::Array(vec![bulk("kept"), bulk("2"), fields, Value::Array(vec![entry])])).unwrap();

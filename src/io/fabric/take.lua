@@ -19,7 +19,7 @@ if owner ~= me then
   redis.call('HINCRBY', state, 'fence', 1)
 end
 redis.call('HSET', state, 'seq', seq)
-redis.call('HDEL', state, 'released')
+redis.call('HDEL', state, 'released', 'last')
 redis.call('PEXPIRE', state, keep)
 redis.call('PEXPIRE', log, keep)
 return {'kept', redis.call('HGET', state, 'fence'), redis.call('HGETALL', state), redis.call('XRANGE', log, '-', '+')}

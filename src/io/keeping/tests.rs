@@ -25,6 +25,8 @@ struct Shelf {
     router: &'static str,
     takes_ms: u64,
     calls: Arc<AtomicUsize>,
+    /// How many writes came together, each time.
+    together: Arc<Mutex<Vec<usize>>>,
     /// Calls that fail from now on.
     fails: Arc<AtomicUsize>,
     /// Whom it tells that something does not stand.
@@ -38,6 +40,7 @@ impl Shelf {
             router,
             takes_ms: 5,
             calls: Arc::default(),
+            together: Arc::default(),
             fails: Arc::default(),
             tells: Arc::default(),
         }
@@ -78,6 +81,12 @@ impl Store for Shelf {
     fn write<'a>(&'a self, room: &'a RoomId, write: &'a Write) -> BoxFuture<'a, Result<Written, Unanswered>> {
         let (room, write) = (room.clone(), write.clone());
         self.answer(move |memory, router| memory.write(room.as_str(), memory.next(room.as_str(), router), write))
+    }
+
+    fn write_all<'a>(&'a self, writes: Writes<'a>) -> BoxStream<'a, (usize, Result<Written, Unanswered>)> {
+        self.together.lock().unwrap().push(writes.len());
+        let one = async |(at, room, write)| (at, self.write(room, write).await);
+        writes.into_iter().map(one).collect::<FuturesUnordered<_>>().boxed()
     }
 
     fn put_beside<'a>(&'a self, room: &'a RoomId, last: &'a Last) -> BoxFuture<'a, Result<bool, Unanswered>> {
@@ -204,6 +213,29 @@ async fn a_room_that_the_fleet_does_not_say_is_ours_is_left_to_who_has_it() {
     assert_eq!(keeper.claim(&room).await, Answer::Held { owner: "a".to_owned() });
     homes.keep(room.clone(), true);
     assert!(matches!(keeper.take(&room).await, Ok(Some(_))));
+}
+
+#[tokio::test]
+async fn writes_of_one_moment_go_together_and_of_one_room_one_after_the_other() {
+    let shelf = Shelf::of("a");
+    let (keeper, _) = keeper(&shelf, 0, None);
+    let rooms: Vec<RoomId> = (0..20).map(|number| RoomId::from(format!("r{number}"))).collect();
+    let write = |edition: u64| {
+        let set = vec![("f".to_owned(), edition.to_string().into())];
+        Ask::Write(Box::new(Write { edition, reset: edition == 1, set, ..Write::default() }))
+    };
+    for edition in 1..=2 {
+        rooms.iter().for_each(|room| keeper.ask(room.clone(), Epoch(1), write(edition)));
+    }
+    keeper.ask(rooms[0].clone(), Epoch(1), Ask::End { fence: 0 });
+    keeper.finish(Duration::from_secs(20)).await;
+    let together = shelf.together.lock().unwrap().clone();
+    assert!(together[0] == 20 && together.iter().sum::<usize>() == 40, "{together:?}");
+    let memory = shelf.memory.lock().unwrap();
+    assert_eq!(memory.stored("r0"), None, "it ended after that");
+    for room in &rooms[1..] {
+        assert_eq!(memory.stored(room.as_str()).map(|stored| stored.edition), Some(2));
+    }
 }
 
 #[tokio::test]

@@ -14,7 +14,6 @@ use crate::{
 };
 
 pub(super) const GATHER: Duration = Duration::from_millis(20);
-pub(super) const BEAT: Duration = Duration::from_millis(10);
 const REFRESH: Duration = Duration::from_secs(40);
 
 pub(super) fn keeps(seed: u64) -> Settings {
@@ -139,7 +138,7 @@ fn a_room_is_claimed_when_it_is_made_and_changes_are_gathered() {
         a.world.done(1, say(text));
     }
     assert_eq!(a.world.router.behind().0, 1);
-    a.world.pass(GATHER + BEAT);
+    a.world.pass(GATHER);
     let [(_, _, Ask::Write(write))] = &*a.world.asks else { panic!("one write: {:?}", a.world.asks) };
     assert_eq!(write.entries.iter().map(|(offset, _)| *offset).collect::<Vec<_>>(), [2, 3, 4]);
     assert!(!write.reset && write.delete.is_empty(), "what did not change is not written");

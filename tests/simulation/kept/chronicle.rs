@@ -12,8 +12,6 @@ use super::plan::{Ack, At, MS, Settings};
 /// The place of a life among all.
 pub(crate) type LifeId = usize;
 
-/// As of the core: what a change waits for longer than it is gathered.
-const BEAT: At = 10 * MS;
 /// Clocks that run apart, and are cut off to milliseconds.
 const ROUNDED: At = 3 * MS;
 
@@ -127,7 +125,7 @@ pub(crate) struct Life {
 impl Life {
     /// What a change waits at most until it stands, while nothing hinders that.
     pub(crate) fn slack(&self) -> At {
-        self.gather + self.gather / 50 + BEAT + ROUNDED + self.took.iter().sum::<At>()
+        self.gather + self.gather / 50 + ROUNDED + self.took.iter().sum::<At>()
     }
 
     pub(crate) fn call_took(&mut self, took: At) {

@@ -11,7 +11,7 @@ fn more_who_came_and_went_than_are_remembered_while_a_write_hangs_are_gone_there
     a.world.join(2, "bob");
     a.pass(Duration::from_millis(30), &mut memory);
     a.world.done(1, say("on its way"));
-    a.world.pass(GATHER + BEAT);
+    a.world.pass(GATHER);
     assert_eq!(a.world.asks.len(), 1, "it hangs");
     a.world.done(2, Op::Leave(v1::Leave::default()));
     for connection in 3..1_200 {
@@ -57,7 +57,7 @@ fn a_write_without_an_answer_that_stands_all_the_same_costs_no_other_one() {
     a.world.join(2, "bob");
     a.pass(Duration::from_secs(1), &mut memory);
     a.world.done(2, say("1"));
-    a.world.pass(GATHER + BEAT);
+    a.world.pass(GATHER);
     let (room, epoch, ask) = a.world.asks.pop().unwrap();
     let Ask::Write(write) = ask else { panic!("{ask:?}") };
     assert_eq!(memory.write("r", memory.next("r", "a"), *write), Written::Written);
@@ -126,7 +126,7 @@ fn a_store_that_forgot_a_room_before_its_new_router_wrote_is_told_everything_als
     other.take(&mut memory);
     memory.flush();
     other.world.back(7, "bob", resume_of(&bob));
-    other.world.pass(GATHER + BEAT);
+    other.world.pass(GATHER);
     let (room, epoch, ask) = other.world.asks.pop().unwrap();
     let Ask::Write(write) = ask else { panic!("{ask:?}") };
     assert_eq!(memory.write("r", memory.next("r", "c"), *write), Written::Missing);
@@ -148,12 +148,12 @@ fn what_was_said_to_be_written_and_never_will_be_is_written_again_as_a_whole_and
     a.world.handle(Input::Unkept { room: "r".into() });
     assert_eq!(a.world.router.behind().0, 1);
     // also what is on its way at that moment does not count
-    a.world.pass(GATHER + BEAT);
+    a.world.pass(GATHER);
     a.world.handle(Input::Unkept { room: "r".into() });
     let (room, epoch, ask) = a.world.asks.pop().unwrap();
     assert!(matches!(&ask, Ask::Write(write) if write.reset), "{ask:?}");
     a.world.handle(Input::Kept { room, epoch, answer: Answer::Written(Written::Written) });
-    a.pass(GATHER + BEAT, &mut memory);
+    a.pass(GATHER, &mut memory);
     assert_eq!(a.world.router.behind(), (0, None));
     assert_eq!(told(&mut memory, &ann), ["\"before\""]);
 }
