@@ -10,8 +10,8 @@ pub enum JournalOutcome {
     Appended,
     /// Redis has it.
     Brought,
-    /// Let go of: the disk does not show it any more, or another router has the room, and the room is here and writes all of itself; or it
-    /// has ended.
+    /// Let go of: the disk does not show it any more, or it is the beginning alone of a room that another router has, and the room is here and
+    /// writes all of itself; or it has ended.
     Superseded,
     /// It lies beside the room, which another router has taken meanwhile, and comes into it there.
     SetBeside,

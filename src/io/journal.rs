@@ -405,7 +405,7 @@ impl Inner {
             None => match self.behind.take(room, false).await? {
                 // it is to be claimed, and comes into the room that is here; or nobody here has it, and what is here comes into that
                 Taken::Kept(kept) if is_another_life(&kept, write) => {
-                    if self.index(|index| index.is_left(room.as_str())) {
+                    if write.released || self.index(|index| index.is_left(room.as_str())) {
                         self.behind.write(room, &released(kept.fence, kept.edition)).await?;
                     }
                     return Ok(Written::Fenced { owner: self.router.clone() });

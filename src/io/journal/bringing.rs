@@ -137,6 +137,9 @@ impl Inner {
                 // from the whole with which it begins
                 Some(JournalOutcome::Missing) if lost < LOST_MAX => (at, lost) = (Brought::default(), lost + 1),
                 Some(outcome) => {
+                    // nothing is added while it is put elsewhere
+                    self.index(|index| index.close(room.as_str(), true));
+                    let last = self.index(|index| index.waits(room.as_str())?.brings).unwrap_or(last);
                     let outcome = self.set_beside(room, (last, outcome)).await?;
                     self.let_go(room, outcome).await;
                     return Ok(());

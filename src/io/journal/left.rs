@@ -19,17 +19,17 @@ impl Inner {
         if !self.takes {
             return None;
         }
-        let stored = self.folded(room, last).await?.end().filter(|stored| stored.owner == self.router)?;
+        let stored = self.folded(room, last).await.ok()??.end().filter(|stored| stored.owner == self.router)?;
         self.index(|index| index.goes_on(room.as_str()));
         locked(&self.wanted).insert(room.clone());
         Some(Taken::Kept(stored.kept()))
     }
 
     /// What is here up to a write never will be the room, for that reason. If another router has it, all that is here lies beside the room
-    /// then, unless the room is here: that has more, and comes there by itself.
+    /// then: should the room be here, it goes there by itself later, with more, and takes the place of this.
     ///
     /// # Errors
-    /// Redis did not answer.
+    /// Redis did not answer, or the disk.
     pub(super) async fn set_beside(
         &self,
         room: &RoomId,
@@ -38,31 +38,34 @@ impl Inner {
         if why != JournalOutcome::Fenced {
             return Ok(why);
         }
-        let Some(fold) = self.folded(room, last).await else { return Ok(why) };
-        let is_left = self.index(|index| index.is_left(room.as_str()));
+        let Some(fold) = self.folded(room, last).await? else { return Ok(why) };
         // one that ended leaves nothing
-        let Some(stored) = fold.end().filter(|stored| is_left || stored.released) else {
-            return Ok(JournalOutcome::Superseded);
-        };
-        let Some(last) = stored.into_last() else { return Ok(why) };
-        let put = self.behind.put_beside(room, &last).await?;
-        Ok(if put { JournalOutcome::SetBeside } else { why })
+        let Some(stored) = fold.end() else { return Ok(JournalOutcome::Superseded) };
+        match stored.into_last() {
+            Some(last) if self.behind.put_beside(room, &last).await? => Ok(JournalOutcome::SetBeside),
+            // its beginning alone, of a room that has the rest
+            None if !self.index(|index| index.is_left(room.as_str())) => Ok(JournalOutcome::Superseded),
+            Some(_) | None => Ok(why),
+        }
     }
 
     /// What is here of a room, up to a write. None: it cannot be read.
-    async fn folded(&self, room: &RoomId, last: u64) -> Option<Fold> {
+    ///
+    /// # Errors
+    /// The disk does not show it now, or not yet.
+    async fn folded(&self, room: &RoomId, last: u64) -> Result<Option<Fold>, Unanswered> {
         let (mut fold, mut after) = (Fold::default(), 0);
         while after < last {
-            let writes = self.writer.read(room.as_str(), after).await?;
-            after = writes.last()?.0;
+            let writes = self.writer.read(room.as_str(), after).await.ok_or(Unanswered)?;
+            after = writes.last().ok_or(Unanswered)?.0;
             for (_, bytes) in writes.into_iter().filter(|(number, _)| *number <= last) {
-                let entry = Entry::read(bytes).ok()?;
+                let Ok(entry) = Entry::read(bytes) else { return Ok(None) };
                 let (owner, ends) = (entry.owner.clone(), entry.ends);
                 if !fold.add(&owner, (!ends).then(|| entry.into_write())) {
-                    return None;
+                    return Ok(None);
                 }
             }
         }
-        Some(fold)
+        Ok(Some(fold))
     }
 }

@@ -74,9 +74,9 @@ impl Lies {
         self.writes.iter().all(|lying| fold.add(router, lying.write.clone())).then(|| fold.end())?
     }
 
-    /// All of it, if another router has the room and nobody has what lies here in memory.
+    /// All of it, to lie beside the room that another router has.
     fn goes_beside(&self, router: &str) -> Option<Last> {
-        self.folded(router).filter(|stored| self.left || stored.released)?.into_last()
+        self.folded(router)?.into_last()
     }
 }
 

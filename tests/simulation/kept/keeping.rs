@@ -49,6 +49,8 @@ pub(crate) struct Restores {
     pub(crate) last: u64,
     /// Since when its history can be whole.
     pub(crate) first: u64,
+    /// As its router's disk has it, while Redis does not answer: what Redis has of it comes in with the claim.
+    pub(crate) from_disk: bool,
 }
 
 /// A call on its way.
@@ -228,7 +230,7 @@ impl World {
     /// It took too long until nothing more was done about a room.
     pub(crate) fn not_settled(&mut self, router: usize, room: usize) {
         if self.hosts[router].fetches.get(&room).is_some_and(|fetch| fetch.taking.is_none()) {
-            self.fetched(router, room, None, false);
+            self.fetched((router, room), (None, false), false);
         }
     }
 
@@ -240,29 +242,29 @@ impl World {
         let Some(Came::Taken(taken)) = came else {
             let kept = self.goes_on_from_journal(router, room);
             let known = kept.is_some();
-            return self.fetched(router, room, kept, known);
+            return self.fetched((router, room), (kept, true), known);
         };
         match taking.next(taken, now, may_force) {
-            Next::Has(kept) => self.fetched(router, room, kept, true),
+            Next::Has(kept) => self.fetched((router, room), (kept, false), true),
             Next::Again { after, force } => {
                 let (at, start) = (self.now + self.hosts[router].pause(after), self.hosts[router].start);
                 self.at(at, Event::TakeAgain { router, start, room, force });
             }
-            Next::Held { .. } => self.fetched(router, room, None, false),
+            Next::Held { .. } => self.fetched((router, room), (None, false), false),
         }
     }
 
-    fn fetched(&mut self, router: usize, room: usize, kept: Option<Kept>, known: bool) {
+    fn fetched(&mut self, (router, room): (usize, usize), (kept, from_disk): (Option<Kept>, bool), known: bool) {
         let Some(fetch) = self.hosts[router].fetches.remove(&room) else { return };
         if let Some(kept) = kept {
-            self.restore(router, room, kept);
+            self.restore((router, room), kept, from_disk);
         }
         for wants in fetch.waits {
             self.open(router, wants, known);
         }
     }
 
-    fn restore(&mut self, router: usize, room: usize, all: Kept) {
+    fn restore(&mut self, (router, room): (usize, usize), all: Kept, from_disk: bool) {
         // of which there is nothing else but what lies beside it
         let alone = all.fields.is_empty();
         let kept = match all.branches.first().filter(|_| alone) {
@@ -277,7 +279,8 @@ impl World {
             true => kept.entries.first().map_or(u64::MAX, |(offset, _)| *offset),
             false => before.map_or(1, |life| whole::first(self, life, &kept)),
         };
-        self.restores = Some(Restores { room, before, last: whole::tip(&kept).unwrap_or_default(), first });
+        let last = whole::tip(&kept).unwrap_or_default();
+        self.restores = Some(Restores { room, before, last, first, from_disk });
         whole::log_is_whole(self, room, &kept, first);
         let sessions = whole::sessions(&kept);
         for session in sessions {

@@ -197,7 +197,10 @@ impl World {
         let life = self.chronicle.begin((room, router), parent, self.plan.settings);
         self.chronicle.lives[life].first = restores.map_or(1, |restores| restores.first);
         self.hosts[router].here.insert(room, life);
-        self.judge(room, Some(life), parent.is_none() && self.unknown);
+        // what Redis has that the disk does not is judged when it could have come in
+        if !restores.is_some_and(|restores| restores.from_disk) {
+            self.judge(room, Some(life), parent.is_none() && self.unknown);
+        }
         let start = self.hosts[router].start;
         let at = self.now + self.rng.u64(MS..4 * MS);
         self.at(at, Happens::Register { router, start, room });

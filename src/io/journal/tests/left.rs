@@ -28,7 +28,7 @@ async fn what_a_killed_process_left_of_a_room_that_another_took_lies_beside_it()
 }
 
 #[tokio::test]
-async fn a_room_that_is_here_and_that_another_router_took_hears_of_it_and_has_more_than_lies_here() {
+async fn a_room_that_is_here_and_that_another_router_took_hears_of_it_and_a_kill_before_it_goes_there_loses_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let (journal, facts, away) = one_that_stands(folder.path()).await;
     let told = told_by(&journal);
@@ -39,10 +39,10 @@ async fn a_room_that_is_here_and_that_another_router_took_hears_of_it_and_has_mo
     assert_eq!(kept(away.taken("r", true)).fence, 2);
     away.set(false);
     brought(&journal).await;
-    assert_eq!(ended(&facts, JournalOutcome::Superseded), 3);
+    assert_eq!(ended(&facts, JournalOutcome::SetBeside), 3);
     assert_eq!(*told.lock().unwrap(), [RoomId::from("r")], "so that it asks for the room at once");
     assert_eq!(kept(away.taken("r", true)).entries, entries(1..=2), "the other's is as it was");
-    assert_eq!(kept(away.taken("r", true)).branches, []);
+    assert_eq!(beside(&kept(away.taken("r", true))), Some(entries(1..=5)));
     let fenced = Written::Fenced { owner: "other".to_owned() };
     assert_eq!(journal.write(&"r".into(), &next(1, 6)).await, Ok(fenced));
 }

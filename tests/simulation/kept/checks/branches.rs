@@ -45,6 +45,13 @@ pub(crate) fn merged(world: &mut World, life: LifeId, of: &str, (behind, events)
     life.copies.push((behind + 1, behind + events));
 }
 
+/// Who has no answer before its router is lost asks again elsewhere: what is not there then is carried out again, and is twice if it
+/// comes there after all. Both know it by its request while its session is there.
+pub(crate) fn is_done_twice(world: &World, tag: &str) -> bool {
+    let places = world.chronicle.places(tag);
+    places.iter().filter(|(of, offset)| !world.chronicle.is_copy(*of, *offset)).count() > 1
+}
+
 /// A client heard what was said to the room.
 pub(crate) fn heard(world: &mut World, client: usize, life: LifeId, what: &What) {
     let What::Said { tag, .. } = what else { return };
@@ -53,12 +60,8 @@ pub(crate) fn heard(world: &mut World, client: usize, life: LifeId, what: &What)
     if one.heard.insert(tag.clone(), moves).is_none() {
         return;
     }
-    // Who has no answer before its router is lost asks again elsewhere: what is not there then is carried out again, and is twice if
-    // it comes there after all. Both know it by its request while its session is there.
-    let places = world.chronicle.places(tag);
-    let twice = places.iter().filter(|(of, offset)| !world.chronicle.is_copy(*of, *offset)).count() > 1;
-    if !twice {
-        let name = one.name.clone();
+    if !is_done_twice(world, tag) {
+        let name = world.clients[client].name.clone();
         world.broken.push(format!("[branches] {name} heard {tag} again, in life {life}"));
     }
 }

@@ -28,6 +28,7 @@ pub(crate) fn told(world: &mut World, client: usize, (life, offset): (LifeId, u6
     if let Some((tag, (other, before))) = before
         && world.chronicle.is_of(life, (other, before))
         && !is_done_again(world, (life, offset), (other, before))
+        && !(world.chronicle.is_copy(life, offset) && super::branches::is_done_twice(world, tag))
     {
         broken.push(format!("[once] {name} was told {tag}, which was said once, at {before} and at {offset}"));
     }
