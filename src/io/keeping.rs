@@ -291,11 +291,12 @@ impl Keeper {
     async fn write_due(self) {
         let due = std::mem::take(&mut *self.0.due.lock().unwrap_or_else(PoisonError::into_inner));
         let writes = due.iter().enumerate().map(|(at, due)| (at, &due.room, &*due.write)).collect();
-        let mut written = self.0.store.write_all(writes);
-        while let Some((at, written)) = written.next().await {
+        // a shard that takes no answer holds up no room of another one
+        let told = self.0.store.write_all(writes).for_each_concurrent(None, async |(at, written)| {
             let Due { room, epoch, .. } = &due[at];
             self.done(room, *epoch, Some(keeper::written(written.ok()))).await;
-        }
+        });
+        told.await;
     }
 
     async fn work(self, room: RoomId, (epoch, ask): (Epoch, Ask)) {
