@@ -27,6 +27,8 @@ use crate::{
 
 /// Lives of a room that are remembered; a resume across more gets a snapshot.
 const EDGES_MAX: usize = 8;
+/// Some twenty messages.
+const BLOCK_BYTES: usize = 4_096;
 
 /// A seat that nobody has, ever: they are given from 1.
 const NOBODY: Seat = Seat(0);
@@ -114,8 +116,8 @@ impl Room {
         after: Offset,
         (at, unix_ms): (Instant, u64),
     ) -> impl Iterator<Item = (u64, Bytes)> {
-        // they are written one behind the other, and each of them is a part of that
-        let mut all = BytesMut::new();
+        // they are written one behind the other into blocks, and each of them is a part of one
+        let mut all = BytesMut::with_capacity(BLOCK_BYTES);
         self.history.after(after).map(move |(offset, entry)| {
             let age = at.saturating_duration_since(entry.at).as_millis() as u64;
             self.entry_kept((offset, entry), unix_ms.saturating_sub(age)).put(&mut all);

@@ -30,7 +30,9 @@ use crate::{
 const CHANGED_MAX: usize = 1_024;
 /// Until a room that another router has is claimed again.
 const CLAIM_AGAIN: Duration = Duration::from_secs(2);
-/// The longest pause after writes that failed in a row,
+/// Half the pause after a write that failed,
+const RETRY: Duration = Duration::from_millis(20);
+/// the longest one after several in a row,
 const RETRY_MAX: Duration = Duration::from_secs(2);
 /// and how often the pause is doubled until then.
 const DOUBLED_MAX: u32 = 8;
@@ -253,7 +255,7 @@ impl Router {
 
     /// What came of a claim or a write.
     pub(super) fn kept(&mut self, (room, epoch): (&RoomId, Epoch), answer: Answer, now: Now, out: &mut Vec<Output>) {
-        let (Some(settings), Some(&key)) = (self.settings.keeping, self.names.get(room)) else { return };
+        let (Some(_), Some(&key)) = (self.settings.keeping, self.names.get(room)) else { return };
         let hall = &mut self.halls[key];
         if hall.room.epoch() != epoch {
             return;
@@ -301,7 +303,7 @@ impl Router {
             }
             Answer::Failed => {
                 keeping.failures = keeping.failures.saturating_add(1);
-                let pause = settings.gather * (1 << keeping.failures.min(DOUBLED_MAX));
+                let pause = RETRY * (1 << keeping.failures.min(DOUBLED_MAX));
                 let leaves = matches!(under_way, Some(UnderWay::Leave { .. }));
                 self.write_again(key, under_way);
                 if leaves { self.stays(key) } else { pause.min(RETRY_MAX) }
@@ -390,7 +392,8 @@ impl Router {
         self.release_answers(key);
         if all {
             settings.refresh
-        } else if settings.acknowledge > Acknowledge::Here {
+        } else if settings.acknowledge > Acknowledge::Here || brings.complete < brings.tip {
+            // for the latter it was more than goes into one write
             Duration::ZERO
         } else {
             let next = self.written_from.next(now.at, settings.gather, (key, self.halls.len()));

@@ -30,8 +30,10 @@ impl Beat {
         let parts = (rooms / ROOMS_A_PART).clamp(1, PARTS_MAX);
         // both are small
         let own = from + every * (room % parts) as u32 / parts as u32;
-        let beats = at.saturating_duration_since(own).as_nanos().div_ceil(every.as_nanos().max(1));
-        own + every * u32::try_from(beats).unwrap_or(u32::MAX)
+        let Some(since) = at.checked_duration_since(own) else { return own };
+        // less than from one to the next
+        let over = since.as_nanos() % every.as_nanos().max(1);
+        if over == 0 { at } else { at + (every - Duration::from_nanos(over as u64)) }
     }
 }
 
@@ -51,6 +53,9 @@ mod tests {
                 let next = beat.next(now, EVERY, (ms as usize * 31, rooms));
                 assert!(next >= now && next < now + EVERY, "{seed} {ms}");
                 assert_eq!(beat.next(next, EVERY, (ms as usize * 31, rooms)), next, "it is one");
+                let later = at + Duration::from_secs(400 * 86_400) + Duration::from_millis(ms);
+                let next = beat.next(later, Duration::from_millis(1), (0, 1));
+                assert!(next >= later && next < later + Duration::from_millis(1), "as long as it runs");
             }
         }
     }

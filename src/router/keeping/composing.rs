@@ -14,7 +14,7 @@ use crate::{
 const ENTRIES_A_WRITE: usize = 512;
 const BYTES_A_WRITE: usize = 256 * 1024;
 /// Entries that the history has let go of are let go of there so many at a time.
-const TRIM_EVENTS: u64 = 64;
+const TRIM_EVENTS: u64 = 16;
 
 /// How much goes into a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

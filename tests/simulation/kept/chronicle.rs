@@ -12,6 +12,8 @@ use super::plan::{Ack, At, MS, Settings};
 /// The place of a life among all.
 pub(crate) type LifeId = usize;
 
+/// Half the pause after a write that failed, as of the core.
+const RETRY: At = 20 * MS;
 /// Clocks that run apart, and are cut off to milliseconds.
 const ROUNDED: At = 3 * MS;
 
@@ -136,7 +138,7 @@ impl Life {
     /// A call about it fails, or is refused, at that moment: when the next one comes at the latest.
     pub(crate) fn call_fails(&mut self, at: At, pause_min: At) {
         self.failures += 1;
-        let pause = (self.gather << self.failures.min(8)).min(2_000 * MS).max(pause_min);
+        let pause = (RETRY << self.failures.min(8)).min(2_000 * MS).max(pause_min);
         self.hindered = self.hindered.max(at + pause + pause / 50);
     }
 
