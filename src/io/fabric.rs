@@ -37,12 +37,15 @@ use tokio::{
     time::{MissedTickBehavior, interval, sleep},
 };
 
-pub use self::settings::{Address, Credentials, FabricMode, FabricSettings};
 use self::{
     masters::Masters,
     refusal::{Refusal, strange},
     scripts::{Asked, Keys, What},
     server::{Around, Server},
+};
+pub use self::{
+    settings::{Address, Credentials, FabricMode, FabricSettings},
+    together::Writes,
 };
 use super::{clock, listener::Observe};
 use crate::{

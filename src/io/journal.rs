@@ -32,7 +32,7 @@ use ahash::{AHashMap, AHashSet};
 use futures_util::{
     FutureExt as _, StreamExt as _,
     future::BoxFuture,
-    stream::{self, BoxStream, FuturesUnordered},
+    stream::{self, BoxStream},
 };
 use tokio::sync::Mutex as Turn;
 
@@ -45,7 +45,8 @@ use self::{
 };
 use super::{
     clock,
-    keeping::{Store, Unanswered, Unkept, Writes},
+    fabric::Writes,
+    keeping::{Store, Unanswered, Unkept, each},
     listener::Observe,
 };
 use crate::{
@@ -304,8 +305,8 @@ impl Inner {
                 }
             }
         });
-        let others = others.into_iter().map(async |(at, room, write)| (at, self.write(room, write).await));
-        stream::select(straight.buffer_unordered(lanes), others.collect::<FuturesUnordered<_>>()).boxed()
+        let others = each(others, |room, write| self.write(room, write).boxed());
+        stream::select(straight.buffer_unordered(lanes), others).boxed()
     }
 
     /// What follows from what came of a write at Redis.

@@ -20,7 +20,13 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use super::{directory::Homes, fabric::Fabric, journal::Behind, listener::Observe, shard::Shards};
+use super::{
+    directory::Homes,
+    fabric::{Fabric, Writes},
+    journal::Behind,
+    listener::Observe,
+    shard::Shards,
+};
 use crate::{
     event::{Event, FabricOutcome, KeepingFact},
     fabric::{
@@ -42,9 +48,6 @@ const PLACE_AGAIN: Duration = Duration::from_millis(10);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unanswered;
 
-/// Writes of rooms, by their numbers.
-pub type Writes<'a> = Vec<(usize, &'a RoomId, &'a Write)>;
-
 /// Hears of rooms of which something that was said to be written does not stand, and never will.
 pub type Unkept = Box<dyn Fn(RoomId) -> BoxFuture<'static, ()> + Send + Sync>;
 
@@ -60,8 +63,7 @@ pub trait Store: Send + Sync + 'static {
     fn write<'a>(&'a self, room: &'a RoomId, write: &'a Write) -> BoxFuture<'a, Result<Written, Unanswered>>;
     /// Writes of several rooms at one moment; of each what came of it, as soon as that is known, with its number.
     fn write_all<'a>(&'a self, writes: Writes<'a>) -> BoxStream<'a, (usize, Result<Written, Unanswered>)> {
-        let one = async |(at, room, write)| (at, self.write(room, write).await);
-        writes.into_iter().map(one).collect::<FuturesUnordered<_>>().boxed()
+        each(writes, |room, write| self.write(room, write))
     }
     /// Writes the last of a room whose sessions go elsewhere once it is where the next router looks for it.
     fn write_last<'a>(&'a self, room: &'a RoomId, write: &'a Write) -> BoxFuture<'a, Result<Written, Unanswered>> {
@@ -73,6 +75,15 @@ pub trait Store: Send + Sync + 'static {
     fn end<'a>(&'a self, room: &'a RoomId, fence: u64) -> BoxFuture<'a, Result<Written, Unanswered>>;
     /// Whom to tell, once a process. One that says of no write that it stands before it does has nothing to tell.
     fn tells(&self, _whom: Unkept) {}
+}
+
+/// Each by itself, all at once.
+pub(super) fn each<'a>(
+    writes: Writes<'a>,
+    write: impl Fn(&'a RoomId, &'a Write) -> BoxFuture<'a, Result<Written, Unanswered>>,
+) -> BoxStream<'a, (usize, Result<Written, Unanswered>)> {
+    let one = |(at, room, one)| write(room, one).map(move |written| (at, written));
+    writes.into_iter().map(one).collect::<FuturesUnordered<_>>().boxed()
 }
 
 impl Store for Fabric {
@@ -276,7 +287,7 @@ impl Keeper {
         match next {
             (epoch, Ask::Write(write)) => {
                 let is_first = {
-                    let mut due = self.0.due.lock().unwrap_or_else(PoisonError::into_inner);
+                    let mut due = self.due();
                     due.push(Due { room, epoch, write });
                     due.len() == 1
                 };
@@ -289,7 +300,7 @@ impl Keeper {
     }
 
     async fn write_due(self) {
-        let due = std::mem::take(&mut *self.0.due.lock().unwrap_or_else(PoisonError::into_inner));
+        let due = std::mem::take(&mut *self.due());
         let writes = due.iter().enumerate().map(|(at, due)| (at, &due.room, &*due.write)).collect();
         // a shard that takes no answer holds up no room of another one
         let told = self.0.store.write_all(writes).for_each_concurrent(None, async |(at, written)| {
@@ -403,6 +414,10 @@ impl Keeper {
 
     fn fetching(&self) -> MutexGuard<'_, AHashMap<RoomId, Shared<BoxFuture<'static, bool>>>> {
         self.0.fetching.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn due(&self) -> MutexGuard<'_, Vec<Due>> {
+        self.0.due.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lanes(&self) -> MutexGuard<'_, Lanes> {

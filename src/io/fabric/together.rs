@@ -29,6 +29,9 @@ const WRITES_MAX: usize = 64;
 /// and about how many bytes of them: a server does nothing else while it does these.
 const BYTES_MAX: usize = 256 * 1024;
 
+/// Writes of rooms, by their numbers.
+pub type Writes<'a> = Vec<(usize, &'a RoomId, &'a Write)>;
+
 /// A write, and its number.
 struct One<'a> {
     at: usize,
@@ -50,10 +53,7 @@ type Ended = (usize, Result<Written, Fault>);
 impl Fabric {
     /// Writes changes of several rooms, as [`write`](Self::write) does of one; each answer as soon as it is known, with the number that
     /// its write came with.
-    pub fn write_all<'a>(
-        &'a self,
-        writes: Vec<(usize, &'a RoomId, &'a Write)>,
-    ) -> impl Stream<Item = Ended> + Send + 'a {
+    pub fn write_all<'a>(&'a self, writes: Writes<'a>) -> impl Stream<Item = Ended> + Send + 'a {
         let begun = Instant::now();
         stream::once(self.grouped(writes, begun)).flat_map(move |(nowhere, groups)| {
             let groups = groups.into_iter().map(|group| self.write_group(group, begun).boxed());
@@ -62,11 +62,7 @@ impl Fabric {
     }
 
     /// Which go together, and those of rooms that no server has.
-    async fn grouped<'a>(
-        &'a self,
-        writes: Vec<(usize, &'a RoomId, &'a Write)>,
-        begun: Instant,
-    ) -> (Vec<Ended>, Vec<Group<'a>>) {
+    async fn grouped<'a>(&'a self, writes: Writes<'a>, begun: Instant) -> (Vec<Ended>, Vec<Group<'a>>) {
         let (mut nowhere, mut groups) = (Vec::new(), Vec::<Group<'a>>::new());
         for (at, room, write) in writes {
             let asked = self.asked((&self.0.around.settings.router, room), What::Write(write));

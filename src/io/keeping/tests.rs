@@ -85,8 +85,7 @@ impl Store for Shelf {
 
     fn write_all<'a>(&'a self, writes: Writes<'a>) -> BoxStream<'a, (usize, Result<Written, Unanswered>)> {
         self.together.lock().unwrap().push(writes.len());
-        let one = async |(at, room, write)| (at, self.write(room, write).await);
-        writes.into_iter().map(one).collect::<FuturesUnordered<_>>().boxed()
+        each(writes, |room, write| self.write(room, write))
     }
 
     fn put_beside<'a>(&'a self, room: &'a RoomId, last: &'a Last) -> BoxFuture<'a, Result<bool, Unanswered>> {
