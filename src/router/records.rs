@@ -1,7 +1,7 @@
 //! What is written of a room that is kept: its record, and those of its members.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     hash::{BuildHasher, Hash as _, Hasher as _},
 };
 
@@ -23,22 +23,25 @@ impl Router {
         handed_over: bool,
         write: &mut Write,
     ) {
+        let mut gone = BTreeSet::new();
         for (seat, id) in members {
             let field = format!("{MEMBER_PREFIX}{id}");
             match (self.halls[key].room.member(*seat), self.sessions.get(seat)) {
                 (Some(member), Some(seated)) => {
                     let mut record = member.to_kept();
                     record.session = seated.session.to_kept(seated.expires_at_ms, handed_over);
-                    record.session.saw = seated.saw.map(|(epoch, offset)| (epoch.to_string(), offset.0));
                     if let Some(rest) = seated.rest.as_deref() {
                         (record.rest, record.session.rest) = rest.clone();
                     }
+                    // who left, and came in again with another life of the room, has another seat since, and is one participant
+                    gone.remove(&field);
                     write.set.push((field, record.bytes()));
                 }
                 _ if write.reset => {}
-                _ => write.delete.push(field),
+                _ => drop(gone.insert(field)),
             }
         }
+        write.delete.extend(gone);
     }
 
     /// Tells records of a room apart, within this process and a life of the room.
