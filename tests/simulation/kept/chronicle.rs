@@ -65,6 +65,7 @@ pub(crate) struct Entry {
     pub(crate) stands: bool,
     /// or had it once, or a router's disk.
     pub(crate) kept: bool,
+    /// A router's disk has it, to be brought.
     pub(crate) on_disk: bool,
     /// It was found to be lost, with a reason.
     pub(crate) excused: bool,
@@ -291,6 +292,8 @@ impl Chronicle {
         if let Some(entry) = self.lives[owner].entries.get_mut(&offset) {
             entry.stands = stands;
             entry.kept |= stands;
+            // what was brought the disk lets go of
+            entry.on_disk &= !stands;
         }
     }
 

@@ -111,6 +111,8 @@ pub(crate) struct Client {
     pub(crate) moves: u32,
     /// those that were said where it got the room anew, without what it had missed,
     pub(crate) passed_by: BTreeSet<String>,
+    /// Of which lives it got the room anew, and up to where: what was said before that it does not hear. Some of it may get known later.
+    pub(crate) came_anew: Vec<(LifeId, u64)>,
     /// and what was said to it alone.
     pub(crate) directed: BTreeSet<String>,
     /// What it was not told though it was there: from after one offset of a life up to another; `said`: only messages count.
@@ -154,6 +156,7 @@ impl Client {
             heard: BTreeMap::new(),
             moves: 0,
             passed_by: BTreeSet::new(),
+            came_anew: Vec::new(),
             directed,
             passed,
         }

@@ -65,7 +65,9 @@ impl World {
                 self.at(at, Happens::Wake { router, start });
             }
             Output::Observe(fact) => self.observe(router, fact),
-            Output::Attach { connection, .. } => self.connections[connection.0 as usize - 1].attached = true,
+            Output::Attach { connection, session, .. } => {
+                self.connections[connection.0 as usize - 1].attached = Some(session.as_str().to_owned());
+            }
             Output::AdminReply { .. } | Output::Detach { .. } | Output::Ended(_) => {}
             // who comes back and is not known waits until it was looked; nothing else does where rooms acknowledge what they have
             Output::Hold { ticket, by } => {

@@ -31,7 +31,7 @@ pub(crate) struct Connection {
     /// The client has it open.
     open: bool,
     /// It is a session's, as its router says.
-    pub(crate) attached: bool,
+    pub(crate) attached: Option<String>,
     /// When the last word is there, up and down.
     last: (At, At),
 }
@@ -86,7 +86,7 @@ impl World {
         let (router, room) = (one.router, one.room);
         let back = (one.state == State::Resumes).then(|| Box::new(resume(one, self.epoch(one.life))));
         let start = self.hosts[router].start;
-        self.connections.push(Connection { client, router, start, open: true, attached: false, last: (0, 0) });
+        self.connections.push(Connection { client, router, start, open: true, attached: None, last: (0, 0) });
         let id = self.connections.len() as u64;
         self.clients[client].connection = Some(id);
         self.at(self.now + PATIENCE, Event::NoAnswer { client, opening });
@@ -291,7 +291,7 @@ impl World {
         match (heard, life) {
             (Heard::Joined(joined), Some(life)) => {
                 self.clients[client].joined(life, &joined);
-                self.clients[client].passed_by.extend(self.chronicle.said_up_to(life, joined.offset));
+                self.clients[client].came_anew.push((life, joined.offset));
             }
             (Heard::Resumed(resumed), Some(life)) => recovery::resumed(self, client, life, &resumed),
             (Heard::Told { offset, what }, Some(life)) => {
@@ -359,13 +359,12 @@ impl World {
     }
 
     pub(crate) fn lost(&mut self, id: u64) {
-        let Connection { router, start, client, .. } = *self.connection(id);
+        let Connection { router, start, .. } = *self.connection(id);
         if !self.hosts[router].runs || self.hosts[router].start != start || !self.hosts[router].connections.remove(&id)
         {
             return;
         }
-        if self.connection(id).attached {
-            let session = self.clients[client].session.clone();
+        if let Some(session) = self.connection(id).attached.clone() {
             self.left_at.insert((router, session), self.now);
         }
         let connection = signalbox::ids::ConnectionId(id);

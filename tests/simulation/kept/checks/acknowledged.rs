@@ -6,7 +6,10 @@ use super::super::{chronicle::LifeId, plan::Ack, world::World};
 /// What a client said to its room is acknowledged.
 pub(crate) fn done(world: &mut World, (life, offset): (LifeId, u64), tag: &str) {
     let ack = world.plan.settings.ack;
-    let is_kept = world.chronicle.entry(life, offset).is_some_and(|entry| entry.kept);
+    let Some(entry) = world.chronicle.entry(life, offset) else { return };
+    // what the history let go of before it could be kept was told to all who were there; a repeat is answered as before
+    let one = &world.chronicle.lives[life];
+    let is_kept = entry.kept || offset + one.events <= one.tip;
     if ack != Ack::Local && !is_kept {
         world.broken.push(format!("[kept] {tag} at {offset} was acknowledged ({ack:?}) and was kept nowhere"));
     }

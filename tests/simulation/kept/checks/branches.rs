@@ -36,7 +36,9 @@ pub(crate) fn looked(world: &mut World, (router, room): (usize, usize), branches
 pub(crate) fn merged(world: &mut World, life: LifeId, of: &str, (behind, events): (u64, u64)) {
     let room = world.chronicle.lives[life].room;
     let known = world.chronicle.find(room, of);
-    let Some((other, last)) = world.merges.iter().copied().find(|(other, _)| Some(*other) == known) else {
+    // a claim may find what a life had written, and beside that all of it
+    let of_it = world.merges.iter().copied().filter(|(other, _)| Some(*other) == known);
+    let Some((other, last)) = of_it.max_by_key(|(_, last)| *last) else {
         return world.broken.push(format!("[branches] room {room} is merged with {of}, which nobody handed on"));
     };
     world.tally.merged += 1;
@@ -80,8 +82,7 @@ pub(crate) fn moved(world: &mut World, client: usize) {
 
 /// A client gets the room anew, without what was said.
 pub(crate) fn misses(world: &mut World, client: usize, (life, tip): (LifeId, u64)) {
-    let said = world.chronicle.said_up_to(life, tip);
-    world.clients[client].passed_by.extend(said);
+    world.clients[client].came_anew.push((life, tip));
 }
 
 /// Holds once everything was mended for long enough.

@@ -1,5 +1,7 @@
 //! What happens in a room reaches every member that is there, or comes back within the history, exactly once and in one order.
 
+use std::collections::BTreeSet;
+
 use super::super::{
     chronicle::{LifeId, What},
     client::{Passed, State},
@@ -55,6 +57,8 @@ pub(crate) fn at_the_end(world: &mut World) {
     let mut broken = Vec::new();
     for client in 0..world.clients.len() {
         let one = &world.clients[client];
+        let before = |(life, tip): &(usize, u64)| world.chronicle.said_up_to(*life, *tip);
+        let before: BTreeSet<String> = one.came_anew.iter().flat_map(before).collect();
         let mut passed = one.passed.clone();
         if one.state == State::In {
             let (life, after) = (one.life, one.offset);
@@ -67,7 +71,9 @@ pub(crate) fn at_the_end(world: &mut World) {
                 let counts = !said || matches!(entry.what, What::Said { .. });
                 // what came from another router it may have heard there
                 let elsewhere = match &entry.what {
-                    What::Said { tag, .. } => one.heard.contains_key(tag) || one.passed_by.contains(tag),
+                    What::Said { tag, .. } => {
+                        one.heard.contains_key(tag) || one.passed_by.contains(tag) || before.contains(tag)
+                    }
                     What::Happened { .. } => world.chronicle.is_copy(life, offset),
                 };
                 if counts && entry.what.is_for(&one.name) && !one.told.contains(&(owner, offset)) && !elsewhere {

@@ -2,7 +2,10 @@
 
 use signalbox::fabric::TIP_FIELD;
 
-use super::super::{host::name, world::World};
+use super::{
+    super::{host::name, world::World},
+    whole,
+};
 
 /// A router of which nothing waits has written all that happened, as long as Redis has what it was told.
 pub(crate) fn now_and_then(world: &mut World) {
@@ -30,6 +33,11 @@ pub(crate) fn now_and_then(world: &mut World) {
                 continue;
             }
             let stored = world.redis.stored(&name(*room));
+            // another router has taken it, and its disk has put all of it beside that one's
+            if stored.is_some_and(|stored| whole::epoch(&stored.kept()).is_some_and(|epoch| life.epoch != Some(epoch)))
+            {
+                continue;
+            }
             let tip = stored
                 .and_then(|stored| stored.fields.get(TIP_FIELD))
                 .map(|tip| String::from_utf8_lossy(tip).into_owned());
