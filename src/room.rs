@@ -35,7 +35,7 @@ pub(crate) use self::{
     merging::{Both, Branch, Merged, Said},
     message::Message,
     permissions::{denied, may_update_own},
-    place::Place,
+    place::{Place, Saw},
     update::{Change, merge_attributes},
     view::Part,
 };

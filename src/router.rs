@@ -64,7 +64,7 @@ pub use self::{
 use crate::{
     auth::Grant,
     event::{Event, Labels, Outcome},
-    ids::{ConnectionId, Epoch, Offset, RoomId, SessionId, Variant},
+    ids::{ConnectionId, RoomId, SessionId, Variant},
     placement::{Change, Placement},
     protocol::{
         Code, Refusal,
@@ -123,8 +123,6 @@ struct Seated {
     expiry: Option<Instant>,
     expiry_told: bool,
     expires_at_ms: Option<u64>,
-    /// Where it came from, of a life of the room that was not known here as far as that.
-    saw: Option<(Epoch, Offset)>,
     /// What a newer version wrote into the records of the participant and of the session.
     rest: Option<Box<(Rest, Rest)>>,
 }

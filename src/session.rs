@@ -3,6 +3,7 @@
 //! Knows nothing of rooms or of what a token grants: a session is somebody who can be written to, and who may
 //! come back.
 
+mod came;
 mod held;
 mod kept;
 mod replies;
@@ -10,7 +11,10 @@ mod resume_token;
 #[cfg(test)]
 mod tests;
 
-pub use self::resume_token::ResumeTokens;
+pub use self::{
+    came::{Came, Lives},
+    resume_token::ResumeTokens,
+};
 use std::sync::Arc;
 
 pub(crate) use self::{
@@ -36,6 +40,8 @@ pub struct ResumeClaims {
     pub identity: String,
     /// How many resumes came before it; a token is spent when a later one has been used.
     pub generation: u64,
+    /// Other lives of the room that its bearer has seen.
+    pub lives: Lives,
 }
 
 /// One client connection, its resumes included.
@@ -55,6 +61,8 @@ pub(crate) struct Session {
     minted: u64,
     /// It was another router's, and nobody came back to it yet: what it used and saw last may not have been kept.
     restored: bool,
+    /// Where its client came from.
+    pub(crate) lives: Lives,
     pub(crate) held: Held,
     pub(crate) replies: Replies,
 }
@@ -75,6 +83,7 @@ impl Session {
             generation: 0,
             minted: 0,
             restored: false,
+            lives: Lives::default(),
             held: Held::default(),
             replies: Replies::default(),
         }
@@ -130,6 +139,7 @@ impl Session {
             key: self.key.to_string(),
             identity: self.identity.as_str().to_owned(),
             generation,
+            lives: self.lives.clone(),
         }
     }
 }

@@ -136,6 +136,9 @@ pub struct SessionKept {
     /// Of which life of the room its client was told what is not in this one, and up to where.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub saw: Option<(String, u64)>,
+    /// The same of lives that it came from before.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub saw_before: Vec<(String, u64)>,
     /// Directed pushes that were not acknowledged; only of a room that was handed over.
     pub held: Vec<HeldKept>,
     /// Its latest answers by request, as frames; only of a room that was handed over.

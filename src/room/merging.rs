@@ -16,7 +16,7 @@ use super::{
     Audience, Edge, Member, Push, Room, Seat, Turn,
     history::{Entry, Kept},
     kept::{edges_from, entry_from},
-    place::{Merge, stretches},
+    place::{Heard, Merge, Place, Saw, stretches},
 };
 use crate::{
     fabric::{EntryKept, MemberKept, RoomKept, SaidKept, Unreadable},
@@ -80,9 +80,15 @@ impl Branch {
         self.edges.iter().map(|edge| (edge.epoch, edge.last)).chain([(self.epoch, self.tip)])
     }
 
-    /// Up to where somebody knows this log who was told that life of it up to there; absent: it is none of this log.
-    pub(crate) fn told(&self, (life, offset): (Epoch, Offset)) -> Option<Offset> {
-        self.lives().find(|(epoch, _)| *epoch == life).map(|(_, last)| offset.min(last))
+    /// How much somebody knows of this log who was told that life of it up to there; absent: it is none of this log.
+    fn told(&self, life: Epoch, upto: Offset) -> Option<Place> {
+        match self.merges.iter().find(|merge| merge.epoch == life) {
+            Some(merge) => Some(merge.place(upto)),
+            None => {
+                let (_, last) = self.lives().find(|(epoch, _)| *epoch == life)?;
+                Some(Place { upto: upto.min(last), heard: Heard::default(), exact: upto <= last })
+            }
+        }
     }
 
     /// By which lives and offsets an event of it may be known.
@@ -157,17 +163,19 @@ impl Room {
         (here, branch.said(fork))
     }
 
-    /// Brings the events of a branch into this log. `said`: on both sides after the fork; `seats`: of its members by id; `saw`: members who were told by that router, up to where.
+    /// Brings the events of a branch into this log. `said`: on both sides after the fork; `seats`: of its members by id; `saw`: of members the lives
+    /// that they came from.
     pub(crate) fn merge(
         &mut self,
         (branch, fork, said): (Branch, Offset, &(Said, Said)),
-        (seats, saw): (&AHashMap<String, Seat>, &[(Seat, Offset)]),
+        (seats, saw): (&AHashMap<String, Seat>, &[Saw]),
         unix_ms: u64,
         turn: &mut Turn<'_>,
     ) -> Merged {
         let (epoch, last) = (branch.epoch, branch.tip);
         let metadata = branch.metadata.clone();
         let lives = (branch.edges.clone(), branch.merges.clone());
+        let knew: Vec<_> = saw.iter().filter_map(|saw| Some((*saw, branch.told(saw.epoch, saw.upto)?))).collect();
         let fates = self.fates(branch, fork, seats);
         let told = fates.iter().filter(|(_, fate)| matches!(fate, Fate::Appended(_))).count();
         let missing = (last.0.saturating_sub(fork.0) as usize).saturating_sub(fates.len());
@@ -186,17 +194,15 @@ impl Room {
                     let age = Duration::from_millis(unix_ms.saturating_sub(entry.at_unix_ms));
                     let at = turn.at.checked_sub(age).unwrap_or(turn.at);
                     let Some(entry) = entry_from(*entry, at, seats) else { continue };
-                    let not_to = saw.iter().filter(|(_, upto)| of <= upto.0).map(|(seat, _)| *seat).collect::<Vec<_>>();
+                    let knows = |place: &Place| of <= place.upto.0 || place.heard.contains(Offset(of));
+                    let not_to: Vec<Seat> =
+                        knew.iter().filter(|(_, place)| knows(place)).map(|(saw, _)| saw.seat).collect();
                     positions.insert(of, self.append(entry, &not_to, turn).0);
                 }
             }
         }
         self.remember_all(lives, (epoch, last), fork, &positions);
-        for (seat, upto) in saw {
-            if let Some(place) = self.place_of(&epoch.to_string(), *upto) {
-                self.has_heard_said(*seat, &place);
-            }
-        }
+        knew.into_iter().for_each(|(saw, _)| self.has_heard_of(saw));
         let whole = self.history.covers(fork);
         self.merge_metadata(metadata, said, whole, turn);
         Merged { after, events: told, missing }

@@ -44,6 +44,14 @@ pub(crate) struct Place {
     pub(crate) exact: bool,
 }
 
+/// A member was told a life of the room up to there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Saw {
+    pub(crate) seat: Seat,
+    pub(crate) epoch: Epoch,
+    pub(crate) upto: Offset,
+}
+
 /// Offsets that were seen, in stretches from and to, in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Heard(Vec<(u64, u64)>);
@@ -106,7 +114,7 @@ impl Merge {
     }
 
     /// What somebody saw who saw that life up to there.
-    fn place(&self, offset: Offset) -> Place {
+    pub(super) fn place(&self, offset: Offset) -> Place {
         let mut heard = Heard::default();
         for StretchKept { of, at, len } in &self.stretches {
             let seen = offset.0.saturating_add(1).saturating_sub(*of).min(*len);
@@ -214,6 +222,13 @@ impl Room {
         let own = &mut member.participant.heard;
         own.add_all(heard);
         own.forget_below(first);
+    }
+
+    /// The same of a life that it got the room anew since.
+    pub(crate) fn has_heard_of(&mut self, Saw { seat, epoch, upto }: Saw) {
+        if let Some(place) = self.place_of(&epoch.to_string(), upto) {
+            self.has_heard_said(seat, &place);
+        }
     }
 
     /// A member heard what was said up to a place, and got the room anew since: what happened is told to it, messages are not.

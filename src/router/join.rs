@@ -101,7 +101,6 @@ impl Router {
             expiry: None,
             expiry_told: false,
             expires_at_ms: None,
-            saw: None,
             rest: None,
         };
         self.sessions.insert(seat, Box::new(seated));

@@ -14,17 +14,18 @@ use bytes::Bytes;
 
 use super::{
     HallKey, MediaCall, Now, Output, Router, Timer,
-    restoring::{Read, read, saw_of},
+    restoring::{Read, read},
 };
 use crate::{
     event::{Event, KeepingFact},
     fabric::{BranchKept, Kept, MemberKept, SessionKept, Unreadable},
-    ids::{Epoch, NodeId, Offset},
+    ids::{NodeId, Offset},
     protocol::{
         Code, ROOM_MERGED,
         v1::{self, server_frame::Body},
     },
-    room::{Both, Branch, Merged, Said, Seat},
+    room::{Both, Branch, Merged, Said, Saw, Seat},
+    session::{Came, Lives},
 };
 
 /// What came of the members of a branch.
@@ -34,10 +35,10 @@ struct Settled {
     both: BTreeMap<String, Both>,
     /// Where those of the branch are who are members.
     seats: AHashMap<String, Seat>,
-    /// Who came from there before, and up to where it was told.
-    saw: Vec<(Seat, Offset)>,
+    /// Lives that members came from, and up to where they were told there.
+    saw: Vec<Saw>,
     /// Who came there from this room, or from another life of it, and up to where it was told of that.
-    came: Vec<(Seat, (Epoch, Offset))>,
+    came: Vec<Saw>,
     /// Sessions that are here now and were not.
     sessions: usize,
     /// Who found no place.
@@ -107,14 +108,10 @@ impl Router {
         }
         let said = room.said_after(fork, &branch);
         let mut settled = self.settle_members(key, members, (fork, tip), &said, now);
-        settled.saw = self.who_saw(key, &branch);
+        settled.saw = self.who_saw(key);
         let (room, mut turn) = self.room_turn(key, now.at);
         let merged = room.merge((branch, fork, &said), (&settled.seats, &settled.saw), now.unix_ms, &mut turn);
-        for (seat, (epoch, offset)) in &settled.came {
-            if let Some(place) = room.place_of(&epoch.to_string(), *offset) {
-                room.has_heard_said(*seat, &place);
-            }
-        }
+        settled.came.iter().for_each(|came| room.has_heard_of(*came));
         room.tell_differences(&settled.both, fork, &said, &mut turn);
         let room = room.id().clone();
         self.answer_again(key);
@@ -155,7 +152,7 @@ impl Router {
             if let Some(seat) = known {
                 settled.seats.insert(id, seat);
                 let Some(seated) = self.sessions.get(&seat) else { continue };
-                settled.came.extend(saw_of(&session).map(|saw| (seat, saw)));
+                settled.came.extend(saw(seat, &Lives::read(&session)));
                 // whoever was resumed last
                 let (ours, theirs) = (&seated.session, session.generation);
                 let later = ours.generation() < theirs || (ours.generation() == theirs && ours.is_restored());
@@ -176,22 +173,21 @@ impl Router {
                 settled.left_out += 1;
                 continue;
             }
-            let saw = saw_of(&session);
+            let lives = Lives::read(&session);
             member.session = session;
             settled.sessions += 1;
             let seat = self.comes_in(key, member, fork, now);
-            settled.came.extend(saw.map(|saw| (seat, saw)));
+            settled.came.extend(saw(seat, &lives));
             settled.seats.insert(id, seat);
         }
         self.those_who_left(key, &settled.both, fork, &said.1, now);
         settled
     }
 
-    /// Members who came from a life of that log before this room knew of it, and up to where they were told there: also those who are no
-    /// members there any more.
-    fn who_saw(&self, key: HallKey, branch: &Branch) -> Vec<(Seat, Offset)> {
-        let saw = |seat: Seat| Some((seat, branch.told(self.sessions.get(&seat)?.saw?)?));
-        self.halls[key].room.members().iter().filter_map(|member| saw(member.seat)).collect()
+    /// Lives that members came from, and up to where they were told there: also of those who are no members there any more.
+    fn who_saw(&self, key: HallKey) -> Vec<Saw> {
+        let of_one = |seat: Seat| Some(saw(seat, &self.sessions.get(&seat)?.session.lives));
+        self.halls[key].room.members().iter().filter_map(|member| of_one(member.seat)).flatten().collect()
     }
 
     /// Whether one of that identity who is here gives way, if there is one.
@@ -270,6 +266,11 @@ impl Router {
         }
         self.put_everything(key, now.at);
     }
+}
+
+/// What a member was told in the lives that its client came from.
+fn saw(seat: Seat, lives: &Lives) -> impl Iterator<Item = Saw> + use<'_> {
+    lives.iter().map(move |Came { epoch, upto, .. }| Saw { seat, epoch, upto })
 }
 
 /// A session of a branch, whose offsets after the fork are others here: those of answers are found in the log, if they still are in it,

@@ -125,11 +125,11 @@ impl Router {
     ) {
         let rest = (rest, std::mem::take(&mut session.rest));
         let rest = (!rest.0.is_empty() || !rest.1.is_empty()).then(|| Box::new(rest));
-        let (expires_at_ms, saw, key) = (session.expires_at_ms, saw_of(&session), Arc::from(session.key.as_str()));
+        let (expires_at_ms, key) = (session.expires_at_ms, Arc::from(session.key.as_str()));
         let session = Session::restored(identity.into(), key, session);
         self.session_ids.insert(session.id.clone(), seat);
         let mut seated =
-            Seated { session, hall, lingers_until: None, expiry: None, expiry_told: false, expires_at_ms, saw, rest };
+            Seated { session, hall, lingers_until: None, expiry: None, expiry_told: false, expires_at_ms, rest };
         self.timers.arm(&mut seated.lingers_until, now.at + self.settings.linger, Timer::Linger(seat));
         self.sessions.insert(seat, Box::new(seated));
     }
@@ -150,12 +150,6 @@ impl Router {
             }
         }
     }
-}
-
-/// Where the client of a session comes from, of a life of the room that is not known.
-pub(super) fn saw_of(session: &SessionKept) -> Option<(Epoch, Offset)> {
-    let (epoch, offset) = session.saw.as_ref()?;
-    Some((Epoch::read(epoch)?, Offset(*offset)))
 }
 
 /// Branches by name.

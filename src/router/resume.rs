@@ -9,8 +9,8 @@ use crate::{
         Code, Refusal,
         v1::{self, ParticipantState, ServerFrame, server_frame::Body},
     },
-    room::{Change, Seat, denied},
-    session::ResumeClaims,
+    room::{Change, Place, Room, Seat, denied},
+    session::{Came, Lives, ResumeClaims, Session},
 };
 
 /// What a returning session missed.
@@ -46,7 +46,7 @@ impl Router {
         }
 
         let before = self.take_over(seat, connection);
-        let Gap { recovered, from, frames } = self.gap((hall, seat), connection, resume, now);
+        let Gap { recovered, from, frames } = self.gap((hall, seat), connection, (claims, resume), now);
         out.extend(self.attachment(seat, connection));
         let missed = frames.len() as u32;
         let parts = self.resumed((hall, seat), (recovered, from), missed, now);
@@ -72,21 +72,26 @@ impl Router {
 
     /// Events after the last one seen and directed pushes after theirs, merged in the order they were pushed in. What happened is
     /// in the room as it is when that comes anew, what was said is not.
-    fn gap(&mut self, (hall, seat): (HallKey, Seat), to: ConnectionId, resume: &v1::Resume, now: Now) -> Gap {
+    fn gap(
+        &mut self,
+        (hall, seat): (HallKey, Seat),
+        to: ConnectionId,
+        (claims, resume): (&ResumeClaims, &v1::Resume),
+        now: Now,
+    ) -> Gap {
         let blank = Gap { recovered: false, from: None, frames: Vec::new() };
         let Some(seated) = self.sessions.get_mut(&seat) else { return blank };
-        let (room, held) = (&mut self.halls[hall].room, &mut seated.session.held);
+        let Session { lives, held, .. } = &mut seated.session;
+        let room = &mut self.halls[hall].room;
+        let mut is_news = came_before((room, seat), &claims.lives, lives);
         let (offset, seq) = (Offset(resume.offset), Seq(resume.seq));
         let place = room.place_of(&resume.epoch, offset);
-        // what it saw of a life that is not known here yet it does not hear once more
-        if place.as_ref().is_none_or(|place| !place.exact)
-            && let Some(epoch) = Epoch::read(&resume.epoch)
-        {
-            seated.saw = Some((epoch, offset));
-            room.touch(seat);
-        }
         let recovered = place.as_ref().is_some_and(|place| room.can_replay(seat, place, now.at)) && held.covers(seq);
         held.acknowledge(seq);
+        is_news |= came_from(resume, (place.as_ref(), recovered), lives);
+        if is_news {
+            room.touch(seat);
+        }
         let events = match &place {
             Some(place) if recovered => room.replay(seat, place),
             Some(place) => room.said_since(seat, place),
@@ -152,6 +157,30 @@ impl Router {
         self.settle(hall, now.at);
         self.watch_expiry(seat, expires_at_ms, now);
     }
+}
+
+/// What its token says of lives that it came from before; whether that was not known here.
+fn came_before((room, seat): (&mut Room, Seat), token: &Lives, known: &mut Lives) -> bool {
+    let mut is_news = false;
+    for came in token.iter() {
+        is_news |= known.add(came);
+        match room.place_of(&came.epoch.to_string(), came.upto) {
+            Some(place) if came.anew => room.has_heard_said(seat, &place),
+            Some(place) => room.has_heard(seat, &place.heard),
+            None => {}
+        }
+    }
+    is_news
+}
+
+/// Where it comes from, if that is another life than the one here, or more of it than is known here: it does not hear that once more.
+fn came_from(resume: &v1::Resume, (place, recovered): (Option<&Place>, bool), known: &mut Lives) -> bool {
+    if !recovered {
+        known.begin_anew();
+    }
+    let is_here = place.is_some_and(|place| place.exact && place.heard.is_empty());
+    let Some(epoch) = Epoch::read(&resume.epoch).filter(|_| !is_here) else { return false };
+    known.add(Came { epoch, upto: Offset(resume.offset), anew: !recovered })
 }
 
 /// The access token must be of the one who was given the resume token, and still let it in.

@@ -1,6 +1,6 @@
 //! A session as it is kept outside of its router, and one that was.
 
-use super::{Held, HoldBounds, Replies, Session};
+use super::{Held, HoldBounds, Lives, Replies, Session};
 use crate::{
     event::Labels,
     fabric::{HeldKept, SessionKept},
@@ -10,6 +10,7 @@ use crate::{
 impl Session {
     /// One of another router's that nobody has come back to yet. What it is to telemetry its next connection says.
     pub(crate) fn restored(identity: Identity, key: std::sync::Arc<str>, kept: SessionKept) -> Self {
+        let lives = Lives::read(&kept);
         let held = kept.held.into_iter().map(|HeldKept { after, frame }| (Offset(after), frame));
         Self {
             id: kept.id.into(),
@@ -20,6 +21,7 @@ impl Session {
             generation: kept.generation,
             minted: kept.generation + 1,
             restored: true,
+            lives,
             held: Held::restore(Seq(kept.seq), held),
             replies: Replies::restore(kept.replies.into_iter()),
         }
@@ -32,7 +34,7 @@ impl Session {
             held.extend(self.held.frames().map(|(after, frame)| HeldKept { after: after.0, frame: *frame }));
             replies.extend(self.replies.frames());
         }
-        SessionKept {
+        let mut kept = SessionKept {
             id: self.id.as_str().to_owned(),
             key: self.key.to_string(),
             generation: self.generation,
@@ -41,7 +43,9 @@ impl Session {
             held,
             replies,
             ..SessionKept::default()
-        }
+        };
+        self.lives.keep(&mut kept);
+        kept
     }
 
     /// While it was away here its client was with another router, which says so much of it: what was pushed to it here meanwhile comes

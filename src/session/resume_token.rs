@@ -1,16 +1,23 @@
 //! Resume tokens: what a session was issued for, signed, so that any router of the fleet can check it.
 //!
-//! `base64url(version ‖ generation ‖ four texts with their lengths ‖ HMAC-SHA256)`. Not encrypted: it holds
+//! `base64url(version ‖ generation ‖ four texts with their lengths ‖ lives ‖ HMAC-SHA256)`. Not encrypted: it holds
 //! nothing that its bearer does not know.
+//!
+//! Version 1 has no lives; version 2 has one or more, each an epoch, an offset, and 1 where the room came anew since. Most tokens are of
+//! version 1, which every router of a fleet reads that is being upgraded.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
 
-use super::ResumeClaims;
-use crate::protocol::{Code, Refusal};
+use super::{Came, Lives, ResumeClaims};
+use crate::{
+    ids::{Epoch, Offset},
+    protocol::{Code, Refusal},
+};
 
 const VERSION: u8 = 1;
+const VERSION_WITH_LIVES: u8 = 2;
 const MAC_BYTES: usize = 32;
 /// No token of ours is longer: an identity and a room name are bounded well below.
 const TOKEN_BYTES_MAX: usize = 8 * 1024;
@@ -37,11 +44,16 @@ impl ResumeTokens {
     pub fn mint(&self, claims: &ResumeClaims) -> String {
         let texts = [claims.session.as_str(), claims.room.as_str(), &claims.key, &claims.identity];
         let mut bytes = Vec::with_capacity(128);
-        bytes.push(VERSION);
+        bytes.push(if claims.lives.is_empty() { VERSION } else { VERSION_WITH_LIVES });
         bytes.extend_from_slice(&claims.generation.to_be_bytes());
         for text in texts {
             bytes.extend_from_slice(&(text.len() as u32).to_be_bytes());
             bytes.extend_from_slice(text.as_bytes());
+        }
+        for Came { epoch, upto, anew } in claims.lives.iter() {
+            bytes.extend_from_slice(&epoch.0.to_be_bytes());
+            bytes.extend_from_slice(&upto.0.to_be_bytes());
+            bytes.push(u8::from(anew));
         }
         let mac = self.keyed.clone().chain_update(&bytes).finalize().into_bytes();
         bytes.extend_from_slice(&mac);
@@ -63,17 +75,37 @@ impl ResumeTokens {
         let bytes = URL_SAFE_NO_PAD.decode(token).ok()?;
         let (signed, mac) = bytes.split_at_checked(bytes.len().checked_sub(MAC_BYTES)?)?;
         self.keyed.clone().chain_update(signed).verify_slice(mac).ok()?;
-        let (&VERSION, rest) = signed.split_first()? else { return None };
+        let (version, rest) = signed.split_first()?;
         let (generation, mut rest) = rest.split_first_chunk()?;
-        let claims = ResumeClaims {
+        let mut claims = ResumeClaims {
             generation: u64::from_be_bytes(*generation),
             session: text(&mut rest)?.into(),
             room: text(&mut rest)?.into(),
             key: text(&mut rest)?.to_owned(),
             identity: text(&mut rest)?.to_owned(),
+            lives: Lives::default(),
         };
+        match *version {
+            VERSION => {}
+            VERSION_WITH_LIVES => claims.lives = lives(&mut rest)?,
+            _ => return None,
+        }
         rest.is_empty().then_some(claims)
     }
+}
+
+/// One or more.
+fn lives(rest: &mut &[u8]) -> Option<Lives> {
+    let mut lives = Lives::default();
+    while lives.is_empty() || !rest.is_empty() {
+        let (epoch, after) = rest.split_first_chunk()?;
+        let (upto, after) = after.split_first_chunk()?;
+        let (anew, after) = after.split_first()?;
+        let (epoch, upto) = (Epoch(u64::from_be_bytes(*epoch)), Offset(u64::from_be_bytes(*upto)));
+        lives.add(Came { epoch, upto, anew: *anew != 0 });
+        *rest = after;
+    }
+    Some(lives)
 }
 
 fn text<'a>(rest: &mut &'a [u8]) -> Option<&'a str> {

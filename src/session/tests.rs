@@ -1,8 +1,10 @@
 //! Rules of one session: tokens, replies, held pushes.
 
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+
 use super::*;
 use crate::{
-    ids::{Offset, Seq},
+    ids::{Epoch, Offset, Seq},
     protocol::v1::{SignalPush, server_frame::Body},
 };
 
@@ -13,6 +15,7 @@ fn claims(generation: u64) -> ResumeClaims {
         key: "k".to_owned(),
         identity: "ann".to_owned(),
         generation,
+        lives: Lives::default(),
     }
 }
 
@@ -29,9 +32,20 @@ const BOUNDS: HoldBounds = HoldBounds { pushes: 3, bytes: 10_000 };
 #[test]
 fn a_resume_token_says_what_it_was_minted_for() {
     let tokens = ResumeTokens::new(&[7; 32]);
-    for claims in [claims(0), ResumeClaims { room: "".into(), identity: "ü\0".to_owned(), ..claims(u64::MAX) }] {
+    let mut elsewhere = claims(3);
+    elsewhere.lives.add(Came { epoch: Epoch(u64::MAX), upto: Offset(7), anew: false });
+    elsewhere.lives.add(Came { epoch: Epoch(0), upto: Offset(u64::MAX), anew: true });
+    let odd = ResumeClaims { room: "".into(), identity: "ü\0".to_owned(), ..claims(u64::MAX) };
+    for claims in [claims(0), odd, elsewhere] {
         assert_eq!(tokens.verify(&tokens.mint(&claims)), Ok(claims));
     }
+}
+
+#[test]
+fn a_resume_token_of_who_came_from_nowhere_else_is_one_that_the_version_before_reads() {
+    let signed = URL_SAFE_NO_PAD.decode(ResumeTokens::new(&[7; 32]).mint(&claims(1))).unwrap();
+    let expected = b"\x01\0\0\0\0\0\0\0\x01\0\0\0\x04SE_1\0\0\0\x01r\0\0\0\x01k\0\0\0\x03ann";
+    assert_eq!(signed[..signed.len() - 32], expected[..]);
 }
 
 #[test]

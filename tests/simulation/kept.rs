@@ -83,6 +83,15 @@ fn worlds_that_broke_a_rule_once_do_not_any_more() {
             2648,
             "[directed]: a session that had been elsewhere since it joined heard a push under a number that it knew",
         ),
+        (
+            7506,
+            "[branches]: who came from another life just before the router that it came to was killed heard again what it had heard there",
+        ),
+        (12_420, "[whole]: whoever left, and came in again with another life before that was written, was not kept"),
+        (
+            16_011,
+            "[branches]: who came from a life that had come into another heard it again when that other came into its room",
+        ),
     ] {
         assert_eq!(broken(seed, None), Vec::<String>::new(), "again: {bug}");
     }

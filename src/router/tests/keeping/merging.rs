@@ -446,6 +446,27 @@ fn who_came_over_before_the_branch_did_hears_nothing_twice() {
 }
 
 #[test]
+fn who_came_over_hears_nothing_twice_where_the_next_router_knows_of_it_by_the_token_alone() {
+    let mut apart = Apart::new();
+    apart.a.world.join(3, "cas");
+    let last = apart.a.world.done(3, say("she saw it")).offset.unwrap();
+    apart.a.world.done(3, say("she did not"));
+    let place = apart.place_of_ann(last);
+    let mut lost = apart.memory.clone();
+    let back = apart.b.back(&mut lost, (ANN_AT_B, "ann"), place);
+    assert!(!back.recovered);
+    // that router is lost, and what it wrote of where she came from
+    let mut c = Keeps::with("c", keeps(3));
+    c.take(&mut apart.memory);
+    let place = v1::Resume { epoch: back.epoch, offset: back.offset, resume_token: back.resume_token, seq: 0 };
+    assert!(c.back(&mut apart.memory, (21, "ann"), place).recovered, "she had the room anew from the router before");
+    apart.heal();
+    c.pass(Duration::from_secs(3), &mut apart.memory);
+    c.back(&mut apart.memory, (22, "bob"), resume_of(&apart.bob));
+    assert_eq!(said(&mut c.world, 21), ["\"she did not\""]);
+}
+
+#[test]
 fn what_came_with_one_life_is_known_when_it_comes_with_another_as_well() {
     let mut apart = Apart::new();
     let last = apart.a.world.done(ANN, say("a1")).offset.unwrap();
