@@ -10,7 +10,6 @@
 //!
 //! All changes of a room are scripts, refused before their first change or carried out whole.
 
-mod gathered;
 mod link;
 mod made;
 mod masters;

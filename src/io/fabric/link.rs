@@ -20,7 +20,6 @@ use tokio::{net::TcpStream, task::AbortHandle};
 use tokio_rustls::TlsConnector;
 
 use super::{
-    gathered::Gathered,
     refusal::{fault, strange},
     scripts::{list, text},
     settings::{Address, Credentials},
@@ -143,8 +142,7 @@ where
         .set_response_timeout(None)
         .set_pipeline_buffer_size(WAITING_MAX)
         .set_write_backpressure_boundary(BUFFER_BYTES);
-    let (connection, driver) = MultiplexedConnection::new_with_config(&who, Gathered::new(stream), config)
-        .await
-        .map_err(|error| fault(&error))?;
+    let (connection, driver) =
+        MultiplexedConnection::new_with_config(&who, stream, config).await.map_err(|error| fault(&error))?;
     Ok((connection, Box::pin(driver)))
 }
