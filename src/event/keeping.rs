@@ -64,6 +64,8 @@ pub enum KeepingFact {
         room: RoomId,
         /// The life of it that the other router had.
         epoch: Epoch,
+        /// The last event of that.
+        last: Offset,
         /// Behind which event of this router's,
         after: Offset,
         /// how many came with it,

@@ -147,7 +147,7 @@ impl Telemetry {
                     info!(target: "signalbox", room, sessions, held_back, "room put beside what another router has of it");
                 }
             }
-            KeepingFact::RoomMerged { room, epoch, after: _, events, missing, sessions, left_out } => {
+            KeepingFact::RoomMerged { room, epoch, last: _, after: _, events, missing, sessions, left_out } => {
                 self.session_counted(Labels::default(), i64::try_from(*sessions).unwrap_or(i64::MAX));
                 if let Some(held_back) = self.admit(&lines.merged, at) {
                     let (room, epoch) = (room.as_str(), epoch.to_string());

@@ -11,8 +11,16 @@ use crate::{
 pub(in crate::telemetry) fn events() -> Vec<(Event, Vec<(&'static str, f64)>)> {
     let (room, owner) = (|| "kept".into(), "b/7".to_owned());
     let (epoch, after) = (Epoch(7), Offset(3));
-    let merged =
-        KeepingFact::RoomMerged { room: room(), epoch, after, events: 4, missing: 1, sessions: 1, left_out: 0 };
+    let merged = KeepingFact::RoomMerged {
+        room: room(),
+        epoch,
+        last: after,
+        after,
+        events: 4,
+        missing: 1,
+        sessions: 1,
+        left_out: 0,
+    };
     let facts = [
         (KeepingFact::RoomWritten { behind: Duration::from_millis(21) }, "written"),
         (KeepingFact::RoomHeld { room: room(), owner }, "held"),

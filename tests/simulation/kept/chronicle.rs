@@ -292,8 +292,14 @@ impl Chronicle {
         if let Some(entry) = self.lives[owner].entries.get_mut(&offset) {
             entry.stands = stands;
             entry.kept |= stands;
-            // what was brought the disk lets go of
-            entry.on_disk &= !stands;
+        }
+    }
+
+    /// A router's disk has it no more.
+    pub(crate) fn off_disk(&mut self, life: LifeId, offset: u64) {
+        let owner = self.owner(life, offset);
+        if let Some(entry) = self.lives[owner].entries.get_mut(&offset) {
+            entry.on_disk = false;
         }
     }
 

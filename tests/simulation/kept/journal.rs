@@ -310,6 +310,11 @@ impl World {
         let waits = std::mem::take(&mut lies.waits);
         if done && let Some(lies) = self.journals[router].rooms.remove(&room) {
             self.tally.brought += lies.writes.len();
+            for Lying { write, life, .. } in &lies.writes {
+                for ((offset, _), life) in write.iter().flat_map(|write| &write.entries).zip(life.iter().cycle()) {
+                    self.chronicle.off_disk(*life, *offset);
+                }
+            }
             if self.planted == Some(Planted::BroughtTwice) && bringing.at > 0 {
                 self.journals[router].again.insert(room, lies.writes);
             }

@@ -175,9 +175,9 @@ impl World {
                     self.chronicle.end(*life, self.now, Ended::HandedOver);
                 }
             }
-            Fact::Keeping(KeepingFact::RoomMerged { room, epoch, after, events, .. }) => {
+            Fact::Keeping(KeepingFact::RoomMerged { room, epoch, last, after, events, .. }) => {
                 if let Some(life) = self.hosts[router].here.get(&number(room.as_str())).copied() {
-                    branches::merged(self, life, &epoch.to_string(), (after.0, events as u64));
+                    branches::merged(self, life, (&epoch.to_string(), last.0), (after.0, events as u64));
                 }
             }
             Fact::Keeping(KeepingFact::RoomNotMerged { room, why }) => {

@@ -33,13 +33,14 @@ pub(crate) fn looked(world: &mut World, (router, room): (usize, usize), branches
 }
 
 /// What another router had of a room came into it; so many events, behind one that says so.
-pub(crate) fn merged(world: &mut World, life: LifeId, of: &str, (behind, events): (u64, u64)) {
+pub(crate) fn merged(world: &mut World, life: LifeId, (of, last): (&str, u64), (behind, events): (u64, u64)) {
     let room = world.chronicle.lives[life].room;
     let known = world.chronicle.find(room, of);
-    // a claim may find what a life had written, and beside that all of it
-    let of_it = world.merges.iter().copied().filter(|(other, _)| Some(*other) == known);
-    let Some((other, last)) = of_it.max_by_key(|(_, last)| *last) else {
-        return world.broken.push(format!("[branches] room {room} is merged with {of}, which nobody handed on"));
+    let Some((other, _)) = world.merges.iter().copied().find(|found| known.map(|known| (known, last)) == Some(*found))
+    else {
+        return world
+            .broken
+            .push(format!("[branches] room {room} is merged with {of} up to {last}, which nobody handed on"));
     };
     world.tally.merged += 1;
     let life = &mut world.chronicle.lives[life];

@@ -2,10 +2,7 @@
 
 use signalbox::fabric::TIP_FIELD;
 
-use super::{
-    super::{host::name, world::World},
-    whole,
-};
+use super::super::{host::name, world::World};
 
 /// A router of which nothing waits has written all that happened, as long as Redis has what it was told.
 pub(crate) fn now_and_then(world: &mut World) {
@@ -29,15 +26,12 @@ pub(crate) fn now_and_then(world: &mut World) {
         }
         for (room, life) in host.here.iter().filter(|_| rooms == 0) {
             let life = &world.chronicle.lives[*life];
-            if life.taken_back.is_some() || life.fenced.is_some() || world.journals[number].has(*room) {
+            // another router has taken it, and its disk has put all of it beside what that one has
+            let is_beside = life.fenced.is_some() || life.beside.is_some();
+            if life.taken_back.is_some() || is_beside || world.journals[number].has(*room) {
                 continue;
             }
             let stored = world.redis.stored(&name(*room));
-            // another router has taken it, and its disk has put all of it beside that one's
-            if stored.is_some_and(|stored| whole::epoch(&stored.kept()).is_some_and(|epoch| life.epoch != Some(epoch)))
-            {
-                continue;
-            }
             let tip = stored
                 .and_then(|stored| stored.fields.get(TIP_FIELD))
                 .map(|tip| String::from_utf8_lossy(tip).into_owned());
