@@ -82,12 +82,12 @@ impl Branch {
 
     /// How much somebody knows of this log who was told that life of it up to there; absent: it is none of this log.
     fn told(&self, life: Epoch, upto: Offset) -> Option<Place> {
-        match self.merges.iter().find(|merge| merge.epoch == life) {
-            Some(merge) => Some(merge.place(upto)),
-            None => {
-                let (_, last) = self.lives().find(|(epoch, _)| *epoch == life)?;
-                Some(Place { upto: upto.min(last), heard: Heard::default(), exact: upto <= last })
-            }
+        let own = self.lives().find(|(epoch, _)| *epoch == life);
+        // one may be of both: as far as this log went on from it, and what came into it of the rest
+        let merge = self.merges.iter().find(|merge| merge.epoch == life);
+        match (own.filter(|(_, last)| upto <= *last), merge) {
+            (None, Some(merge)) => Some(merge.place(upto)),
+            _ => own.map(|(_, last)| Place { upto: upto.min(last), heard: Heard::default(), exact: upto <= last }),
         }
     }
 
@@ -163,8 +163,8 @@ impl Room {
         (here, branch.said(fork))
     }
 
-    /// Brings the events of a branch into this log. `said`: on both sides after the fork; `seats`: of its members by id; `saw`: of members the lives
-    /// that they came from.
+    /// Brings the events of a branch into this log. `said`: on both sides after the fork; `seats`: of its members by id; `saw`: of members, in their
+    /// order, the lives that they came from.
     pub(crate) fn merge(
         &mut self,
         (branch, fork, said): (Branch, Offset, &(Said, Said)),
@@ -194,15 +194,18 @@ impl Room {
                     let age = Duration::from_millis(unix_ms.saturating_sub(entry.at_unix_ms));
                     let at = turn.at.checked_sub(age).unwrap_or(turn.at);
                     let Some(entry) = entry_from(*entry, at, seats) else { continue };
+                    // of what happened it heard, too, but got the room anew since
+                    let counts = |saw: &Saw| !saw.anew || matches!(entry.kept, Kept::Message(_));
                     let knows = |place: &Place| of <= place.upto.0 || place.heard.contains(Offset(of));
-                    let not_to: Vec<Seat> =
-                        knew.iter().filter(|(_, place)| knows(place)).map(|(saw, _)| saw.seat).collect();
+                    let not_to = knew.iter().filter(|(saw, place)| counts(saw) && knows(place));
+                    let mut not_to: Vec<Seat> = not_to.map(|(saw, _)| saw.seat).collect();
+                    not_to.dedup();
                     positions.insert(of, self.append(entry, &not_to, turn).0);
                 }
             }
         }
         self.remember_all(lives, (epoch, last), fork, &positions);
-        knew.into_iter().for_each(|(saw, _)| self.has_heard_of(saw));
+        saw.iter().for_each(|saw| self.has_seen(*saw));
         let whole = self.history.covers(fork);
         self.merge_metadata(metadata, said, whole, turn);
         Merged { after, events: told, missing }
@@ -271,13 +274,11 @@ impl Room {
             .collect()
     }
 
-    /// What happened elsewhere is told here, but to those who saw it there.
+    /// What happened elsewhere is told here, but to those who saw it there, by their seats in order.
     fn append(&mut self, entry: Entry, not_to: &[Seat], turn: &mut Turn<'_>) -> Offset {
         let (audience, kept) = (entry.audience, entry.kept.clone());
         let offset = self.history.append_kept(entry, turn.at, &self.bounds);
-        // of what happened it heard, too, but got the room anew since
-        let not_to = if matches!(kept, Kept::Message(_)) { not_to } else { &[] };
-        let told = |member: &&Member| audience.includes(member) && !not_to.contains(&member.seat);
+        let told = |member: &&Member| audience.includes(member) && not_to.binary_search(&member.seat).is_err();
         let to: Vec<_> = self.members.iter().filter(told).filter_map(|member| member.connection).collect();
         if !to.is_empty() {
             let frame = self.retell(offset, &kept);
@@ -406,4 +407,36 @@ impl Room {
 fn says_the_same(one: &v1::Participant, other: &v1::Participant) -> bool {
     let timeless = |participant: &v1::Participant| v1::Participant { state: 0, ..participant.clone() };
     timeless(one) == timeless(other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_life_that_a_log_goes_on_from_and_that_came_into_it_counts_what_says_more() {
+        let (life, other) = (Epoch(1), Epoch(2));
+        let merge = |epoch| Merge {
+            epoch,
+            fork: Offset(3),
+            last: Offset(12),
+            stretches: stretches([(4, 4), (11, 21), (12, 22)].into_iter()),
+        };
+        let branch = Branch {
+            epoch: Epoch(3),
+            tip: Offset(30),
+            edges: vec![Edge { epoch: life, last: Offset(10) }],
+            merges: vec![merge(life), merge(other)],
+            metadata: String::new(),
+            entries: Vec::new(),
+        };
+        let told = |epoch, upto| {
+            branch.told(epoch, Offset(upto)).map(|place| (place.upto.0, place.heard.contains(Offset(21))))
+        };
+        assert_eq!(told(life, 8), Some((8, false)));
+        assert_eq!(told(life, 11), Some((3, true)), "as far as it is known");
+        assert_eq!((told(other, 8), told(other, 12)), (Some((3, false)), Some((3, true))));
+        assert_eq!((told(Epoch(3), 29), told(Epoch(3), 31)), (Some((29, false)), Some((30, false))));
+        assert_eq!(told(Epoch(4), 1), None);
+    }
 }

@@ -50,6 +50,8 @@ pub(crate) struct Saw {
     pub(crate) seat: Seat,
     pub(crate) epoch: Epoch,
     pub(crate) upto: Offset,
+    /// It got the room anew since.
+    pub(crate) anew: bool,
 }
 
 /// Offsets that were seen, in stretches from and to, in order.
@@ -174,16 +176,16 @@ impl Room {
     }
 
     /// What somebody saw who saw that life up to there; absent: nothing is known of that life.
-    pub(crate) fn place_of(&self, epoch: &str, offset: Offset) -> Option<Place> {
+    pub(crate) fn place_of(&self, epoch: Epoch, offset: Offset) -> Option<Place> {
         let plain = |upto, exact| Place { upto, heard: Heard::default(), exact };
-        if self.founding.epoch.to_string() == epoch {
+        if self.founding.epoch == epoch {
             return Some(plain(offset, true));
         }
-        let edge = self.edges.iter().find(|edge| edge.epoch.to_string() == epoch);
+        let edge = self.edges.iter().find(|edge| edge.epoch == epoch);
         if edge.is_some_and(|edge| offset <= edge.last) {
             return Some(plain(offset, true));
         }
-        match self.merges.iter().find(|merge| merge.epoch.to_string() == epoch) {
+        match self.merges.iter().find(|merge| merge.epoch == epoch) {
             Some(merge) => Some(merge.place(offset)),
             None => edge.map(|edge| plain(edge.last, false)),
         }
@@ -224,11 +226,14 @@ impl Room {
         own.forget_below(first);
     }
 
-    /// The same of a life that it got the room anew since.
-    pub(crate) fn has_heard_of(&mut self, Saw { seat, epoch, upto }: Saw) {
-        if let Some(place) = self.place_of(&epoch.to_string(), upto) {
-            self.has_heard_said(seat, &place);
+    /// A member was told that, as far as it is in this log: of what it got the room anew since, messages count, and nothing else.
+    pub(crate) fn has_seen(&mut self, Saw { seat, epoch, upto, anew }: Saw) {
+        let Some(mut place) = self.place_of(epoch, upto) else { return };
+        if anew {
+            return self.has_heard_said(seat, &place);
         }
+        place.heard.add(self.first_kept().0, place.upto.0.min(self.tip().0));
+        self.has_heard(seat, &place.heard);
     }
 
     /// A member heard what was said up to a place, and got the room anew since: what happened is told to it, messages are not.

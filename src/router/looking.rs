@@ -13,7 +13,7 @@ use ahash::AHashMap;
 use super::{AnswerTicket, HallKey, Now, Opened, Output, Router, Timer, refuse_opening, send_error};
 use crate::{
     auth::Grant,
-    ids::{ConnectionId, Offset},
+    ids::{ConnectionId, Epoch, Offset},
     protocol::{
         Code, Refusal,
         v1::{self, ClientFrame},
@@ -76,7 +76,7 @@ impl Router {
         if keeping.fence.is_none() || keeping.leaving.is_some() || keeping.is_away() || lately || full {
             return None;
         }
-        let place = hall.room.place_of(&resume.epoch, Offset(resume.offset));
+        let place = Epoch::read(&resume.epoch).and_then(|epoch| hall.room.place_of(epoch, Offset(resume.offset)));
         let is_known = self.session_ids.contains_key(&claims.session) && place.is_some_and(|place| place.exact);
         (!is_known).then_some(key)
     }

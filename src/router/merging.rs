@@ -35,10 +35,6 @@ struct Settled {
     both: BTreeMap<String, Both>,
     /// Where those of the branch are who are members.
     seats: AHashMap<String, Seat>,
-    /// Lives that members came from, and up to where they were told there.
-    saw: Vec<Saw>,
-    /// Who came there from this room, or from another life of it, and up to where it was told of that.
-    came: Vec<Saw>,
     /// Sessions that are here now and were not.
     sessions: usize,
     /// Who found no place.
@@ -107,11 +103,10 @@ impl Router {
             return Ok(None);
         }
         let said = room.said_after(fork, &branch);
-        let mut settled = self.settle_members(key, members, (fork, tip), &said, now);
-        settled.saw = self.who_saw(key);
+        let settled = self.settle_members(key, members, (fork, tip), &said, now);
+        let saw = self.who_saw(key);
         let (room, mut turn) = self.room_turn(key, now.at);
-        let merged = room.merge((branch, fork, &said), (&settled.seats, &settled.saw), now.unix_ms, &mut turn);
-        settled.came.iter().for_each(|came| room.has_heard_of(*came));
+        let merged = room.merge((branch, fork, &said), (&settled.seats, &saw), now.unix_ms, &mut turn);
         room.tell_differences(&settled.both, fork, &said, &mut turn);
         let room = room.id().clone();
         self.answer_again(key);
@@ -124,7 +119,7 @@ impl Router {
         self.settle(key, now.at);
         let Settled { sessions, left_out, .. } = settled;
         let Merged { after, events, missing } = merged;
-        Ok(Some(KeepingFact::RoomMerged { room, epoch, after, events, missing, sessions, left_out }))
+        Ok(Some(KeepingFact::RoomMerged { room, epoch, last: tip, after, events, missing, sessions, left_out }))
     }
 
     fn settle_members(
@@ -151,8 +146,8 @@ impl Router {
             let known = known.filter(|seat| self.sessions.get(seat).is_some_and(|seated| seated.hall == key));
             if let Some(seat) = known {
                 settled.seats.insert(id, seat);
-                let Some(seated) = self.sessions.get(&seat) else { continue };
-                settled.came.extend(saw(seat, &Lives::read(&session)));
+                let Some(seated) = self.sessions.get_mut(&seat) else { continue };
+                Lives::read(&session).iter().for_each(|came| seated.session.lives.add(came));
                 // whoever was resumed last
                 let (ours, theirs) = (&seated.session, session.generation);
                 let later = ours.generation() < theirs || (ours.generation() == theirs && ours.is_restored());
@@ -173,11 +168,9 @@ impl Router {
                 settled.left_out += 1;
                 continue;
             }
-            let lives = Lives::read(&session);
             member.session = session;
             settled.sessions += 1;
             let seat = self.comes_in(key, member, fork, now);
-            settled.came.extend(saw(seat, &lives));
             settled.seats.insert(id, seat);
         }
         self.those_who_left(key, &settled.both, fork, &said.1, now);
@@ -186,7 +179,10 @@ impl Router {
 
     /// Lives that members came from, and up to where they were told there: also of those who are no members there any more.
     fn who_saw(&self, key: HallKey) -> Vec<Saw> {
-        let of_one = |seat: Seat| Some(saw(seat, &self.sessions.get(&seat)?.session.lives));
+        let of_one = |seat: Seat| {
+            let lives = &self.sessions.get(&seat)?.session.lives;
+            Some(lives.iter().map(move |Came { epoch, upto, anew }| Saw { seat, epoch, upto, anew }))
+        };
         self.halls[key].room.members().iter().filter_map(|member| of_one(member.seat)).flatten().collect()
     }
 
@@ -266,11 +262,6 @@ impl Router {
         }
         self.put_everything(key, now.at);
     }
-}
-
-/// What a member was told in the lives that its client came from.
-fn saw(seat: Seat, lives: &Lives) -> impl Iterator<Item = Saw> + use<'_> {
-    lives.iter().map(move |Came { epoch, upto, .. }| Saw { seat, epoch, upto })
 }
 
 /// A session of a branch, whose offsets after the fork are others here: those of answers are found in the log, if they still are in it,

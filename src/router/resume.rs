@@ -9,7 +9,7 @@ use crate::{
         Code, Refusal,
         v1::{self, ParticipantState, ServerFrame, server_frame::Body},
     },
-    room::{Change, Place, Room, Seat, denied},
+    room::{Change, Place, Saw, Seat, denied},
     session::{Came, Lives, ResumeClaims, Session},
 };
 
@@ -83,15 +83,16 @@ impl Router {
         let Some(seated) = self.sessions.get_mut(&seat) else { return blank };
         let Session { lives, held, .. } = &mut seated.session;
         let room = &mut self.halls[hall].room;
-        let mut is_news = came_before((room, seat), &claims.lives, lives);
+        // its router may have ended before it kept that
+        for Came { epoch, upto, anew } in claims.lives.iter() {
+            lives.add(Came { epoch, upto, anew });
+            room.has_seen(Saw { seat, epoch, upto, anew });
+        }
         let (offset, seq) = (Offset(resume.offset), Seq(resume.seq));
-        let place = room.place_of(&resume.epoch, offset);
+        let place = Epoch::read(&resume.epoch).and_then(|epoch| room.place_of(epoch, offset));
         let recovered = place.as_ref().is_some_and(|place| room.can_replay(seat, place, now.at)) && held.covers(seq);
         held.acknowledge(seq);
-        is_news |= came_from(resume, (place.as_ref(), recovered), lives);
-        if is_news {
-            room.touch(seat);
-        }
+        came_from(resume, (place.as_ref(), recovered), lives);
         let events = match &place {
             Some(place) if recovered => room.replay(seat, place),
             Some(place) => room.said_since(seat, place),
@@ -159,28 +160,15 @@ impl Router {
     }
 }
 
-/// What its token says of lives that it came from before; whether that was not known here.
-fn came_before((room, seat): (&mut Room, Seat), token: &Lives, known: &mut Lives) -> bool {
-    let mut is_news = false;
-    for came in token.iter() {
-        is_news |= known.add(came);
-        match room.place_of(&came.epoch.to_string(), came.upto) {
-            Some(place) if came.anew => room.has_heard_said(seat, &place),
-            Some(place) => room.has_heard(seat, &place.heard),
-            None => {}
-        }
-    }
-    is_news
-}
-
 /// Where it comes from, if that is another life than the one here, or more of it than is known here: it does not hear that once more.
-fn came_from(resume: &v1::Resume, (place, recovered): (Option<&Place>, bool), known: &mut Lives) -> bool {
+fn came_from(resume: &v1::Resume, (place, recovered): (Option<&Place>, bool), known: &mut Lives) {
     if !recovered {
         known.begin_anew();
     }
     let is_here = place.is_some_and(|place| place.exact && place.heard.is_empty());
-    let Some(epoch) = Epoch::read(&resume.epoch).filter(|_| !is_here) else { return false };
-    known.add(Came { epoch, upto: Offset(resume.offset), anew: !recovered })
+    if let Some(epoch) = Epoch::read(&resume.epoch).filter(|_| !is_here) {
+        known.add(Came { epoch, upto: Offset(resume.offset), anew: !recovered });
+    }
 }
 
 /// The access token must be of the one who was given the resume token, and still let it in.

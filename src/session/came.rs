@@ -21,7 +21,7 @@ pub struct Came {
     pub anew: bool,
 }
 
-/// The lives that a client came from, the latest last; none, as long as its room never went on in two places.
+/// The lives that a client came from, the latest last; none, as long as its room went on in one place and whole.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Lives(Vec<Came>);
 
@@ -53,18 +53,14 @@ impl Lives {
         self.0.is_empty()
     }
 
-    /// It came from there. Whether that was not known.
-    pub(crate) fn add(&mut self, came: Came) -> bool {
-        let known = self.0.iter().position(|known| known.epoch == came.epoch);
-        if known.is_some_and(|at| self.0[at] == came || self.0[at].upto > came.upto) {
-            return false;
+    /// It came from there.
+    pub(crate) fn add(&mut self, came: Came) {
+        if self.0.iter().any(|known| known.epoch == came.epoch && known.upto > came.upto) {
+            return;
         }
-        if let Some(at) = known {
-            self.0.remove(at);
-        }
+        self.0.retain(|known| known.epoch != came.epoch);
         self.0.push(came);
         self.0.drain(..self.0.len().saturating_sub(LIVES_MAX));
-        true
     }
 
     /// It gets the room anew.
@@ -84,14 +80,16 @@ mod tests {
     #[test]
     fn of_a_life_the_most_that_was_seen_is_known_and_of_lives_the_latest() {
         let mut lives = Lives::default();
-        assert!(lives.is_empty() && lives.add(came(1, 5, true)));
-        assert!(!lives.add(came(1, 5, true)) && !lives.add(came(1, 4, false)), "known");
-        assert!(lives.add(came(1, 5, false)), "it did not get the room anew after all");
-        for epoch in 2..=4 {
-            assert!(lives.add(came(epoch, 9, false)));
-        }
-        assert!(lives.add(came(1, 7, false)), "it was there again");
-        assert!(lives.add(came(5, 1, false)));
+        assert!(lives.is_empty());
+        lives.add(came(1, 5, true));
+        lives.add(came(1, 4, false));
+        assert_eq!(lives.iter().collect::<Vec<_>>(), [came(1, 5, true)], "less of it is no news");
+        lives.add(came(1, 5, false));
+        assert_eq!(lives.iter().collect::<Vec<_>>(), [came(1, 5, false)], "it did not get the room anew after all");
+        (2..=4).for_each(|epoch| lives.add(came(epoch, 9, false)));
+        // it was there again
+        lives.add(came(1, 7, false));
+        lives.add(came(5, 1, false));
         let all: Vec<_> = lives.iter().map(|came| (came.epoch.0, came.upto.0)).collect();
         assert_eq!(all, [(3, 9), (4, 9), (1, 7), (5, 1)]);
     }
@@ -99,7 +97,7 @@ mod tests {
     #[test]
     fn it_is_read_as_it_was_kept_by_this_version_and_by_one_that_kept_the_latest_alone() {
         let mut lives = Lives::default();
-        (1..=3).for_each(|epoch| assert!(lives.add(came(epoch, epoch * 10, false))));
+        (1..=3).for_each(|epoch| lives.add(came(epoch, epoch * 10, false)));
         let mut kept = SessionKept::default();
         lives.keep(&mut kept);
         lives.begin_anew();

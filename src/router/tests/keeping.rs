@@ -1,6 +1,7 @@
 //! Rooms that are kept outside of their router: what is written when, and what another router makes of it.
 
 mod behind;
+mod lives;
 mod merging;
 
 use super::*;
