@@ -84,7 +84,7 @@ impl Plan {
     }
 }
 
-/// What was said so long before stands where rooms are kept: gathered for 20 ms, and written.
+/// What was said so long before stands where rooms are kept: gathered for 50 ms (`redis.write_ms`), and written.
 const WRITTEN_WITHIN: Duration = Duration::from_millis(250);
 
 /// A fleet with people on it.
