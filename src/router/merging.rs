@@ -15,6 +15,7 @@ use bytes::Bytes;
 use super::{
     HallKey, MediaCall, Now, Output, Router, Timer,
     restoring::{Read, read},
+    resume::saw,
 };
 use crate::{
     event::{Event, KeepingFact},
@@ -25,7 +26,7 @@ use crate::{
         v1::{self, server_frame::Body},
     },
     room::{Both, Branch, Merged, Said, Saw, Seat},
-    session::{Came, Lives},
+    session::Lives,
 };
 
 /// What came of the members of a branch.
@@ -179,10 +180,7 @@ impl Router {
 
     /// Lives that members came from, and up to where they were told there: also of those who are no members there any more.
     fn who_saw(&self, key: HallKey) -> Vec<Saw> {
-        let of_one = |seat: Seat| {
-            let lives = &self.sessions.get(&seat)?.session.lives;
-            Some(lives.iter().map(move |Came { epoch, upto, anew }| Saw { seat, epoch, upto, anew }))
-        };
+        let of_one = |seat: Seat| Some(self.sessions.get(&seat)?.session.lives.iter().map(move |came| saw(seat, came)));
         self.halls[key].room.members().iter().filter_map(|member| of_one(member.seat)).flatten().collect()
     }
 

@@ -9,8 +9,8 @@ use crate::{
         Code, Refusal,
         v1::{self, ParticipantState, ServerFrame, server_frame::Body},
     },
-    room::{Change, Place, Saw, Seat, denied},
-    session::{Came, Lives, ResumeClaims, Session},
+    room::{Change, Saw, Seat, denied},
+    session::{Came, ResumeClaims, Session},
 };
 
 /// What a returning session missed.
@@ -84,15 +84,23 @@ impl Router {
         let Session { lives, held, .. } = &mut seated.session;
         let room = &mut self.halls[hall].room;
         // its router may have ended before it kept that
-        for Came { epoch, upto, anew } in claims.lives.iter() {
-            lives.add(Came { epoch, upto, anew });
-            room.has_seen(Saw { seat, epoch, upto, anew });
+        for came in claims.lives.iter() {
+            lives.add(came);
+            room.has_seen(saw(seat, came));
         }
         let (offset, seq) = (Offset(resume.offset), Seq(resume.seq));
-        let place = Epoch::read(&resume.epoch).and_then(|epoch| room.place_of(epoch, offset));
+        let epoch = Epoch::read(&resume.epoch);
+        let place = epoch.and_then(|epoch| room.place_of(epoch, offset));
         let recovered = place.as_ref().is_some_and(|place| room.can_replay(seat, place, now.at)) && held.covers(seq);
         held.acknowledge(seq);
-        came_from(resume, (place.as_ref(), recovered), lives);
+        if !recovered {
+            lives.begin_anew();
+        }
+        let is_here = place.as_ref().is_some_and(|place| place.exact && place.heard.is_empty());
+        // of another life than the one here, or of more of it than is known here, it does not hear once more
+        if let Some(epoch) = epoch.filter(|_| !is_here) {
+            lives.add(Came { epoch, upto: offset, anew: !recovered });
+        }
         let events = match &place {
             Some(place) if recovered => room.replay(seat, place),
             Some(place) => room.said_since(seat, place),
@@ -160,15 +168,9 @@ impl Router {
     }
 }
 
-/// Where it comes from, if that is another life than the one here, or more of it than is known here: it does not hear that once more.
-fn came_from(resume: &v1::Resume, (place, recovered): (Option<&Place>, bool), known: &mut Lives) {
-    if !recovered {
-        known.begin_anew();
-    }
-    let is_here = place.is_some_and(|place| place.exact && place.heard.is_empty());
-    if let Some(epoch) = Epoch::read(&resume.epoch).filter(|_| !is_here) {
-        known.add(Came { epoch, upto: Offset(resume.offset), anew: !recovered });
-    }
+/// What a member was told where its client came from.
+pub(super) fn saw(seat: Seat, Came { epoch, upto, anew }: Came) -> Saw {
+    Saw { seat, epoch, upto, anew }
 }
 
 /// The access token must be of the one who was given the resume token, and still let it in.

@@ -45,7 +45,7 @@ impl Lives {
         kept.saw_before = all;
     }
 
-    pub(crate) fn iter(&self) -> impl ExactSizeIterator<Item = Came> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Came> {
         self.0.iter().copied()
     }
 

@@ -49,6 +49,24 @@ fn a_resume_token_of_who_came_from_nowhere_else_is_one_that_the_version_before_r
 }
 
 #[test]
+fn what_is_signed_and_no_token_of_a_version_that_is_known_is_refused() {
+    let tokens = ResumeTokens::new(&[7; 32]);
+    let mut claims = claims(1);
+    claims.lives.add(Came { epoch: Epoch(1), upto: Offset(2), anew: true });
+    let whole = URL_SAFE_NO_PAD.decode(tokens.mint(&claims)).unwrap();
+    let whole = &whole[..whole.len() - 32];
+    let is_read = |bytes: &[u8]| tokens.verify(&tokens.signed(bytes.to_vec())).is_ok();
+    assert!(is_read(whole));
+    for end in 0..whole.len() {
+        assert!(!is_read(&whole[..end]), "{end} bytes of {}", whole.len());
+    }
+    assert!(!is_read(&[whole, &[0]].concat()), "more than a token");
+    for version in [0, 1, 3] {
+        assert!(!is_read(&[&[version], &whole[1..]].concat()), "as version {version}");
+    }
+}
+
+#[test]
 fn a_resume_token_that_was_touched_is_refused() {
     let tokens = ResumeTokens::new(&[7; 32]);
     let token = tokens.mint(&claims(1));

@@ -295,19 +295,12 @@ impl Chronicle {
         }
     }
 
-    /// A router's disk has it no more.
-    pub(crate) fn off_disk(&mut self, life: LifeId, offset: u64) {
+    /// A router's disk has what stands at an offset of a life, or has it no more.
+    pub(crate) fn on_disk(&mut self, life: LifeId, offset: u64, on_disk: bool) {
         let owner = self.owner(life, offset);
         if let Some(entry) = self.lives[owner].entries.get_mut(&offset) {
-            entry.on_disk = false;
-        }
-    }
-
-    /// A router's disk has it.
-    pub(crate) fn on_disk(&mut self, life: LifeId, offset: u64) {
-        let owner = self.owner(life, offset);
-        if let Some(entry) = self.lives[owner].entries.get_mut(&offset) {
-            (entry.kept, entry.on_disk) = (true, true);
+            entry.on_disk = on_disk;
+            entry.kept |= on_disk;
         }
     }
 

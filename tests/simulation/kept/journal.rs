@@ -204,16 +204,19 @@ impl World {
         write: Option<Write>,
         (fence, life): (u64, Option<LifeId>),
     ) {
-        if let (Some(life), Some(write)) = (life, &write) {
-            for (offset, _) in &write.entries {
-                self.chronicle.on_disk(life, *offset);
-            }
-        }
+        let lying = Lying { write, fence, life };
+        self.note_on_disk(&lying, true);
         let lies = self.journals[router].rooms.entry(room).or_default();
         (lies.coming, lies.left) = (lies.coming.saturating_sub(1), false);
-        lies.writes.push(Lying { write, fence, life });
+        lies.writes.push(lying);
         self.tally.journaled += 1;
         self.worked(router, room, Some(Came::Written(Written::Written)));
+    }
+
+    fn note_on_disk(&mut self, Lying { write, life, .. }: &Lying, on_disk: bool) {
+        if let (Some(life), Some(write)) = (life, write) {
+            write.entries.iter().for_each(|(offset, _)| self.chronicle.on_disk(*life, *offset, on_disk));
+        }
     }
 
     /// What lies in the journal of a router is brought, now and then.
@@ -310,11 +313,7 @@ impl World {
         let waits = std::mem::take(&mut lies.waits);
         if done && let Some(lies) = self.journals[router].rooms.remove(&room) {
             self.tally.brought += lies.writes.len();
-            for Lying { write, life, .. } in &lies.writes {
-                for ((offset, _), life) in write.iter().flat_map(|write| &write.entries).zip(life.iter().cycle()) {
-                    self.chronicle.off_disk(*life, *offset);
-                }
-            }
+            lies.writes.iter().for_each(|lying| self.note_on_disk(lying, false));
             if self.planted == Some(Planted::BroughtTwice) && bringing.at > 0 {
                 self.journals[router].again.insert(room, lies.writes);
             }

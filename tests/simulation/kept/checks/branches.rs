@@ -36,8 +36,7 @@ pub(crate) fn looked(world: &mut World, (router, room): (usize, usize), branches
 pub(crate) fn merged(world: &mut World, life: LifeId, (of, last): (&str, u64), (behind, events): (u64, u64)) {
     let room = world.chronicle.lives[life].room;
     let known = world.chronicle.find(room, of);
-    let Some((other, _)) = world.merges.iter().copied().find(|found| known.map(|known| (known, last)) == Some(*found))
-    else {
+    let Some(other) = known.filter(|other| world.merges.contains(&(*other, last))) else {
         return world
             .broken
             .push(format!("[branches] room {room} is merged with {of} up to {last}, which nobody handed on"));
