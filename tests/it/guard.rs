@@ -127,8 +127,12 @@ async fn who_tries_tokens_is_stopped_by_its_address_before_they_are_looked_at() 
 
 #[tokio::test]
 async fn what_is_late_when_its_turn_comes_is_neither_done_nor_sent_on_but_leaving_is() {
-    let queues = [("guard.queue_joins_ms", "0"), ("guard.queue_signals_ms", "0"), ("server.workers", "1")];
-    let router = Router::dev_with(&queues);
+    let router = Router::dev_with(&[
+        ("guard.queue_joins_ms", "0"),
+        ("guard.queue_signals_ms", "0"),
+        ("server.workers", "1"),
+        ("signal.timeout_ms", "150"),
+    ]);
     let (mut alice, _) = Socket::join(&router, "r", "alice").await;
     let (mut bob, _) = Socket::join(&router, "r", "bob").await;
     inject(&router, "work=100000").await;
@@ -177,7 +181,7 @@ async fn a_token_that_takes_too_long_to_be_verified_is_not_taken_any_more() {
             stream.write_all(format!("{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len()).as_bytes()).await.ok();
         }
     });
-    let router = Router::dev_with(&[("auth.introspection.url", &url)]);
+    let router = Router::dev_with(&[("auth.introspection.url", &url), ("signal.timeout_ms", "150")]);
     let (mut alice, _) = Socket::join(&router, "r", "alice").await;
     let (code, message) = alice.refusal(json!({ "update": { "token": "opaque" } })).await;
     assert_eq!(code, "deadline_exceeded", "{message}");
@@ -186,7 +190,7 @@ async fn a_token_that_takes_too_long_to_be_verified_is_not_taken_any_more() {
 }
 
 /// One worker, 20 ms a signal, so that it can serve fifty a second; and nothing is late.
-const SLOW: [(&str, &str); 2] = [("server.workers", "1"), ("signal.timeout_ms", "10000")];
+const SLOW: [(&str, &str); 1] = [("server.workers", "1")];
 
 /// Twice of what it can serve, until it is dropped: by a participant that asks for no replies.
 struct Flood(tokio::task::JoinHandle<()>);

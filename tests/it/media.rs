@@ -8,7 +8,7 @@ use crate::harness::{Browser, MediaNode, PATIENCE, Page, Router, Token, answered
 
 /// It is patient: this is about nodes, and the machine is busy with other tests.
 fn router() -> Router {
-    Router::dev_with(&[("media.listen", "127.0.0.1:0"), ("guard.enabled", "false"), ("signal.timeout_ms", "10000")])
+    Router::dev_with(&[("media.listen", "127.0.0.1:0"), ("guard.enabled", "false")])
 }
 
 /// Nodes of these ids, once the router would choose any of them.

@@ -23,6 +23,18 @@ async fn metric(router: &Router, series: &str) -> Option<f64> {
     value.and_then(|value| value.parse().ok())
 }
 
+/// What a `grpc-timeout` says: at most eight digits and a unit (the gRPC protocol over HTTP/2).
+fn millis(timeout: &str) -> u64 {
+    let (digits, unit) = timeout.split_at(timeout.len() - 1);
+    let number: u64 = digits.parse().unwrap();
+    match unit {
+        "n" => number / 1_000_000,
+        "u" => number / 1_000,
+        "m" => number,
+        _ => panic!("more than a hundred seconds: {timeout}"),
+    }
+}
+
 /// A router and a node that has its rooms.
 async fn together(settings: &[(&str, &str)]) -> (Router, FakeNode) {
     let router = Router::dev_with(settings);
@@ -50,7 +62,8 @@ async fn a_node_registers_and_answers_the_offers_of_its_rooms() {
     let of_alice: Vec<_> = seen.iter().filter(|call| call.room == "r").collect();
     assert_eq!((of_alice[0].op, of_alice.last().unwrap().op), ("put_participant", "offer"), "{seen:?}");
     let left = of_alice.last().unwrap().timeout.clone().expect("no grpc-timeout");
-    assert!(left.ends_with(['n', 'u', 'm']), "less than a second is left: {left}");
+    let millis = millis(&left);
+    assert!(millis <= 10_000, "no more than all of signal.timeout_ms is left: {left}");
     assert_eq!(metric(&router, "signalbox_media_node_up{node=\"sfu-1\"}").await, Some(1.0));
     assert!(metric(&router, "signalbox_media_calls_total{call=\"offer\",outcome=\"ok\"}").await >= Some(1.0));
     assert!(metric(&router, "signalbox_media_rtt_seconds{node=\"sfu-1\"}").await > Some(0.0));
@@ -74,13 +87,20 @@ async fn what_a_node_pushes_reaches_its_participant_and_nobody_else() {
 }
 
 #[tokio::test]
-async fn a_node_that_is_late_or_fails_costs_its_signal_and_no_other() {
-    let (router, node) = together(&[]).await;
+async fn a_node_that_is_late_costs_its_signal() {
+    let (router, node) = together(&[("signal.timeout_ms", "150")]).await;
     let (mut alice, _) = Socket::join(&router, "r", "alice").await;
-    let (mut bob, _) = Socket::join(&router, "r", "bob").await;
     node.manner(Manner::Never);
     let (code, _) = alice.refusal(json!({ "signal": { "offer": { "sdp": OFFER } } })).await;
     assert_eq!(code, "deadline_exceeded");
+    alice.assert_alive().await;
+}
+
+#[tokio::test]
+async fn a_node_that_fails_costs_its_signal_and_no_other() {
+    let (router, node) = together(&[]).await;
+    let (mut alice, _) = Socket::join(&router, "r", "alice").await;
+    let (mut bob, _) = Socket::join(&router, "r", "bob").await;
     node.manner(BROKEN);
     let (code, message) = alice.refusal(json!({ "signal": { "offer": { "sdp": OFFER } } })).await;
     assert_eq!((code.as_str(), message.as_str()), ("media_unavailable", "the media node failed"));
@@ -94,8 +114,6 @@ async fn a_node_that_is_late_or_fails_costs_its_signal_and_no_other() {
 #[tokio::test]
 async fn slow_nodes_on_purpose_open_the_breaker_and_its_end_closes_it() {
     let settings = [
-        // the machine may be busy with other tests
-        ("signal.timeout_ms", "10000"),
         ("media.probe_ms", "50"),
         ("media.breaker.calls_min", "5"),
         ("media.breaker.slow_ms", "60"),

@@ -47,7 +47,6 @@ fn router(sink: &Sink) -> Router {
         ("limits.frame_bytes", "2097152"),
         ("limits.outbound_bytes", "134217728"),
         // on a machine that is busy with other tests, nothing is to be shed
-        ("signal.timeout_ms", "10000"),
         ("guard.queue_joins_ms", "0"),
         ("guard.queue_signals_ms", "0"),
         ("log.level", "info"),

