@@ -20,6 +20,7 @@ mod refusing;
 mod registration;
 mod rooms;
 mod rules;
+mod sharing;
 mod shown;
 mod view;
 
@@ -43,6 +44,7 @@ pub use rooms::{Compared, Side};
 use rooms::{Comparing, Others, Rooms};
 use rules::RulesText;
 pub use rules::{RULES_BYTES_MAX, RulesNews, RulesStanding, rules_key};
+use sharing::Sharing;
 pub use shown::{ComparedRow, Figures, FleetView, RouterRow, SideRow, UnreadableRow};
 pub use view::{Change, NodeNews, Stored};
 use view::{News, View};
@@ -83,6 +85,7 @@ pub struct Directory {
     /// Absent: rooms are this router's own business.
     rooms: Option<Rooms>,
     refusing: Refusing,
+    sharing: Sharing,
     pending: BTreeMap<u64, Pending>,
     tickets: u64,
     /// Which etcd answered last.
@@ -111,6 +114,7 @@ impl Directory {
             claims: Claims::new(by, seed.wrapping_add(3), now),
             rooms: one_router_a_room.then(|| Rooms::new(&own, comparing, seed.wrapping_add(5), now)),
             refusing: Refusing::default(),
+            sharing: Sharing::new(lease),
             own,
             pending: BTreeMap::new(),
             tickets: 0,
@@ -125,7 +129,10 @@ impl Directory {
         let mut outputs = Vec::new();
         match input {
             Input::Tick => {}
-            Input::Loaded(load) => self.own.load = load,
+            Input::Loaded(load) => {
+                let watch_lag_ms = u64::try_from(self.lag(now).as_millis()).unwrap_or(u64::MAX);
+                self.own.load = Load { watch_lag_ms, digest: Some(self.digest()), ..load };
+            }
             Input::Registered(nodes) => self.claims.registered(nodes),
             Input::Asked { question, room, founds } => match &mut self.rooms {
                 Some(rooms) => rooms.asked(question, room, founds, now),
@@ -171,6 +178,7 @@ impl Directory {
             }
         }
         self.go_on(now, &mut outputs);
+        outputs.extend(self.sharing.look(&self.own, &self.routers.view, now).map(Output::Share));
         for output in &outputs {
             // it has just taken a room from this one
             if let Output::Lost { router, .. } = output {
@@ -186,7 +194,7 @@ impl Directory {
         let (rooms, taken) = (self.rooms.as_ref().and_then(Rooms::wake), self.taken.following.wake());
         let parts = [self.routers.following.wake(), self.media.following.wake(), self.rules.following.wake()];
         let of_rooms = [rooms, taken.filter(|_| self.rooms.is_some())];
-        parts.into_iter().chain(of_rooms).chain([self.registration.wake(), claims]).flatten().min()
+        parts.into_iter().chain(of_rooms).chain([self.registration.wake(), claims, self.sharing.wake()]).flatten().min()
     }
 
     /// Whether nothing of this router is left there, as far as it could be taken away.
@@ -207,6 +215,11 @@ impl Directory {
             self.claims.stir();
             if let Told::News(News::Fact(DirectoryFact::Read { part: MEDIA, .. })) = told {
                 self.claims.forget_revisions();
+            }
+            if let Told::News(News::Fact(fact)) = &told
+                && is_of_routers(fact)
+            {
+                self.sharing.stir();
             }
             let taken = self.is_taken(&told).map(Output::Observe);
             outputs.push(match told {
@@ -429,4 +442,16 @@ impl Directory {
         self.pending.insert(ticket, Pending { op: call.op(), part, revision });
         Output::Call { ticket, call }
     }
+}
+
+/// Whether who takes sessions may be others since then.
+fn is_of_routers(fact: &DirectoryFact) -> bool {
+    matches!(
+        fact,
+        DirectoryFact::Read { part: ROUTERS, .. }
+            | DirectoryFact::RouterSeen { .. }
+            | DirectoryFact::RouterDraining { .. }
+            | DirectoryFact::RouterGone { .. }
+            | DirectoryFact::RecordUnreadable { .. }
+    )
 }

@@ -19,7 +19,7 @@ use bytes::Bytes;
 
 pub use self::{
     branch::{BRANCH_PREFIX, BRANCHES_MAX, BranchKept},
-    entry::{AudienceKept, EntryKept, EntryToKeep, SaidKept, SaidToKeep, To},
+    entry::{AudienceKept, EntryFound, EntryKept, EntryToKeep, SaidKept, SaidToKeep, To},
     parts::{Named, Placed},
     records::{EdgeKept, FORMAT, HeldKept, MemberKept, MergeKept, RoomKept, SessionKept, StretchKept, Unreadable},
 };

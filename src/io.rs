@@ -29,4 +29,5 @@ pub mod shard;
 #[cfg(test)]
 pub(crate) mod test_authority;
 mod ticking;
+mod whole_file;
 pub mod workers;

@@ -65,8 +65,21 @@ fn as_table(told: &Value) -> String {
     let rows = |name: &str| view[name].as_array().cloned().unwrap_or_default();
     let word = |row: &Value, part: &str| row[part].as_str().unwrap_or("-").to_owned();
     let seconds = |row: &Value, part: &str| format!("{:.1} s", row[part].as_f64().unwrap_or_default());
-    let mut table =
-        table(["SESSIONS", "ROOMS", "LEASE AGE", "RULES", "ROUTER", "REGION", "VERSION", "STATE", "URL"], 4);
+    let header = [
+        "SESSIONS",
+        "ROOMS",
+        "LEASE AGE",
+        "LAG",
+        "JOURNAL",
+        "RULES",
+        "ROUTER",
+        "REGION",
+        "VERSION",
+        "DIGEST",
+        "STATE",
+        "URL",
+    ];
+    let mut table = table(header, 6);
     for row in rows("routers") {
         let state = if row["draining"] == true { "draining" } else { "serving" };
         let own = if row["id"] == view["router"] { " (this one)" } else { "" };
@@ -74,10 +87,13 @@ fn as_table(told: &Value) -> String {
             row["sessions"].to_string(),
             row["rooms"].to_string(),
             seconds(&row, "lease_age_seconds"),
+            seconds(&row, "watch_lag_seconds"),
+            journal_of(&row),
             rules_of(&row),
             format!("{}{own}", word(&row, "id")),
             word(&row, "region"),
             word(&row, "version"),
+            row["digest"].as_str().filter(|digest| !digest.is_empty()).unwrap_or("-").to_owned(),
             state.to_owned(),
             word(&row, "url"),
         ]);
@@ -107,6 +123,7 @@ fn as_table(told: &Value) -> String {
         ));
     }
     lines.extend(compared(&view["rooms_compared"]));
+    lines.extend(redis(&told["fabric"]));
     for row in rows("unreadable") {
         lines.push(format!("cannot be read: {}: {}", word(&row, "key"), word(&row, "why")));
     }
@@ -127,6 +144,39 @@ fn compared(told: &Value) -> Option<String> {
         _ => format!(": {lack} have no record, {extra} records have no room; being mended"),
     };
     Some(format!("rooms: {rooms} here, digest {here}; {records} records, digest {there}, {age:.0} s ago{differ}"))
+}
+
+/// What waits in a router's journal for Redis, and for how long the oldest has.
+fn journal_of(row: &Value) -> String {
+    match row["journal_writes"].as_u64() {
+        None | Some(0) => "0".to_owned(),
+        Some(writes) => format!("{writes}, {:.1} s", row["journal_age_seconds"].as_f64().unwrap_or_default()),
+    }
+}
+
+/// Where this router's rooms are kept, and what waits to get there; absent: nowhere.
+fn redis(told: &Value) -> Option<String> {
+    let number = |of: &Value, part: &str| of[part].as_f64().unwrap_or_default();
+    let answers = match told["answers"].as_bool()? {
+        true => "answers".to_owned(),
+        false => format!("silent for {:.1} s", number(told, "silent_seconds")),
+    };
+    let behind = match told["rooms_behind"].as_u64() {
+        None | Some(0) => "no room is behind".to_owned(),
+        Some(rooms) => format!("{rooms} rooms are behind, the first for {:.1} s", number(told, "behind_seconds")),
+    };
+    let journal = &told["journal"];
+    let waits = match journal["writes"].as_u64() {
+        None => String::new(),
+        Some(0) => "; its journal is empty".to_owned(),
+        Some(writes) => format!(
+            "; in its journal {writes} writes of {} rooms, {} bytes, the oldest for {:.1} s",
+            journal["rooms"],
+            journal["bytes"],
+            number(journal, "age_seconds")
+        ),
+    };
+    Some(format!("redis: {answers}, {behind}{waits}"))
 }
 
 /// The revision that a router has in force, and whether it refused others.
@@ -151,7 +201,9 @@ mod tests {
         let row = |id: &str, draining: bool| {
             json!({
                 "id": id, "region": "sh", "version": "0.1.0", "url": "", "sessions": 3, "rooms": 2,
-                "lease_age_seconds": 1.26, "draining": draining,
+                "lease_age_seconds": 1.26, "draining": draining, "watch_lag_seconds": 0.04,
+                "digest": if draining { "" } else { "00000000abcd" },
+                "journal_writes": if draining { 7 } else { 0 }, "journal_age_seconds": 2.5,
                 "rules": { "revision": 5, "judged": if draining { 6 } else { 5 }, "refused": draining },
             })
         };
@@ -165,10 +217,32 @@ mod tests {
             },
             "routers": [row("r1", false), row("r2", true)], "unreadable": [{ "key": "r3", "why": "no version" }],
         });
-        let told = as_table(&json!({ "mode": "etcd", "view": view }));
+        let fabric = json!({
+            "answers": false, "silent_seconds": 12.0, "rooms_behind": 2, "behind_seconds": 12.5,
+            "journal": { "writes": 4, "rooms": 2, "bytes": 8_192, "age_seconds": 12.4 },
+        });
+        let told = as_table(&json!({ "mode": "etcd", "view": view, "fabric": fabric }));
         let lines: Vec<&str> = told.lines().collect();
         let words: Vec<_> = lines[1].split_whitespace().collect();
-        assert_eq!(words, ["3", "2", "1.3", "s", "5", "r1", "(this", "one)", "sh", "0.1.0", "serving"], "{told}");
+        let expected = [
+            "3",
+            "2",
+            "1.3",
+            "s",
+            "0.0",
+            "s",
+            "0",
+            "5",
+            "r1",
+            "(this",
+            "one)",
+            "sh",
+            "0.1.0",
+            "00000000abcd",
+            "serving",
+        ];
+        assert_eq!(words, expected, "{told}");
+        assert!(lines[2].contains(" 7, 2.5 s ") && lines[2].contains(" - "), "{told}");
         assert!(
             lines[2].contains("5, refused 6") && lines[2].contains("r2 ") && lines[2].contains("draining"),
             "{told}"
@@ -181,6 +255,9 @@ mod tests {
         let compared = "rooms: 9 here, digest 0000000000aa; 7 records, digest 0000000000ab, 4 s ago: 2 have no record, \
                         0 records have no room; being mended";
         assert!(told.contains(compared), "{told}");
+        let waits = "redis: silent for 12.0 s, 2 rooms are behind, the first for 12.5 s; in its journal 4 writes of 2 rooms, \
+                     8192 bytes, the oldest for 12.4 s";
+        assert!(told.contains(waits), "{told}");
         assert!(told.ends_with("cannot be read: r3: no version"), "{told}");
         let alone = as_table(&json!({ "mode": "embedded", "view": null }));
         assert_eq!(alone, "this router runs alone: etcd.endpoints is empty");

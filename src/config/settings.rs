@@ -167,6 +167,7 @@ impl Config {
             ops_url: server.ops_url.clone(),
             // known once its port is taken
             relay_url: String::new(),
+            data_dir: server.data_dir.clone(),
         })
     }
 

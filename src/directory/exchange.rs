@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     event::{DirectoryFact, DirectoryOp, DirectoryOutcome},
+    guard::limits::Share,
     ids::{RoomId, RouterId},
 };
 
@@ -238,6 +239,8 @@ pub enum Output {
     Node(NodeNews),
     /// These rules stand there now; absent: none.
     Rules(Option<RulesNews>),
+    /// This router allows that part of the fleet's limits from now on.
+    Share(Share),
 }
 
 /// A call to etcd.

@@ -60,11 +60,6 @@ impl Following {
         self.revision
     }
 
-    /// Whether anything was read, ever.
-    pub(super) const fn has_read(&self) -> bool {
-        self.revision > 0
-    }
-
     /// For how long nothing has proven that what is known is new.
     pub(super) fn lag(&self, now: Instant) -> Duration {
         now.saturating_duration_since(self.heard)

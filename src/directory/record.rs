@@ -119,6 +119,18 @@ pub struct Load {
     /// Rooms.
     #[serde(default)]
     pub rooms: u64,
+    /// For how long nothing had proven that its view of the fleet is new, in milliseconds.
+    #[serde(default)]
+    pub watch_lag_ms: u64,
+    /// Of its view of the fleet; absent: it does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<u64>,
+    /// Writes that wait in its journal for Redis,
+    #[serde(default)]
+    pub journal_writes: u64,
+    /// and for how long the oldest has, in milliseconds.
+    #[serde(default)]
+    pub journal_age_ms: u64,
 }
 
 impl RouterRecord {
@@ -263,7 +275,7 @@ mod tests {
         value["shoe_size"] = json!({ "eu": 44 });
         value["load"] = json!({ "sessions": 3, "rooms": 2, "moons": 1 });
         let record = read(&value).unwrap();
-        assert_eq!((record.load, record.draining), (Load { sessions: 3, rooms: 2 }, false));
+        assert_eq!((record.load, record.draining), (Load { sessions: 3, rooms: 2, ..Load::default() }, false));
         assert_eq!(record.rest["shoe_size"]["eu"], 44);
         assert_eq!(RouterRecord::read("r1", &record.bytes()), Ok(record));
     }

@@ -12,6 +12,7 @@ use super::{
     rules,
     view::{Kept, Record, View},
 };
+use crate::guard::limits::Share;
 
 /// The fleet as one router sees it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -72,7 +73,7 @@ pub struct SideRow {
 
 impl From<Side> for SideRow {
     fn from(Side { digest, rooms, alone }: Side) -> Self {
-        Self { digest: format!("{digest:012x}"), rooms, alone }
+        Self { digest: hexadecimal(digest), rooms, alone }
     }
 }
 
@@ -97,6 +98,14 @@ pub struct RouterRow {
     pub sessions: u64,
     /// When it said so last.
     pub rooms: u64,
+    /// For how long nothing had proven to it that its view is new, when it said so last.
+    pub watch_lag_seconds: f64,
+    /// Of its view, when it said so last: twelve hexadecimal digits; empty: it did not.
+    pub digest: String,
+    /// Writes that waited in its journal for Redis, when it said so last,
+    pub journal_writes: u64,
+    /// and for how long the oldest had.
+    pub journal_age_seconds: f64,
     /// How long ago it wrote its record, as far as this router knows.
     pub lease_age_seconds: f64,
     /// It is about to end.
@@ -168,28 +177,20 @@ impl Directory {
         self.rooms.as_ref().map_or(0, Rooms::unwritten)
     }
 
-    /// This router's place among those of the fleet that take new sessions, and how many they are. Absent: nothing is known yet,
-    /// or this one takes none: its last place stands.
-    pub fn place(&self) -> Option<(u32, u32)> {
-        let takes = |kept: &Kept<RouterRecord>| kept.record.as_ref().is_ok_and(|record| !record.draining);
-        let others = self.routers.view.kept().filter(|(id, kept)| *id != self.own.id && takes(kept));
-        if self.own.draining || !self.routers.following.has_read() {
-            return None;
-        }
-        let (rank, of) =
-            others.fold((0, 1), |(rank, of), (id, _)| (rank + u32::from(id < self.own.id.as_str()), of + 1));
-        Some((rank, of))
+    /// Which part of the fleet's limits this router allows; absent: it was told nothing of the fleet yet.
+    pub const fn share(&self) -> Option<Share> {
+        self.sharing.told()
     }
 
     /// Of the part that is worse off.
-    fn lag(&self, now: Instant) -> Duration {
+    pub(super) fn lag(&self, now: Instant) -> Duration {
         let parts = [&self.routers.following, &self.media.following, &self.rules.following];
         let taken = self.rooms.is_some().then_some(&self.taken.following);
         parts.into_iter().chain(taken).map(|following| following.lag(now)).max().unwrap_or_default()
     }
 
     /// Of all parts; 48 bits, which a float holds exactly.
-    fn digest(&self) -> u64 {
+    pub(super) fn digest(&self) -> u64 {
         let parts = [self.routers.view.digest(), self.media.view.digest(), self.rules.view.digest()].concat();
         let digest: [u8; 32] = Sha256::digest(parts).into();
         digest[26..].iter().fold(0, |number, byte| number << 8 | u64::from(*byte))
@@ -229,6 +230,10 @@ impl Directory {
                 started_unix: record.started_unix,
                 sessions: record.load.sessions,
                 rooms: record.load.rooms,
+                watch_lag_seconds: seconds(record.load.watch_lag_ms),
+                digest: record.load.digest.map(hexadecimal).unwrap_or_default(),
+                journal_writes: record.load.journal_writes,
+                journal_age_seconds: seconds(record.load.journal_age_ms),
                 lease_age_seconds: kept.age(now).as_secs_f64(),
                 draining: record.draining,
                 rules: record.rules,
@@ -244,7 +249,7 @@ impl Directory {
             watch: self.watch(),
             watch_lag_seconds: self.lag(now).as_secs_f64(),
             revision: self.revision(),
-            digest: format!("{:012x}", self.digest()),
+            digest: hexadecimal(self.digest()),
             rules_revision: rules::standing(&self.rules.view).map_or(0, |news| news.revision),
             routers: self.routers.view.kept().filter_map(row).collect(),
             media_nodes: self.media.view.readable(),
@@ -257,4 +262,13 @@ impl Directory {
             unreadable: self.unreadable(),
         }
     }
+}
+
+fn seconds(ms: u64) -> f64 {
+    Duration::from_millis(ms).as_secs_f64()
+}
+
+/// Of 48 bits.
+fn hexadecimal(digest: u64) -> String {
+    format!("{digest:012x}")
 }

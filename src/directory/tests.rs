@@ -4,6 +4,7 @@ mod etcd;
 mod nodes;
 mod rooms;
 mod rules;
+mod sharing;
 
 use std::{
     collections::BTreeSet,
@@ -14,7 +15,10 @@ use proptest::prelude::*;
 
 use self::etcd::Etcd;
 use super::*;
-use crate::ids::{RoomId, RouterId};
+use crate::{
+    guard::limits::Share,
+    ids::{RoomId, RouterId},
+};
 
 const LEASE: Duration = Duration::from_secs(30);
 
@@ -49,6 +53,7 @@ struct Driven {
     homes: Vec<(u64, Home)>,
     kept: BTreeSet<RoomId>,
     lost: Vec<(RoomId, RouterId)>,
+    shares: Vec<Share>,
     now: Instant,
 }
 
@@ -73,9 +78,9 @@ impl Driven {
         };
         let directory = Directory::new(settings, now);
         let (facts, calls, closed, probed, nodes, rules, registered) = Default::default();
-        let (homes, kept, lost) = Default::default();
+        let (homes, kept, lost, shares) = Default::default();
         let mut driven =
-            Self { directory, facts, calls, closed, probed, nodes, rules, registered, homes, kept, lost, now };
+            Self { directory, facts, calls, closed, probed, nodes, rules, registered, homes, kept, lost, shares, now };
         driven.tell(Input::Tick);
         driven
     }
@@ -95,6 +100,7 @@ impl Driven {
                 }),
                 Output::Lost { room, router, .. } => self.lost.push((room, router)),
                 Output::Rules(news) => self.rules.push(news),
+                Output::Share(share) => self.shares.push(share),
             }
         }
     }
@@ -180,11 +186,17 @@ fn the_load_is_written_with_each_refresh_and_draining_at_once() {
     let mut driven = Driven::new(now);
     live(&mut driven, &mut etcd, Duration::from_secs(1));
     let own = |etcd: &Etcd| RouterRecord::read("own", &etcd.get("/s/routers/own").unwrap()).unwrap();
-    driven.tell(Input::Loaded(Load { sessions: 4, rooms: 2 }));
+    let load = Load { sessions: 4, rooms: 2, journal_writes: 3, journal_age_ms: 1_500, ..Load::default() };
+    driven.tell(Input::Loaded(load));
     live(&mut driven, &mut etcd, Duration::from_secs(1));
     assert_eq!(own(&etcd).load.sessions, 0, "not for each session");
     live(&mut driven, &mut etcd, LEASE / 3);
-    assert_eq!(own(&etcd).load, Load { sessions: 4, rooms: 2 });
+    let written = own(&etcd).load;
+    assert!(written.digest.is_some(), "as its view was then: {written:?}");
+    assert!(written.watch_lag_ms <= 1_000, "{written:?}");
+    assert_eq!(written, Load { digest: written.digest, watch_lag_ms: written.watch_lag_ms, ..load });
+    let row = driven.directory.shown(driven.now).routers[0].clone();
+    assert_eq!((row.journal_writes, row.journal_age_seconds, row.digest.len()), (3, 1.5, 12));
     driven.tell(Input::Draining);
     converse(&mut driven, &mut etcd);
     assert!(own(&etcd).draining);

@@ -249,6 +249,13 @@ pub enum DirectoryFact {
         /// Which.
         router: RouterId,
     },
+    /// Which part of the fleet's limits this router allows is not kept over a restart, or was not read.
+    ShareNotKept {
+        /// `read`, `write`.
+        doing: &'static str,
+        /// Why not.
+        why: String,
+    },
     /// Somebody wanted into a room, and it was found which router has it.
     RoomSought {
         /// What was found.

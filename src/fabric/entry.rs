@@ -11,7 +11,7 @@ use prost::{
 use super::Unreadable;
 use crate::protocol::v1::{self, event::Kind};
 
-/// See the module. Protobuf: fields that are not known are not kept, and nobody writes an entry twice.
+/// See the module. What a newer build says beside it is in [`EntryFound`].
 #[derive(Clone, PartialEq, Message)]
 pub struct EntryKept {
     /// When, in Unix milliseconds of the router that wrote it.
@@ -35,6 +35,15 @@ pub struct EntryKept {
     /// What happened.
     #[prost(oneof = "SaidKept", tags = "10, 11")]
     pub said: Option<SaidKept>,
+}
+
+/// An entry as it was found.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EntryFound {
+    /// As far as this build knows what it says.
+    pub kept: EntryKept,
+    /// As it was written, where it says more than that: so it is written again, if it is.
+    pub more: Option<Bytes>,
 }
 
 /// What an entry says.
@@ -205,6 +214,19 @@ fn field(tag: u32, content: &[u8], out: &mut BytesMut) {
     out.put_slice(content);
 }
 
+impl EntryFound {
+    /// What was written.
+    ///
+    /// # Errors
+    /// It is no such thing.
+    pub fn read(bytes: &Bytes) -> Result<Self, Unreadable> {
+        let kept = EntryKept::read(bytes)?;
+        // fields that are not known are not in it; a copy, since the original may keep a whole answer of Redis alive
+        let more = (kept.encoded_len() != bytes.len()).then(|| Bytes::copy_from_slice(bytes));
+        Ok(Self { kept, more })
+    }
+}
+
 impl EntryKept {
     /// What was written.
     ///
@@ -280,6 +302,28 @@ mod tests {
                 holds(entry(to, named, SaidToKeep::Event(&kind)), SaidKept::Event(event));
             }
         }
+    }
+
+    #[test]
+    fn what_a_newer_build_says_beside_it_is_found_and_nothing_else_is() {
+        let said = SaidToKeep::Data { from: "alice", data: Some("hello"), bytes: None, topic: "" };
+        let mut written = BytesMut::new();
+        entry(To::All, ("", ""), said).put(&mut written);
+        let known = EntryFound::read(&written.clone().freeze()).unwrap();
+        assert_eq!(known.more, None);
+        encode_key(99, WireType::Varint, &mut written);
+        encode_varint(7, &mut written);
+        let newer = written.freeze();
+        assert_eq!(EntryFound::read(&newer), Ok(EntryFound { more: Some(newer.clone()), ..known }));
+        // in what happened as well
+        let event = v1::Event { kind: None, ..Default::default() };
+        let mut unknown = event.encode_to_vec();
+        unknown.extend([0xfa, 0x06, 0x01, 0x00]);
+        let mut written = BytesMut::new();
+        field(10, &unknown, &mut written);
+        let written = written.freeze();
+        let found = EntryFound::read(&written).unwrap();
+        assert_eq!((found.kept.said, found.more), (Some(SaidKept::Event(event)), Some(written)));
     }
 
     #[test]

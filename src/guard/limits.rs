@@ -93,7 +93,8 @@ pub struct Bound {
 }
 
 /// Which part of a limit of the whole fleet one router allows: the parts of all its routers are the limit, to the last
-/// place of it. Each has one place at least, so that of a limit that is smaller than the fleet there is one a router.
+/// place of it. Of a limit that is smaller than the fleet some routers have no place; of a rate each has its part, and a
+/// burst of one at least, without which it would admit nobody.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Share {
     rank: u32,
@@ -103,11 +104,19 @@ pub struct Share {
 impl Share {
     /// Of a router that runs alone.
     pub const WHOLE: Self = Self { rank: 0, of: 1 };
+    /// Of one of a fleet that was told nothing of it yet, nor by an earlier process: a tenth and no more, so that what the
+    /// others allow, who may be all of it, is passed by no more than that.
+    pub const UNKNOWN: Self = Self { rank: 9, of: 10 };
 
     /// That of the router which is at this place, from 0, among so many.
     pub const fn new(rank: u32, of: u32) -> Self {
         let of = if of == 0 { 1 } else { of };
         Self { rank: rank % of, of }
+    }
+
+    /// At which place this router is, from 0.
+    pub const fn rank(self) -> u32 {
+        self.rank
     }
 
     /// How many routers there are.
@@ -117,7 +126,7 @@ impl Share {
 
     /// This router's part of so many.
     pub fn part(self, whole: u32) -> u32 {
-        (whole / self.of + u32::from(self.rank < whole % self.of)).max(1)
+        whole / self.of + u32::from(self.rank < whole % self.of)
     }
 }
 
@@ -234,15 +243,18 @@ mod tests {
     }
 
     #[test]
-    fn the_parts_of_all_routers_are_the_limit_and_each_has_one_place_at_least() {
+    fn the_parts_of_all_routers_are_the_limit_however_many_they_are() {
         for of in 1..=100 {
             for whole in [1, 2, 9, 10, 25, 99, 100, 1_000, 65_535] {
                 let parts: Vec<u32> = (0..of).map(|rank| Share::new(rank, of).part(whole)).collect();
-                assert_eq!(parts.iter().sum::<u32>(), whole.max(of), "{whole} among {of}");
+                assert_eq!(parts.iter().sum::<u32>(), whole, "{whole} among {of}");
                 assert!(parts.iter().max().unwrap() - parts.iter().min().unwrap() <= 1);
             }
         }
         assert_eq!(Share::new(7, 0), Share::WHOLE);
+        for whole in [1, 9, 10, 99, 1_000, 65_535] {
+            assert!(Share::UNKNOWN.part(whole) <= whole / 10, "{whole}");
+        }
     }
 
     #[test]

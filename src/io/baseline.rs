@@ -4,15 +4,13 @@
 //! A router starts without it: one that cannot be read is told of, set aside and begun anew.
 
 use std::{
-    fs::{self, DirBuilder, File, OpenOptions},
-    io::{self, ErrorKind, Read, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    fs, io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
-use super::ticking::Ticking;
+use super::{ticking::Ticking, whole_file};
 use crate::{
     event::Event,
     telemetry::{
@@ -24,11 +22,8 @@ use crate::{
 const NAME: &str = "baseline";
 /// Of one that cannot be read; the latest of them.
 const SET_ASIDE: &str = "baseline.corrupt";
-const TEMPORARY: &str = "baseline.tmp";
 /// Between two looks whether there is something new.
 const EVERY: Duration = Duration::from_secs(5);
-const FOLDER_MODE: u32 = 0o700;
-const FILE_MODE: u32 = 0o600;
 
 /// A baseline that is kept; dropped, it is written once more.
 #[derive(Debug)]
@@ -70,7 +65,7 @@ impl BaselineFile {
 
 impl Kept {
     fn read_back(&self) {
-        let why = match read(&self.folder.join(NAME)) {
+        let why = match whole_file::read(&self.folder.join(NAME), BYTES_MAX) {
             Ok(None) => return,
             Ok(Some(bytes)) => match Baseline::decode(&bytes) {
                 Ok(baseline) => {
@@ -96,7 +91,7 @@ impl Kept {
             return;
         }
         *written = latest;
-        if let Err(error) = write(&self.folder, &self.telemetry.encode_baseline()) {
+        if let Err(error) = whole_file::write(&self.folder, NAME, &self.telemetry.encode_baseline()) {
             self.failed("write", format!("{} cannot be written: {error}", self.folder.join(NAME).display()));
         }
     }
@@ -104,31 +99,6 @@ impl Kept {
     fn failed(&self, doing: &'static str, why: String) {
         self.telemetry.observe(&Event::BaselineFailed { doing, why }, Instant::now());
     }
-}
-
-/// Absent: there is none.
-fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
-    let file = match File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    let mut bytes = Vec::new();
-    file.take(BYTES_MAX as u64 + 1).read_to_end(&mut bytes)?;
-    if bytes.len() > BYTES_MAX {
-        return Err(io::Error::other(format!("it has more than {BYTES_MAX} bytes")));
-    }
-    Ok(Some(bytes))
-}
-
-fn write(folder: &Path, bytes: &[u8]) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(folder)?;
-    let temporary = folder.join(TEMPORARY);
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(FILE_MODE).open(&temporary)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(temporary, folder.join(NAME))?;
-    File::open(folder)?.sync_all()
 }
 
 #[cfg(test)]

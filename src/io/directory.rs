@@ -5,12 +5,13 @@
 
 mod etcd;
 mod homes;
+mod kept_share;
 mod rules;
 mod settings;
 
 use std::{
     collections::HashMap,
-    fmt,
+    fmt, io,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -28,6 +29,7 @@ use tokio::{
 use self::etcd::{Done, Etcd};
 use self::{
     homes::{Asked, Asking},
+    kept_share::KeptShare,
     rules::Writer,
 };
 pub use self::{
@@ -150,6 +152,18 @@ pub struct Around {
     pub seed: u64,
 }
 
+impl Around {
+    /// What the guard allows until etcd says among how many.
+    fn begin_with(&self, kept: io::Result<Option<Share>>) {
+        let kept = kept.unwrap_or_else(|error| {
+            let fact = DirectoryFact::ShareNotKept { doing: "read", why: error.to_string() };
+            (self.observe)(Event::Directory(fact));
+            None
+        });
+        self.guard.set_share(kept.unwrap_or(Share::UNKNOWN));
+    }
+}
+
 impl fmt::Debug for Around {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Around").finish_non_exhaustive()
@@ -164,6 +178,8 @@ struct Driver {
     directory: Directory,
     etcd: Etcd,
     around: Around,
+    /// Of the guard.
+    kept: KeptShare,
     wants: watch::Receiver<Wanted>,
     /// How far this router follows the rules of the fleet.
     followed: watch::Receiver<RulesStanding>,
@@ -206,6 +222,8 @@ impl Driver {
             rest: serde_json::Map::new(),
         };
         let (prefix, lease) = (settings.prefix.clone(), settings.lease);
+        let kept = KeptShare::new(settings.data_dir.clone());
+        around.begin_with(kept.read());
         let one_router_a_room = around.rooms.is_some();
         let (records_max, compare_every, seed) = (RECORDS_MAX, COMPARE_EVERY, around.seed);
         let decides = Settings { prefix, own, lease, records_max, one_router_a_room, compare_every, seed };
@@ -217,6 +235,7 @@ impl Driver {
             etcd,
             followed: rules.followed(),
             around,
+            kept,
             wants,
             calls: JoinSet::new(),
             streams: HashMap::new(),
@@ -267,19 +286,9 @@ impl Driver {
     }
 
     fn take(&mut self, input: Input) {
-        let mut changed = false;
         for output in self.directory.handle(input, Instant::now()) {
             match output {
-                Output::Observe(fact) => {
-                    changed |= matches!(
-                        fact,
-                        DirectoryFact::Read { .. }
-                            | DirectoryFact::RouterSeen { .. }
-                            | DirectoryFact::RouterDraining { .. }
-                            | DirectoryFact::RouterGone { .. }
-                    );
-                    (self.around.observe)(Event::Directory(fact));
-                }
+                Output::Observe(fact) => (self.around.observe)(Event::Directory(fact)),
                 Output::Node(news) => self.around.media.adopt(news),
                 // whoever waited longer than it may has gone on
                 Output::Home { question, home } => drop(self.asking.remove(&question).map(|asked| asked.send(home))),
@@ -288,6 +297,7 @@ impl Driver {
                 }
                 Output::Lost { room, router, url } => self.make_way(room, &Refusal::elsewhere(router.as_str(), &url)),
                 Output::Rules(news) => self.around.fleet.rules().offer(news),
+                Output::Share(share) => self.allow(share),
                 Output::Call { ticket, call } => {
                     let (etcd, begun) = (self.etcd.clone(), Instant::now());
                     self.calls.spawn(async move {
@@ -299,9 +309,17 @@ impl Driver {
                 Output::Close { stream } => drop(self.streams.remove(&stream)),
             }
         }
-        if let Some((rank, of)) = self.directory.place().filter(|_| changed) {
-            self.around.guard.set_share(Share::new(rank, of));
-        }
+    }
+
+    /// The disk may take its time.
+    fn allow(&self, share: Share) {
+        let (kept, guard, observe) = (self.kept.clone(), self.around.guard.clone(), self.around.observe.clone());
+        guard.set_share(share);
+        tokio::task::spawn_blocking(move || {
+            if let Err(error) = kept.write(&guard) {
+                observe(Event::Directory(DirectoryFact::ShareNotKept { doing: "write", why: error.to_string() }));
+            }
+        });
     }
 
     fn asked(&mut self, Asking { room, founds, answer }: Asking) -> Input {
@@ -350,7 +368,14 @@ impl Driver {
         self.around.rooms.iter().for_each(|(driver, _)| driver.homes.set_counts(counts));
         self.take(Input::Registered(self.around.media.registered()));
         let population = self.around.telemetry.population();
-        Input::Loaded(Load { sessions: population.sessions, rooms: population.rooms })
+        let journal = self.around.telemetry.journal_figures().unwrap_or_default();
+        Input::Loaded(Load {
+            sessions: population.sessions,
+            rooms: population.rooms,
+            journal_writes: journal.writes as u64,
+            journal_age_ms: u64::try_from(journal.age.as_millis()).unwrap_or(u64::MAX),
+            ..Load::default()
+        })
     }
 }
 

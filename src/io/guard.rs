@@ -109,7 +109,11 @@ impl Shed {
             (Limit::Rate(_), Some(rate), _) => (Code::RateLimited, format!("{at}: more than {rate}")),
             (_, _, most) => {
                 let code = if slot == Slot::Connect { Code::TooManyConnections } else { Code::TooManyAtOnce };
-                (code, format!("{at}: more than {} at once", most.unwrap_or_default()))
+                let why = match most.unwrap_or_default() {
+                    0 if of > 1 => format!("{at}: this router has no place of it"),
+                    most => format!("{at}: more than {most} at once"),
+                };
+                (code, why)
             }
         };
         let why = match of {

@@ -20,6 +20,8 @@ const ENTRY_BYTES: usize = 128;
 pub(super) enum Kept {
     Event(Box<Kind>),
     Message(Said),
+    /// What a newer build wrote and this one does not know, as it lies there: it is told to nobody, and stays in its place.
+    Unknown(Bytes),
 }
 
 /// A message, without its place.
@@ -59,6 +61,8 @@ pub(super) struct Entry {
     pub(super) kept: Kept,
     /// Whose request it was, and which.
     pub(super) by: Option<Request>,
+    /// As it was written elsewhere, where that says more than this build knows.
+    pub(super) written: Option<Box<Bytes>>,
 }
 
 impl Entry {
@@ -68,8 +72,15 @@ impl Entry {
             + match &kept {
                 Kept::Event(kind) => kind.encoded_len(),
                 Kept::Message(said) => said.size(),
+                Kept::Unknown(written) => written.len(),
             };
-        Self { at, audience, bytes, kept, by }
+        Self { at, audience, bytes, kept, by, written: None }
+    }
+
+    /// The same, to be written again as it was.
+    pub(super) fn as_written(self, written: Option<Bytes>) -> Self {
+        let bytes = self.bytes + written.as_ref().map_or(0, Bytes::len);
+        Self { bytes, written: written.map(Box::new), ..self }
     }
 }
 
@@ -113,7 +124,8 @@ impl History {
 
     pub(super) fn keep_event(&mut self, at: Instant, audience: Audience, kind: Kind, bounds: &Bounds) -> Offset {
         let bytes = ENTRY_BYTES + kind.encoded_len();
-        self.append(Entry { at, audience, bytes, kept: Kept::Event(Box::new(kind)), by: self.request }, bounds)
+        let kept = Kept::Event(Box::new(kind));
+        self.append(Entry { at, audience, bytes, kept, by: self.request, written: None }, bounds)
     }
 
     pub(super) fn keep_message(
@@ -130,7 +142,8 @@ impl History {
             bytes: message.bytes.as_deref().map(Bytes::copy_from_slice),
             topic: message.topic.as_str().into(),
         });
-        self.append(Entry { at, audience, bytes: ENTRY_BYTES + message.size(), kept, by: self.request }, bounds)
+        let bytes = ENTRY_BYTES + message.size();
+        self.append(Entry { at, audience, bytes, kept, by: self.request, written: None }, bounds)
     }
 
     /// What happened elsewhere comes after all that happened here; it is as old as it is.

@@ -18,8 +18,8 @@ use super::{
 };
 use crate::{
     fabric::{
-        AudienceKept, EdgeKept, EntryKept, EntryToKeep, FORMAT, MemberKept, RoomKept, SaidKept, SaidToKeep, To,
-        Unreadable,
+        AudienceKept, EdgeKept, EntryFound, EntryKept, EntryToKeep, FORMAT, MemberKept, RoomKept, SaidKept, SaidToKeep,
+        To, Unreadable,
     },
     ids::{Epoch, Offset, ParticipantId, TrackId},
     protocol::v1::{self, event::Kind},
@@ -42,7 +42,7 @@ pub(crate) struct Returned {
 }
 
 /// Members by their seats, and entries of the log by their offsets.
-type Contents = (Vec<(Seat, MemberKept)>, Vec<(u64, EntryKept)>);
+type Contents = (Vec<(Seat, MemberKept)>, Vec<(u64, EntryFound)>);
 
 impl Room {
     /// From now on it is noted who changes.
@@ -119,13 +119,23 @@ impl Room {
         // they are written one behind the other into blocks, and each of them is a part of one
         let mut all = BytesMut::with_capacity(BLOCK_BYTES);
         self.history.after(after).map(move |(offset, entry)| {
+            let said = match (&entry.written, said_to_keep(&entry.kept)) {
+                (None, Ok(said)) => said,
+                (Some(written), _) => return (offset.0, (**written).clone()),
+                (None, Err(written)) => return (offset.0, written.clone()),
+            };
             let age = at.saturating_duration_since(entry.at).as_millis() as u64;
-            self.entry_kept((offset, entry), unix_ms.saturating_sub(age)).put(&mut all);
+            self.entry_kept((offset, entry), said, unix_ms.saturating_sub(age)).put(&mut all);
             (offset.0, all.split().freeze())
         })
     }
 
-    fn entry_kept<'a>(&'a self, (offset, entry): (Offset, &'a Entry), at_unix_ms: u64) -> EntryToKeep<'a> {
+    fn entry_kept<'a>(
+        &'a self,
+        (offset, entry): (Offset, &'a Entry),
+        said: SaidToKeep<'a>,
+        at_unix_ms: u64,
+    ) -> EntryToKeep<'a> {
         let name = |seat| self.member(seat).map_or("", |member| member.participant.id.as_str());
         let (to, one, other) = match entry.audience {
             Audience::All => (To::All, NOBODY, NOBODY),
@@ -137,15 +147,6 @@ impl Room {
         };
         let audience = AudienceKept { to, one: name(one), other: name(other) };
         let by = entry.by.map_or(("", 0), |(seat, request)| (name(seat), request));
-        let said = match &entry.kept {
-            Kept::Event(kind) => SaidToKeep::Event(kind),
-            Kept::Message(said) => SaidToKeep::Data {
-                from: said.from.as_str(),
-                data: said.data.as_deref(),
-                bytes: said.bytes.as_deref(),
-                topic: &said.topic,
-            },
-        };
         EntryToKeep { at_unix_ms, audience, by, offset: offset.0, said }
     }
 
@@ -162,8 +163,12 @@ impl Room {
         let seats: AHashMap<String, Seat> =
             members.iter().map(|(seat, member)| (member.participant.id.clone(), *seat)).collect();
         let entries = entries.into_iter().filter_map(|(offset, entry)| {
-            let age = Duration::from_millis(unix_ms.saturating_sub(entry.at_unix_ms));
-            let entry = entry_from(entry, at.checked_sub(age).unwrap_or(at), &seats)?;
+            let age = Duration::from_millis(unix_ms.saturating_sub(entry.kept.at_unix_ms));
+            let at = at.checked_sub(age).unwrap_or(at);
+            let entry = match entry_from(entry.kept, at, &seats) {
+                Some(known) => known.as_written(entry.more),
+                None => Entry::new(at, Audience::Pair(NOBODY, NOBODY), Kept::Unknown(entry.more?), None),
+            };
             Some((Offset(offset), entry))
         });
         let history = History::restore(tip, entries.collect::<Vec<_>>().into_iter());
@@ -200,7 +205,7 @@ impl Room {
                     Kind::TrackPublished(track) => Some(track.clone()),
                     _ => None,
                 },
-                Kept::Message(_) => None,
+                Kept::Message(_) | Kept::Unknown(_) => None,
             };
             Some(Returned { by: entry.by?, offset, track })
         })
@@ -263,6 +268,23 @@ pub(super) fn entry_from(kept: EntryKept, at: Instant, seats: &AHashMap<String, 
         }),
     };
     Some(Entry::new(at, audience, kept, by))
+}
+
+/// What an entry says.
+///
+/// # Errors
+/// Only a newer build knows; as it was written.
+fn said_to_keep(kept: &Kept) -> Result<SaidToKeep<'_>, &Bytes> {
+    Ok(match kept {
+        Kept::Event(kind) => SaidToKeep::Event(kind),
+        Kept::Message(said) => SaidToKeep::Data {
+            from: said.from.as_str(),
+            data: said.data.as_deref(),
+            bytes: said.bytes.as_deref(),
+            topic: &said.topic,
+        },
+        Kept::Unknown(written) => return Err(written),
+    })
 }
 
 /// An epoch as it is written.

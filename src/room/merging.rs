@@ -19,7 +19,7 @@ use super::{
     place::{Heard, Merge, Place, Saw, stretches},
 };
 use crate::{
-    fabric::{EntryKept, MemberKept, RoomKept, SaidKept, Unreadable},
+    fabric::{EntryFound, EntryKept, MemberKept, RoomKept, SaidKept, Unreadable},
     ids::{Epoch, Offset, TrackId},
     protocol::v1::{self, event::Kind},
 };
@@ -68,10 +68,11 @@ impl Branch {
     ///
     /// # Errors
     /// It is no such thing.
-    pub(crate) fn read(kept: &RoomKept, tip: Offset, entries: Vec<(u64, EntryKept)>) -> Result<Self, Unreadable> {
+    pub(crate) fn read(kept: &RoomKept, tip: Offset, entries: Vec<(u64, EntryFound)>) -> Result<Self, Unreadable> {
         let mut edges = edges_from(kept, tip)?;
         let epoch = edges.pop().map_or(Epoch(0), |edge| edge.epoch);
         let merges = kept.merges.iter().map(Merge::read).collect::<Result<_, _>>()?;
+        let entries = entries.into_iter().map(|(offset, found)| (offset, found.kept)).collect();
         Ok(Self { epoch, tip, edges, merges, metadata: kept.metadata.clone(), entries })
     }
 
@@ -193,6 +194,7 @@ impl Room {
                 Fate::Appended(entry) => {
                     let age = Duration::from_millis(unix_ms.saturating_sub(entry.at_unix_ms));
                     let at = turn.at.checked_sub(age).unwrap_or(turn.at);
+                    // what only a newer build knows bears its place in that life, and could not be written at one of this
                     let Some(entry) = entry_from(*entry, at, seats) else { continue };
                     // of what happened it heard, too, but got the room anew since
                     let counts = |saw: &Saw| !saw.anew || matches!(entry.kept, Kept::Message(_));
@@ -280,8 +282,9 @@ impl Room {
         let offset = self.history.append_kept(entry, turn.at, &self.bounds);
         let told = |member: &&Member| audience.includes(member) && not_to.binary_search(&member.seat).is_err();
         let to: Vec<_> = self.members.iter().filter(told).filter_map(|member| member.connection).collect();
-        if !to.is_empty() {
-            let frame = self.retell(offset, &kept);
+        if !to.is_empty()
+            && let Some(frame) = self.retell(offset, &kept)
+        {
             turn.pushes.push(Push { to, frame });
         }
         offset

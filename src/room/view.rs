@@ -63,7 +63,7 @@ impl Room {
     pub(crate) fn replay(&self, seat: Seat, place: &Place) -> Vec<(Offset, Box<ServerFrame>)> {
         let Some(viewer) = self.member(seat) else { return Vec::new() };
         let missed = self.missed_by(viewer, place);
-        missed.map(|(offset, entry)| (offset, self.retell(offset, &entry.kept))).collect()
+        missed.filter_map(|(offset, entry)| Some((offset, self.retell(offset, &entry.kept)?))).collect()
     }
 
     fn missed_by<'a>(&'a self, viewer: &'a Member, place: &'a Place) -> impl Iterator<Item = (Offset, &'a Entry)> {
@@ -80,13 +80,15 @@ impl Room {
             return Vec::new();
         }
         let said = self.missed_by(viewer, place).filter(|(_, entry)| matches!(entry.kept, Kept::Message(_)));
-        said.map(|(offset, entry)| (offset, self.retell(offset, &entry.kept))).collect()
+        said.filter_map(|(offset, entry)| Some((offset, self.retell(offset, &entry.kept)?))).collect()
     }
 
-    pub(super) fn retell(&self, offset: Offset, kept: &Kept) -> Box<ServerFrame> {
-        match kept {
+    /// Absent: nobody here knows what it says.
+    pub(super) fn retell(&self, offset: Offset, kept: &Kept) -> Option<Box<ServerFrame>> {
+        Some(match kept {
             Kept::Event(kind) => self.event_frame(offset, (**kind).clone()),
             Kept::Message(said) => Box::new(ServerFrame { id: None, body: Some(Body::Data(said.to_push(offset))) }),
-        }
+            Kept::Unknown(_) => return None,
+        })
     }
 }

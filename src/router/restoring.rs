@@ -8,7 +8,7 @@ use super::{HallKey, Now, Output, Rest, Router, Seated, Timer};
 use crate::{
     event::{Event, KeepingFact},
     fabric::{
-        BranchKept, EntryKept, Kept, MEMBER_PREFIX, MemberKept, ROOM_FIELD, RoomKept, SessionKept, TIP_FIELD,
+        BranchKept, EntryFound, Kept, MEMBER_PREFIX, MemberKept, ROOM_FIELD, RoomKept, SessionKept, TIP_FIELD,
         Unreadable,
     },
     ids::{Epoch, NodeId, Offset, Region, RoomId, Variant},
@@ -23,7 +23,7 @@ pub(super) struct Read {
     pub(super) tip: Offset,
     /// In the order of joining.
     pub(super) members: Vec<MemberKept>,
-    pub(super) entries: Vec<(u64, EntryKept)>,
+    pub(super) entries: Vec<(u64, EntryFound)>,
 }
 
 impl Router {
@@ -174,7 +174,7 @@ pub(super) fn read(kept: Kept) -> Result<Read, Unreadable> {
     let members = kept.fields.iter().filter(|(field, _)| field.starts_with(MEMBER_PREFIX));
     let mut members = members.map(|(_, value)| MemberKept::read(value)).collect::<Result<Vec<_>, _>>()?;
     members.sort_by_key(|member| member.since);
-    let entries = kept.entries.iter().map(|(offset, entry)| Ok((*offset, EntryKept::read(entry)?)));
+    let entries = kept.entries.iter().map(|(offset, entry)| Ok((*offset, EntryFound::read(entry)?)));
     Ok(Read { room, tip: Offset(tip), members, entries: entries.collect::<Result<_, Unreadable>>()? })
 }
 

@@ -62,6 +62,7 @@ struct Lines {
     gone: Quiet,
     unreadable: Quiet,
     overfull: Quiet,
+    share_not_kept: Quiet,
     taken_over: Quiet,
     given_up: Quiet,
     rooms_differ: Quiet,
@@ -183,6 +184,7 @@ impl Telemetry {
             | DirectoryFact::RouterGone { .. }
             | DirectoryFact::RecordUnreadable { .. }
             | DirectoryFact::Overfull { .. }
+            | DirectoryFact::ShareNotKept { .. }
             | DirectoryFact::RulesWritten { .. } => self.fleet_changed(fact, at),
         }
     }
@@ -224,6 +226,11 @@ impl Telemetry {
             DirectoryFact::Overfull { limit } => {
                 if let Some(held_back) = self.admit(&lines.overfull, at) {
                     warn!(target: "signalbox", limit, held_back, "more records of the fleet than are kept");
+                }
+            }
+            DirectoryFact::ShareNotKept { doing, why } => {
+                if let Some(held_back) = self.admit(&lines.share_not_kept, at) {
+                    warn!(target: "signalbox", doing, why, held_back, "this router's part of the fleet's limits is not kept over a restart");
                 }
             }
             // as often as an operator does it
@@ -320,6 +327,7 @@ impl Telemetry {
             (&lines.gone, "router of the fleet gone"),
             (&lines.unreadable, "a record of the fleet cannot be read"),
             (&lines.overfull, "more records of the fleet than are kept"),
+            (&lines.share_not_kept, "this router's part of the fleet's limits is not kept over a restart"),
             (&lines.taken_over, "room taken over from a router that ends, is silent or gone"),
             (&lines.given_up, "room given up: another router has it"),
             (&lines.rooms_differ, "rooms and their records differ"),

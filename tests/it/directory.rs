@@ -378,7 +378,7 @@ async fn a_member_that_is_away_is_passed_over() {
 async fn a_router_that_runs_alone_has_no_fleet() {
     let alone = Router::dev();
     let told = get(alone.ops, "/api/fleet").await.json();
-    assert_eq!(told, json!({ "mode": "embedded", "view": null }));
+    assert_eq!(told, json!({ "mode": "embedded", "view": null, "fabric": null }));
     assert_eq!(metric(&alone, "signalbox_directory_lease_age_seconds").await, None);
     let (code, said, _) = run_to_end(&["fleet", "--url", &format!("http://{}", alone.ops)]);
     assert_eq!((code, said.trim()), (0, "this router runs alone: etcd.endpoints is empty"));

@@ -24,7 +24,7 @@ pub(crate) use tokens::{Token, unix_now};
 pub(crate) use tools::{built_by_go, prometheus_3, promtools, repository, tool};
 
 /// How long anything may take before a test gives up. Generous: the machine may be busy with other tests.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
 
 /// Waits until the condition holds.
 #[track_caller]

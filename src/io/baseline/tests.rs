@@ -36,7 +36,7 @@ fn what_is_learned_is_written_whole_and_read_back() {
     assert!(!place.exists(), "there is nothing to keep");
     telemetry_before.restore_baseline(learned());
     kept.write_new();
-    fs::write(place.join(TEMPORARY), "of one that was cut short").unwrap();
+    fs::write(place.join(whole_file::temporary(NAME)), "of one that was cut short").unwrap();
     let after = telemetry();
     let file = BaselineFile::open(&place, after.clone()).unwrap();
     assert_eq!(after.encode_baseline(), learned().encode());

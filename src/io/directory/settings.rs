@@ -1,6 +1,6 @@
 //! What the directory needs to know at start.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use crate::{auth::settings::Secret, io::dialing::TlsFiles};
 
@@ -29,4 +29,6 @@ pub struct DirectorySettings {
     pub ops_url: String,
     /// Where other routers reach it that have clients of its rooms; empty: nowhere.
     pub relay_url: String,
+    /// What outlives the process is there; absent: nothing does.
+    pub data_dir: Option<PathBuf>,
 }

@@ -17,9 +17,10 @@ use crate::{event::RelaySide, io::directory::Fleet, telemetry::Telemetry};
 
 /// `GET /api/fleet`.
 pub(super) async fn shown(State(shared): State<Shared>) -> Response {
+    let fabric = kept_health(&shared.telemetry);
     let told = match shared.fleet.view() {
-        Some(view) => json!({ "mode": "etcd", "view": &*view }),
-        None => json!({ "mode": "embedded", "view": null }),
+        Some(view) => json!({ "mode": "etcd", "view": &*view, "fabric": fabric }),
+        None => json!({ "mode": "embedded", "view": null, "fabric": fabric }),
     };
     ([(header::CACHE_CONTROL, "no-store")], Json(told)).into_response()
 }

@@ -3,6 +3,7 @@
 mod behind;
 mod lives;
 mod merging;
+mod newer;
 
 use super::*;
 use crate::{
@@ -426,39 +427,6 @@ fn a_router_without_a_place_for_the_room_leaves_it_and_says_why() {
     let [KeepingFact::RoomNotRestored { why, .. }] = &*facts else { panic!("not restored: {facts:?}") };
     assert!(why.contains("sessions_max"), "{why}");
     assert_eq!(b.world.router.rooms(), 0);
-}
-
-#[test]
-fn what_a_newer_version_wrote_beside_is_kept_and_a_newer_format_is_left_alone() {
-    let (mut a, mut memory) = (Keeps::new("a", 1), Memory::default());
-    a.world.join(1, "ann");
-    a.pass(Duration::from_secs(1), &mut memory);
-    let Taken::Kept(mut kept) = memory.take("r", memory.next("r", "b"), true) else { panic!("kept") };
-    for (name, value) in &mut kept.fields {
-        if name != fabric::TIP_FIELD {
-            let text = String::from_utf8(value.to_vec()).unwrap();
-            *value = text.replacen('{', "{\"newer\":{\"deep\":[1]},", 1).into();
-        }
-    }
-    let mut b = Keeps::new("b", 2);
-    b.world.handle(Input::Restore { room: "r".into(), kept: Box::new(kept.clone()) });
-    b.world.handle(Input::Elsewhere { room: "r".into(), refusal: elsewhere() });
-    let asks = std::mem::take(&mut b.world.asks);
-    let Some((_, _, Ask::Leave(last))) = asks.into_iter().next_back() else { panic!("the last write") };
-    let newer = last
-        .write
-        .set
-        .iter()
-        .filter(|(_, value)| std::str::from_utf8(value).unwrap().contains("\"newer\":{\"deep\":[1]}"));
-    assert_eq!(newer.count(), 2, "of the room, and of ann");
-
-    let record = kept.fields.iter_mut().find(|(name, _)| name == fabric::ROOM_FIELD).unwrap();
-    record.1 = String::from_utf8(record.1.to_vec()).unwrap().replace("\"format\":1", "\"format\":2").into();
-    let mut c = Keeps::new("c", 3);
-    c.world.handle(Input::Restore { room: "r".into(), kept: Box::new(kept) });
-    let facts = c.facts();
-    let [KeepingFact::RoomNotRestored { why, .. }] = &*facts else { panic!("left alone: {facts:?}") };
-    assert!(why.contains("its format is 2; this router knows up to 1"), "{why}");
 }
 
 #[test]

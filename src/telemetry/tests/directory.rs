@@ -10,7 +10,7 @@ type Moved = Vec<(&'static str, f64)>;
 pub(in crate::telemetry) fn events() -> Vec<(Event, Moved)> {
     let facts = [of_this_router(), of_others()].concat();
     let kinds: BTreeSet<usize> = facts.iter().map(|(fact, _)| kind(fact)).collect();
-    assert_eq!(kinds, (0..=19).collect());
+    assert_eq!(kinds, (0..=20).collect());
     facts.into_iter().map(|(fact, moved)| (Event::Directory(fact), moved)).collect()
 }
 
@@ -82,6 +82,7 @@ fn of_others() -> Vec<(DirectoryFact, Moved)> {
         (DirectoryFact::RouterGone { router: router() }, Vec::new()),
         (DirectoryFact::RecordUnreadable { key: "x".to_owned(), why: "no version".to_owned() }, Vec::new()),
         (DirectoryFact::Overfull { limit: 9 }, Vec::new()),
+        (DirectoryFact::ShareNotKept { doing: "write", why: "no space".to_owned() }, Vec::new()),
         (DirectoryFact::RulesWritten { revision: 9, bytes: Some(7) }, Vec::new()),
     ]
 }
@@ -109,5 +110,6 @@ fn kind(fact: &DirectoryFact) -> usize {
         DirectoryFact::RoomsDiffer { .. } => 17,
         DirectoryFact::RoomsNotCompared { .. } => 18,
         DirectoryFact::RouterRefused { .. } => 19,
+        DirectoryFact::ShareNotKept { .. } => 20,
     }
 }

@@ -274,3 +274,47 @@ async fn a_router_that_is_alone_finds_its_rooms_again_when_it_was_started_anew()
         member.socket.ask(json!({ "leave": {} })).await;
     }
 }
+
+/// How many calls etcd was asked for, and how many commands Redis carried out but for signs of life and questions of tests.
+async fn asked_so_far(router: &Router, redis: &Redis) -> (f64, u64) {
+    let metrics = get(router.ops, "/metrics").await.body;
+    let calls = metrics.lines().filter(|line| line.starts_with("signalbox_directory_calls_total{"));
+    let calls = calls.filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok()).sum();
+    let redis::Value::BulkString(stats) = redis.run(&["INFO", "commandstats"]).await else { panic!("no text") };
+    let stats = String::from_utf8(stats).unwrap();
+    let counted = stats.lines().filter_map(|line| {
+        let (command, rest) = line.strip_prefix("cmdstat_")?.split_once(":calls=")?;
+        let of_nobody = ["ping", "info", "hello", "client|setinfo"].contains(&command);
+        rest.split(',').next()?.parse::<u64>().ok().filter(|_| !of_nobody)
+    });
+    (calls, counted.sum())
+}
+
+#[tokio::test]
+async fn directed_signals_within_a_router_ask_neither_etcd_nor_redis() {
+    let (etcd, redis) = (Etcd::start().await, Redis::start().await);
+    let router = keeping(&etcd, &redis, "r1");
+    agree(&[&router], &["r1"]).await;
+    let mut alice = Member::join(&router, "r", "alice").await;
+    let mut bob = Member::join(&router, "r", "bob").await;
+    alice.say(1).await;
+    all_is_written(&router).await;
+    let (etcd_before, redis_before) = asked_so_far(&router, &redis).await;
+    for _ in 0..1_000 {
+        let signal = json!({ "signal": { "to": "bob", "end_of_candidates": {} } });
+        assert!(alice.socket.ask(signal).await["ok"].is_object());
+        bob.socket.push_of("signal").await;
+    }
+    let (etcd_after, redis_after) = asked_so_far(&router, &redis).await;
+    // its lease, its record and what lies there for long are looked after meanwhile
+    assert!(etcd_after - etcd_before <= 20.0, "{etcd_before} calls to etcd, and then {etcd_after}");
+    assert!(redis_after - redis_before <= 20, "{redis_before} commands, and then {redis_after}");
+    // what is said to the room does count
+    for what in 2..=30 {
+        alice.say(what).await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    all_is_written(&router).await;
+    let said = asked_so_far(&router, &redis).await.1 - redis_after;
+    assert!(said > 20, "29 messages in three seconds are {said} commands");
+}

@@ -1,7 +1,7 @@
 //! Limits of the whole fleet: all its routers together allow what is configured, however many they are.
 
 use super::*;
-use crate::harness::{Answer, Token, upgrade_raw};
+use crate::harness::{Answer, Token, eventually, upgrade_raw};
 
 /// So many places among all routers.
 const ALLOWED: u32 = 20;
@@ -68,4 +68,28 @@ async fn a_limit_of_the_fleet_is_that_of_all_routers_together_also_when_one_goes
     for router in [one, other] {
         answered("half of it each", async || (let_in(router, "dan", ALLOWED).await.len() == 10).then_some(())).await;
     }
+}
+
+#[tokio::test]
+async fn a_router_that_starts_while_etcd_is_away_allows_its_last_part_or_a_tenth() {
+    let mut etcd = Etcd::start().await;
+    let (limit, folder) = (format!("at_once={ALLOWED}"), tempfile::tempdir().unwrap());
+    let settings = [("guard.of_the_fleet", "key"), ("guard.ops.connect.key", limit.as_str())];
+    let keeps = [&settings[..], &[("server.data_dir", folder.path().to_str().unwrap())]].concat();
+    let (one, mut other) = (with(&etcd, "r1", &settings), with(&etcd, "r2", &keeps));
+    share_among(&[&one, &other], 2.0).await;
+    let written = folder.path().join("share");
+    eventually("it is on the disk", || std::fs::read_to_string(&written).is_ok_and(|text| text.contains(":2"))).await;
+    etcd.kill();
+    other.send_signal("KILL");
+    other.ended().await;
+    let (again, new) = (with(&etcd, "r2", &keeps), with(&etcd, "r3", &settings));
+    let mut held = Vec::new();
+    for (router, who, expected) in [(&one, "ann", 10), (&again, "bob", 10), (&new, "cat", 2)] {
+        let there = let_in(router, who, ALLOWED).await;
+        assert_eq!(there.len(), expected, "{who}");
+        held.push(there);
+    }
+    let refused = validated(&new, &Token::new("r", "eve").sign()).await.body;
+    assert!(refused.contains("more than 2 at once; a limit of the fleet"), "{refused}");
 }

@@ -173,7 +173,7 @@ impl Router {
                 Output::Call { ticket, call } => wants.push(Wants::Call(ticket, call)),
                 Output::Probe { stream } => wants.push(Wants::Probe(stream)),
                 Output::Close { stream } => wants.push(Wants::Close(stream)),
-                Output::Observe(_) | Output::Node(_) | Output::Rules(_) => {}
+                Output::Observe(_) | Output::Node(_) | Output::Rules(_) | Output::Share(_) => {}
                 Output::Kept { room, kept } => {
                     let room = number(room.as_str());
                     let _ = if kept { self.kept.insert(room) } else { self.kept.remove(&room) };

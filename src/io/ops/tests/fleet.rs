@@ -25,6 +25,10 @@ fn view() -> FleetView {
         started_unix: 1,
         sessions: 3,
         rooms: 2,
+        watch_lag_seconds: 0.5,
+        digest: "00000000abcd".to_owned(),
+        journal_writes: 0,
+        journal_age_seconds: 0.0,
         lease_age_seconds: 1.5,
         draining: false,
         rules: None,
@@ -51,7 +55,10 @@ fn view() -> FleetView {
 #[tokio::test]
 async fn a_router_that_runs_alone_says_so_and_its_health_is_what_it_was() {
     let routes = routes(Fleet::default());
-    assert_eq!(told(&routes, "/api/fleet").await, serde_json::json!({ "mode": "embedded", "view": null }));
+    assert_eq!(
+        told(&routes, "/api/fleet").await,
+        serde_json::json!({ "mode": "embedded", "view": null, "fabric": null })
+    );
     let health = told(&routes, "/health/ready").await;
     assert!(health.get("directory").is_none() && health.get("fabric").is_none());
 }
