@@ -50,14 +50,15 @@ export const fabric: Dependency = {
     }),
     graph({
       title: "Connections to Redis",
-      what: "Connections that stand, servers that rooms are written to, and connections that could not be made or were lost, by reason.",
+      what: "Connections that stand, servers that rooms are written to, connections that could not be made or were lost, by reason, and how often other masters were found than before.",
       good: "redis.connections for each router and server, and none that is lost.",
-      act: "closed, silent: Redis was stopped, or hung. demoted, read_only: another server is the master. denied: name or password.",
+      act: "closed, silent: Redis was stopped, or hung. demoted, read_only, other masters: there was a failover; were rooms written anew below? denied: name or password.",
       unit: "none",
       lines: [
         { expr: sumBy("instance", routers(METRIC.fabricConnections)), legend: "{{instance}}" },
         { expr: sumBy("instance", routers(METRIC.fabricServers)), legend: "{{instance}} servers" },
         { expr: `${sumBy("reason", happened(METRIC.fabricConnectionFailures))} > 0`, legend: "lost: {{reason}}" },
+        { expr: `${sumBy("instance", happened(METRIC.fabricMastersFound))} > 0`, legend: "{{instance}} other masters" },
       ],
       table: true,
     }),
@@ -75,9 +76,9 @@ export const fabric: Dependency = {
     }),
     graph({
       title: "Rooms that change hands, or wait",
-      what: "Rooms restored here, handed over, or kept by another router, and those that did not go on whole; and rooms of which something waits to be written.",
+      what: "Rooms restored here, handed over, or kept by another router, those that did not go on whole, and those that Redis had lost; and rooms of which something waits to be written.",
       good: "Nothing, but while routers drain or start.",
-      act: "not_restored, not_handed_over: SignalboxRoomsNotRestored. held: two routers have a room of one name.",
+      act: "not_restored, not_handed_over: SignalboxRoomsNotRestored. written_anew: SignalboxRedisLostWrites. held: two routers have a room of one name.",
       unit: "none",
       lines: [
         { expr: `${sumBy("outcome", happened(METRIC.fabricRooms, 'outcome!="written"'))} > 0`, legend: "{{outcome}}" },

@@ -32,6 +32,7 @@ export const METRIC = {
   fabricAnswers: "signalbox_fabric_answers_total",
   fabricBehind: "signalbox_fabric_behind_seconds",
   fabricCalls: "signalbox_fabric_calls_total",
+  fabricMastersFound: "signalbox_fabric_masters_found_total",
   fabricConnectionFailures: "signalbox_fabric_connection_failures_total",
   fabricConnections: "signalbox_fabric_connections",
   fabricRooms: "signalbox_fabric_rooms_total",

@@ -13,6 +13,11 @@ pub enum KeepingFact {
         /// Since the first of them.
         behind: Duration,
     },
+    /// Nothing of the room, or less than was acknowledged, was kept any more: it is written anew as a whole.
+    RoomWrittenAnew {
+        /// The room.
+        room: RoomId,
+    },
     /// Another router has the room: what happens here is not kept.
     RoomHeld {
         /// The room.
@@ -115,11 +120,13 @@ pub enum KeepingOutcome {
     Merged,
     /// or did not.
     NotMerged,
+    /// What stood of it was lost there, or some of that: it was written anew.
+    WrittenAnew,
 }
 
 impl KeepingOutcome {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Written,
         Self::Held,
         Self::Restored,
@@ -129,6 +136,7 @@ impl KeepingOutcome {
         Self::SetBeside,
         Self::Merged,
         Self::NotMerged,
+        Self::WrittenAnew,
     ];
 
     /// The word for it in metrics.
@@ -143,6 +151,7 @@ impl KeepingOutcome {
             Self::SetBeside => "set_beside",
             Self::Merged => "merged",
             Self::NotMerged => "not_merged",
+            Self::WrittenAnew => "written_anew",
         }
     }
 }
@@ -186,6 +195,7 @@ impl KeepingFact {
             Self::SessionReturned { .. } | Self::AnswerEnded { .. } => return None,
             Self::RoomWritten { .. } => KeepingOutcome::Written,
             Self::RoomHeld { .. } => KeepingOutcome::Held,
+            Self::RoomWrittenAnew { .. } => KeepingOutcome::WrittenAnew,
             Self::RoomRestored { .. } => KeepingOutcome::Restored,
             Self::RoomNotRestored { .. } => KeepingOutcome::NotRestored,
             Self::RoomHandedOver { .. } => KeepingOutcome::HandedOver,

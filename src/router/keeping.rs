@@ -285,8 +285,12 @@ impl Router {
                 pause
             }
             Answer::Written(Written::Missing) => {
-                keeping.there = There::NOTHING;
+                let stood = !std::mem::replace(&mut keeping.there, There::NOTHING).nothing;
                 self.write_again(key, under_way);
+                if stood {
+                    let fact = KeepingFact::RoomWrittenAnew { room: room.clone() };
+                    self.closing.push(Output::Observe(Event::Keeping(fact)));
+                }
                 Duration::ZERO
             }
             Answer::Written(Written::Fenced { owner }) | Answer::Held { owner } => {
@@ -318,6 +322,11 @@ impl Router {
         if keeping.fence == Some(kept.fence) {
             return self.merge_branches(key, kept.branches, now);
         }
+        if !keeping.there.nothing && kept.fields.is_empty() {
+            let fact = KeepingFact::RoomWrittenAnew { room: self.halls[key].room.id().clone() };
+            self.closing.push(Output::Observe(Event::Keeping(fact)));
+        }
+        let Some(keeping) = &mut self.halls[key].keeping else { return };
         keeping.takes(kept.fence);
         keeping.edition = keeping.edition.max(kept.edition);
         self.merge_claimed(key, kept, now);

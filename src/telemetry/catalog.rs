@@ -244,7 +244,7 @@ catalog! {
     DIRECTORY_ROOMS_GIVEN_UP "signalbox_directory_rooms_given_up_total" Counter Count Dependencies []
         "Rooms that this router gave up because another one has them: both had made one of that name, or it was taken over.";
     FABRIC_ROOMS "signalbox_fabric_rooms_total" Counter Count Dependencies [closed("outcome", KEEPING_OUTCOMES)]
-        "What became of rooms that are kept in Redis: written, once a write of changes; kept by another router; restored here, or not; left to another router with all that was known, or only as written before.";
+        "What became of rooms that are kept in Redis: written, once a write of changes; kept by another router; restored here, or not; left to another router with all that was known, or only as written before; written anew, since Redis had lost what stood of it, or some of that.";
     FABRIC_ANSWERS "signalbox_fabric_answers_total" Counter Count Dependencies [closed("outcome", ANSWER_OUTCOMES)]
         "Changes of rooms that are acknowledged once they are kept (redis.ack): kept, and then acknowledged; late, done and not known to be kept in time; refused, since Redis was away, another router had the room, or too many waited.";
     FABRIC_ROOMS_BEHIND "signalbox_fabric_rooms_behind" Gauge Count Dependencies []
@@ -275,6 +275,8 @@ catalog! {
         "How long calls to Redis took, connection and failures included.";
     FABRIC_CONNECTION_FAILURES "signalbox_fabric_connection_failures_total" Counter Count Dependencies [closed("reason", FABRIC_LOSSES)]
         "Connections to Redis that could not be made, or that stood and were lost.";
+    FABRIC_MASTERS_FOUND "signalbox_fabric_masters_found_total" Counter Count Dependencies []
+        "Times that other servers than before were found to be the masters of Redis, the first time included: a failover, or slots of a Cluster that went to another one.";
     RELAY_LINKS "signalbox_relay_links" Gauge Count Dependencies [RELAY_SIDE]
         "Links to other routers that stand, by which end this router is: edge, its clients are in rooms of the other one; host, the other way round; without a relay: absent, as the connections.";
     RELAY_CONNECTIONS "signalbox_relay_connections" Gauge Count Dependencies [RELAY_SIDE]

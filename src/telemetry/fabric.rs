@@ -7,13 +7,14 @@ use std::{
     time::{Duration, Instant},
 };
 
+use metrics::Counter;
 use metrics_exporter_prometheus::PrometheusRecorder;
 use tracing::{debug, info, trace, warn};
 
 use super::{
     Telemetry,
     catalog::{self, Metric},
-    handles::{Grid, Row},
+    handles::{Grid, Row, counter},
     journal::JournalHandles,
     keeping::{KeepingFigures, KeepingHandles},
     latency::Total,
@@ -25,6 +26,7 @@ use crate::event::{FabricCall, FabricFact, FabricLoss, FabricOutcome};
 pub(super) struct FabricHandles {
     calls: Grid,
     failures: Row,
+    masters: Counter,
     told: Mutex<Told>,
     lines: Lines,
     /// What becomes of rooms there.
@@ -66,6 +68,7 @@ impl FabricHandles {
         Self {
             calls: Grid::new(recorder, &catalog::FABRIC_CALLS),
             failures: Row::new(recorder, &catalog::FABRIC_CONNECTION_FAILURES),
+            masters: counter(recorder, &catalog::FABRIC_MASTERS_FOUND, &[]),
             told: Mutex::default(),
             lines: Lines::default(),
             keeping: KeepingHandles::new(recorder),
@@ -108,6 +111,7 @@ impl Telemetry {
                 }
             }
             FabricFact::MastersFound { addresses, count } => {
+                handles.masters.increment(1);
                 if let Some(held_back) = self.admit(&lines.masters, at) {
                     let addresses = addresses.join(" ");
                     info!(target: "signalbox", addresses, count, held_back, "masters of Redis found");

@@ -38,6 +38,7 @@ struct Told {
 #[derive(Debug, Default)]
 struct Lines {
     held: Quiet,
+    written_anew: Quiet,
     restored: Quiet,
     not_restored: Quiet,
     handed_over: Quiet,
@@ -99,6 +100,12 @@ impl Telemetry {
                 if let Some(held_back) = self.admit(&lines.held, at) {
                     let room = room.as_str();
                     warn!(target: "signalbox", room, owner, held_back, "room not kept: another router keeps it");
+                }
+            }
+            KeepingFact::RoomWrittenAnew { room } => {
+                if let Some(held_back) = self.admit(&lines.written_anew, at) {
+                    let room = room.as_str();
+                    warn!(target: "signalbox", room, held_back, "Redis lost what it had of a room, or some of it: it is written anew");
                 }
             }
             KeepingFact::SessionReturned { labels } => {

@@ -41,7 +41,10 @@ pub(in crate::telemetry) fn events() -> Vec<(Event, Moved)> {
             unconnected(FabricLoss::Demoted),
             vec![("signalbox_fabric_connection_failures_total{reason=\"demoted\"}", 1.0)],
         ),
-        (FabricFact::MastersFound { addresses: vec!["10.0.0.1:6379".to_owned()], count: 1 }, Vec::new()),
+        (
+            FabricFact::MastersFound { addresses: vec!["10.0.0.1:6379".to_owned()], count: 1 },
+            vec![("signalbox_fabric_masters_found_total", 1.0)],
+        ),
     ];
     let kinds: BTreeSet<usize> = facts.iter().map(|(fact, _)| kind(fact)).collect();
     assert_eq!(kinds, (0..=3).collect());

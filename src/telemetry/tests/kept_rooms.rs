@@ -24,6 +24,7 @@ pub(in crate::telemetry) fn events() -> Vec<(Event, Vec<(&'static str, f64)>)> {
     let facts = [
         (KeepingFact::RoomWritten { behind: Duration::from_millis(21) }, "written"),
         (KeepingFact::RoomHeld { room: room(), owner }, "held"),
+        (KeepingFact::RoomWrittenAnew { room: room() }, "written_anew"),
         (KeepingFact::RoomRestored { room: room(), sessions: 2, entries: 9 }, "restored"),
         (KeepingFact::RoomNotRestored { room: room(), why: "it is missing".to_owned() }, "not_restored"),
         (KeepingFact::RoomHandedOver { room: room(), sessions: 2 }, "handed_over"),
@@ -37,6 +38,7 @@ pub(in crate::telemetry) fn events() -> Vec<(Event, Vec<(&'static str, f64)>)> {
     let series = |outcome| match outcome {
         "written" => "signalbox_fabric_rooms_total{outcome=\"written\"}",
         "held" => "signalbox_fabric_rooms_total{outcome=\"held\"}",
+        "written_anew" => "signalbox_fabric_rooms_total{outcome=\"written_anew\"}",
         "restored" => "signalbox_fabric_rooms_total{outcome=\"restored\"}",
         "not_restored" => "signalbox_fabric_rooms_total{outcome=\"not_restored\"}",
         "handed_over" => "signalbox_fabric_rooms_total{outcome=\"handed_over\"}",

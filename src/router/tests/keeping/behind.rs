@@ -45,8 +45,10 @@ fn what_a_replica_had_not_heard_of_is_written_again_as_a_whole() {
     a.pass(Duration::from_secs(1), &mut memory);
     assert_eq!(a.world.router.behind(), (0, None), "it stands, as far as is known");
     memory = replica;
+    assert_eq!(a.facts(), [], "it is not known yet");
     a.world.done(2, say("after"));
     a.pass(Duration::from_secs(1), &mut memory);
+    assert_eq!(a.facts(), [KeepingFact::RoomWrittenAnew { room: "r".into() }]);
     assert_eq!(told(&mut memory, &ann), ["\"before\"", "\"lost there\"", "\"after\""]);
 }
 
@@ -67,6 +69,7 @@ fn a_write_without_an_answer_that_stands_all_the_same_costs_no_other_one() {
     assert!(!again.reset && again.edition > again.after, "{again:?}");
     assert_eq!(memory.clone().write("r", memory.next("r", "a"), (**again).clone()), Written::Written);
     a.pass(Duration::from_secs(1), &mut memory);
+    assert_eq!(a.facts(), [], "nothing was lost there");
     assert_eq!(told(&mut memory, &ann), ["\"1\""]);
 }
 
