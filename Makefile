@@ -6,7 +6,7 @@ export CACHE
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo fleet drain watch faults test backtest bench paths simulate build fuzz fmt clean
+.PHONY: help demo fleet drain cost watch faults test backtest bench paths simulate build fuzz fmt clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,6 +28,11 @@ drain: ## three routers with 15,000 sessions, one of which drains: who is left w
 	@.ci/setup fleet
 	$(CARGO) build --release --locked
 	@deploy/fleet/drain $(or $(CARGO_TARGET_DIR),target)/release/signalbox
+
+cost: ## CPU and P99 within one router of a fleet beside that router alone, P99 across three, commands to Redis an event: medians (RUNS=9)
+	@.ci/setup fleet
+	$(CARGO) build --release --locked
+	@COST_RUNS=$(or $(RUNS),9) deploy/fleet/cost $(or $(CARGO_TARGET_DIR),target)/release/signalbox
 
 watch: ## faults on purpose, and whom the shipped rules tell of them: a real Prometheus and Alertmanager, some three minutes
 	@.ci/setup test
