@@ -1,5 +1,5 @@
-//! `make fleet` and `make drain`: the scripts bring a fleet up, calls go across it, also while one of its routers drains, and nothing of it is
-//! left.
+//! `make fleet`, `make drain` and `make cost`: the scripts bring a fleet up, calls go across it, also while one of its routers drains, its cost
+//! is measured, and nothing of it is left.
 
 use std::{
     net::{TcpListener, TcpStream},
@@ -55,6 +55,54 @@ async fn who_is_on_a_router_that_drains_is_resumed_elsewhere_once_and_the_script
     ] {
         assert!(told.contains(part), "no `{part}` in:\n{told}\n{errors}");
     }
+    assert!(is_gone(port));
+}
+
+/// What `make cost` says of one short run, and its code.
+fn cost(port: u16, rate: &str) -> (String, String, Option<i32>) {
+    let mut command = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/fleet/cost"));
+    command.arg(env!("CARGO_BIN_EXE_signalbox")).env("FLEET_PORT", port.to_string()).env("COST_RATE", rate);
+    command.envs([
+        ("COST_RUNS", "1"),
+        ("COST_SECONDS", "2"),
+        ("COST_CALM", "0"),
+        ("COST_ROOMS", "4"),
+        ("COST_SIZE", "4"),
+    ]);
+    let ended = command.stdin(Stdio::null()).output().unwrap();
+    let [told, errors] = [ended.stdout, ended.stderr].map(|said| String::from_utf8_lossy(&said).into_owned());
+    (told, errors, ended.status.code())
+}
+
+/// No figure of it is anybody's promise beside other tests, but that of Redis is: it is a count.
+#[tokio::test]
+async fn the_cost_of_a_fleet_is_measured_and_the_code_is_the_verdict() {
+    let port = free_ports();
+    let (told, errors, code) = cost(port, "20");
+    let rows: Vec<Vec<_>> = told.lines().map(|line| line.split('|').map(str::trim).collect()).collect();
+    let row = |begins: &str| {
+        let row = rows.iter().find(|row| row.get(1).is_some_and(|what| what.starts_with(begins)));
+        row.unwrap_or_else(|| panic!("no row `{begins}` in:\n{told}\n{errors}"))
+    };
+    let figure = |cell: &str| cell.split(' ').next().unwrap().parse::<f64>().unwrap();
+    let mut failed = false;
+    for (begins, most) in [("CPU a delivery within", 1.1), ("P99 within", 1.5)] {
+        let row = row(begins);
+        let (of_fleet, alone) = (figure(row[2]), figure(row[3]));
+        assert!(of_fleet > 0.0 && alone > 0.0, "{row:?}");
+        assert_eq!(row[6] == "FAILED", of_fleet > most * alone, "{row:?}");
+        failed |= row[6] == "FAILED";
+    }
+    let (across, commands) = (row("P99 across"), row("commands to Redis a room event"));
+    let (of_three, of_one) = (figure(across[2]), figure(across[3]));
+    assert_eq!(across[6] == "FAILED", of_three > 10.0 && of_three > 3.0 * of_one, "{across:?}");
+    failed |= across[6] == "FAILED";
+    assert!((0.01..1.0).contains(&figure(commands[2])) && commands[6] == "holds", "{commands:?}");
+    assert_eq!(code, Some(i32::from(failed)), "{told}\n{errors}");
+    assert!(is_gone(port));
+
+    let (told, errors, code) = cost(port, "nonsense");
+    assert!(code == Some(2) && errors.contains("the load of run alone-1 did not end well"), "{told}\n{errors}");
     assert!(is_gone(port));
 }
 
