@@ -18,7 +18,7 @@ const PAIRS: usize = 3;
 /// For a room to make way once the routers see each other again.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Who is in rooms of one name, one at the router that is cut off and one at another.
+/// Who is in rooms of one name, one at the first router and one at the second, which do not hear of each other.
 pub(crate) struct Pairs {
     alice: Identity,
     bob: Identity,
@@ -31,8 +31,8 @@ pub(crate) struct Pairs {
 /// How they came together.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Outcome {
-    /// Of rooms that the router that was cut off had before, and of those that were made while it was: how many it gave up,
-    /// and how many the other one did.
+    /// Of rooms that the first router had before, and of those that were made at both meanwhile: how many it gave up, and how many the
+    /// second one did.
     pub(crate) had: [usize; 2],
     pub(crate) made: [usize; 2],
     /// Who was told where its room is, and got in there.
@@ -60,7 +60,7 @@ impl Pairs {
         Self { alice, bob, run, there, both: Vec::new() }
     }
 
-    /// While it is cut off, the same rooms are asked for at the second router, and some new ones at both.
+    /// While they do not, the same rooms are asked for at the second router, and some new ones at both.
     pub(crate) async fn meanwhile(&mut self, fleet: &Fleet) {
         let urls = [0, 1].map(|number| comers::url(&fleet.routers[number]));
         for (name, client) in self.there.drain(..) {
@@ -106,6 +106,7 @@ impl Pairs {
             let who = [&self.alice, &self.bob][loser];
             match comers::join_at(&url, &name, who).await {
                 Ok((client, joined)) => {
+                    outcome.sent_on += 1;
                     if joined.participants.len() != 1 {
                         outcome.complaints.push(format!("{name}: nobody is met at {url}"));
                     }

@@ -20,6 +20,7 @@ pub(crate) enum Fault {
     Narrow,
     Reset,
     Mute,
+    Void,
     Upwards,
     Downwards,
     Partition,
@@ -32,8 +33,12 @@ pub(crate) enum Fault {
     RedisNarrow,
     RedisReset,
     RedisMute,
+    RedisVoid,
     RedisUpwards,
     RedisDownwards,
+    RedisPartition,
+    RedisExpired,
+    EtcdAlone,
     RouterKilled,
     Failover,
     FailoverFrozen,
@@ -56,7 +61,9 @@ pub(crate) enum Ground {
     Tls,
     /// Routers, an etcd, and a Redis that they keep their rooms in.
     Redis,
-    /// The same with a master and its replica, which a Sentinel watches.
+    /// The same with a Redis that they speak TLS with.
+    RedisTls,
+    /// Like `Redis`, with a master and its replica, which a Sentinel watches.
     Sentinel,
     /// The same with a Cluster.
     Cluster,
@@ -67,13 +74,13 @@ pub(crate) enum Ground {
 }
 
 impl Ground {
-    pub(crate) const ALL: [Self; 7] =
-        [Self::Etcd, Self::Tls, Self::Redis, Self::Sentinel, Self::Cluster, Self::Disk, Self::Links];
+    pub(crate) const ALL: [Self; 8] =
+        [Self::Etcd, Self::Tls, Self::Redis, Self::RedisTls, Self::Sentinel, Self::Cluster, Self::Disk, Self::Links];
 }
 
 impl Fault {
     /// In the order of the table.
-    pub(crate) const ALL: [Self; 33] = [
+    pub(crate) const ALL: [Self; 38] = [
         Self::Killed,
         Self::Frozen,
         Self::Compacted,
@@ -82,6 +89,7 @@ impl Fault {
         Self::Narrow,
         Self::Reset,
         Self::Mute,
+        Self::Void,
         Self::Upwards,
         Self::Downwards,
         Self::Partition,
@@ -94,8 +102,12 @@ impl Fault {
         Self::RedisNarrow,
         Self::RedisReset,
         Self::RedisMute,
+        Self::RedisVoid,
         Self::RedisUpwards,
         Self::RedisDownwards,
+        Self::RedisPartition,
+        Self::RedisExpired,
+        Self::EtcdAlone,
         Self::RouterKilled,
         Self::Failover,
         Self::FailoverFrozen,
@@ -123,6 +135,7 @@ impl Fault {
             Self::Narrow => "bandwidth",
             Self::Reset => "reset",
             Self::Mute => "timeout",
+            Self::Void => "half-open",
             Self::Upwards => "cut-up",
             Self::Downwards => "cut-down",
             Self::Partition => "partition",
@@ -135,8 +148,12 @@ impl Fault {
             Self::RedisNarrow => "redis-bandwidth",
             Self::RedisReset => "redis-reset",
             Self::RedisMute => "redis-timeout",
+            Self::RedisVoid => "redis-half-open",
             Self::RedisUpwards => "redis-cut-up",
             Self::RedisDownwards => "redis-cut-down",
+            Self::RedisPartition => "redis-partition",
+            Self::RedisExpired => "redis-certificate",
+            Self::EtcdAlone => "etcd-alone",
             Self::RouterKilled => "router-kill",
             Self::Failover => "redis-failover",
             Self::FailoverFrozen => "redis-failover-frozen",
@@ -162,6 +179,7 @@ impl Fault {
             Self::Narrow => "1 KiB/s",
             Self::Reset => "connections reset",
             Self::Mute => "connections taken, never answered",
+            Self::Void => "connections half open: all vanishes, both ways",
             Self::Upwards => "nothing gets to etcd",
             Self::Downwards => "nothing gets back from etcd",
             Self::Partition => "r1 alone is cut off",
@@ -174,8 +192,12 @@ impl Fault {
             Self::RedisNarrow => "Redis: 1 KiB/s",
             Self::RedisReset => "Redis: connections reset",
             Self::RedisMute => "Redis: connections taken, never answered",
+            Self::RedisVoid => "Redis: connections half open: all vanishes, both ways",
             Self::RedisUpwards => "nothing gets to Redis",
             Self::RedisDownwards => "nothing gets back from Redis",
+            Self::RedisPartition => "r1 alone is cut off from Redis",
+            Self::RedisExpired => "Redis's certificate has expired",
+            Self::EtcdAlone => "all are cut off from etcd, not from Redis",
             Self::RouterKilled => "r1 killed with -9, started again",
             Self::Failover => "Redis's master killed with -9, its replica promoted",
             Self::FailoverFrozen => "Redis's master frozen, demoted, thawed",
@@ -193,7 +215,8 @@ impl Fault {
     pub(crate) const fn ground(self) -> Ground {
         match self {
             Self::Expired => Ground::Tls,
-            Self::RouterKilled => Ground::Redis,
+            Self::RedisExpired => Ground::RedisTls,
+            Self::RouterKilled | Self::EtcdAlone => Ground::Redis,
             Self::Failover | Self::FailoverFrozen => Ground::Sentinel,
             Self::SlotsMoved | Self::ClusterKilled => Ground::Cluster,
             Self::DiskFull => Ground::Disk,
@@ -214,8 +237,11 @@ impl Fault {
                 | Self::RedisNarrow
                 | Self::RedisReset
                 | Self::RedisMute
+                | Self::RedisVoid
                 | Self::RedisUpwards
                 | Self::RedisDownwards
+                | Self::RedisPartition
+                | Self::RedisExpired
                 | Self::Failover
                 | Self::FailoverFrozen
                 | Self::SlotsMoved
@@ -249,9 +275,19 @@ impl Fault {
         matches!(self, Self::LinksReset | Self::LinksSilent)
     }
 
-    /// Whether rooms, members or links are elsewhere after it than the next one expects.
+    /// Whether it is a server's certificate that has expired, which routers are to say.
+    pub(crate) const fn is_of_certificates(self) -> bool {
+        matches!(self, Self::Expired | Self::RedisExpired)
+    }
+
+    /// Whether rooms of one name come to be on two routers, one of which makes way.
+    pub(crate) const fn has_two_of_one_name(self) -> bool {
+        matches!(self, Self::TwoOfOneName | Self::EtcdAlone)
+    }
+
+    /// Whether rooms, members or links are elsewhere after it than the next one expects, or what routers have logged is to be of it alone.
     pub(crate) const fn leaves_marks(self) -> bool {
-        self.loses_links() || matches!(self, Self::RouterKilled | Self::LinksRefused)
+        self.loses_links() || matches!(self, Self::RouterKilled | Self::LinksRefused | Self::RedisExpired)
     }
 
     /// What has to be so before it: how much a replica knows of what it is to know when it takes its master's place.
@@ -282,6 +318,7 @@ impl Fault {
                 fleet.certificate(true);
                 fleet.etcd.again().await;
             }
+            Self::RedisExpired => fleet.keeping.shows(true).await,
             Self::Partition | Self::TwoOfOneName => fleet.proxies[0].set(self.weather()),
             Self::RedisKilled => fleet.keeping.one().kill(),
             Self::DiskFull => {
@@ -291,8 +328,8 @@ impl Fault {
             Self::RedisFrozen => fleet.keeping.one().freeze(),
             Self::RedisEmptied => drop(fleet.keeping.one().run(&["FLUSHALL"]).await),
             Self::RouterKilled => fleet.routers[0].send_signal("KILL"),
-            _ if self.is_of_redis() => fleet.keeping.weather(self.weather()),
-            _ if self.is_of_links() => fleet.weather_of_links(self.links_to(), self.weather()),
+            _ if self.is_of_redis() => fleet.keeping.weather(self.ways_of(), self.weather()),
+            _ if self.is_of_links() => fleet.weather_of_links(self.ways_of(), self.weather()),
             _ => fleet.weather(self.weather()),
         }
         Marks::default()
@@ -310,6 +347,7 @@ impl Fault {
             Self::Killed | Self::Emptied => fleet.etcd.again().await,
             Self::Frozen => fleet.etcd.thaw(),
             Self::Expired => fleet.certificate(false),
+            Self::RedisExpired => fleet.keeping.shows(false).await,
             Self::RedisKilled => fleet.keeping.one().again().await,
             Self::DiskFull => {
                 fleet.routers.iter().for_each(|router| router.disk_takes(None));
@@ -323,8 +361,8 @@ impl Fault {
             Self::RouterKilled => fleet.start_again(0),
             // it was over at once
             Self::LinksReset => {}
-            _ if self.is_of_redis() => fleet.keeping.weather(Weather::default()),
-            _ if self.is_of_links() => fleet.weather_of_links(self.links_to(), Weather::default()),
+            _ if self.is_of_redis() => fleet.keeping.weather(self.ways_of(), Weather::default()),
+            _ if self.is_of_links() => fleet.weather_of_links(self.ways_of(), Weather::default()),
             _ => fleet.weather(Weather::default()),
         }
     }
@@ -342,20 +380,22 @@ impl Fault {
             Self::LinksNarrow => Weather { bytes_a_second: Some(64 << 10), ..fine },
             Self::LinksRefused => Weather { refuse: true, ..fine },
             Self::LinksReset => Weather { cuts: 1, ..fine },
-            Self::LinksSilent => Weather { void: true, ..fine },
+            Self::Void | Self::RedisVoid | Self::LinksSilent => Weather { void: true, ..fine },
             Self::Reset | Self::RedisReset => Weather { reset: true, ..fine },
             Self::Mute | Self::RedisMute => Weather { mute: true, ..fine },
             Self::Upwards | Self::RedisUpwards => Weather { cut_up: true, ..fine },
             Self::Downwards | Self::RedisDownwards => Weather { cut_down: true, ..fine },
-            Self::Partition | Self::TwoOfOneName => Weather { cut_up: true, cut_down: true, ..fine },
+            Self::Partition | Self::TwoOfOneName | Self::RedisPartition | Self::EtcdAlone => {
+                Weather { cut_up: true, cut_down: true, ..fine }
+            }
             _ => fine,
         }
     }
 
-    /// To which routers links fail.
-    const fn links_to(self) -> &'static [usize] {
+    /// To which routers links fail, or whose ways to Redis do.
+    const fn ways_of(self) -> &'static [usize] {
         match self {
-            Self::LinksReset | Self::LinksSilent => &[0],
+            Self::LinksReset | Self::LinksSilent | Self::RedisPartition => &[0],
             Self::LinksRefused => &[LINKED_BY_FEW],
             _ => &[0, 1, 2],
         }
@@ -364,7 +404,7 @@ impl Fault {
     /// Which routers must have had trouble with etcd, with Redis or with links meanwhile: a fault that nobody notices proves nothing.
     pub(crate) const fn struck(self) -> &'static [usize] {
         match self {
-            Self::Partition | Self::TwoOfOneName => &[0],
+            Self::Partition | Self::TwoOfOneName | Self::RedisPartition => &[0],
             Self::RouterKilled => &[],
             // the load fits into it: nothing is to be noticed
             Self::LinksNarrow => &[],

@@ -7,13 +7,14 @@ use std::{
     time::{Duration, Instant},
 };
 
+use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::{
     etcd::{Etcd, compact},
     fault::{Fault, Ground},
     harness::{Authority, Router, free, get, remember},
-    keeping::Keeping,
+    keeping::{Keeping, certify},
     load,
     proxy::{Proxy, Weather},
 };
@@ -131,10 +132,7 @@ impl Fleet {
 
     /// From now on etcd shows a certificate that has expired, or one that is good.
     pub(crate) fn certificate(&self, expired: bool) {
-        let authority = self.authority.as_ref().unwrap();
-        let names = ["127.0.0.1"];
-        let pair = if expired { authority.sign_until(&names, 2001) } else { authority.sign(&names) };
-        pair.write(self.etcd.folder(), "etcd");
+        certify(self.authority.as_ref().unwrap(), self.etcd.folder(), "etcd", expired);
     }
 
     /// How long after that moment all routers were registered, watching and of one view, with all of their rooms written,
@@ -209,8 +207,13 @@ impl Fleet {
         troubles
     }
 
-    /// Why etcd does not do what each router asks for; absent: it does.
-    pub(crate) async fn whys(&self) -> Vec<Option<String>> {
+    /// Why etcd, or a Redis whose certificate has expired, does not do what each router asks for; absent: it does.
+    pub(crate) async fn whys(&self, fault: Fault) -> Vec<Option<String>> {
+        if fault == Fault::RedisExpired {
+            let of_it = |line: &&str| line.contains("no connection to Redis") && line.contains("ertificate");
+            let why = |line: &str| serde_json::from_str::<Value>(line).ok()?["why"].as_str().map(str::to_owned);
+            return self.routers.iter().map(|router| router.stderr().lines().rfind(of_it).and_then(why)).collect();
+        }
         let mut whys = Vec::new();
         for router in &self.routers {
             let view = get(router.ops, "/api/fleet").await.json()["view"].take();

@@ -37,7 +37,7 @@ impl Guests {
     /// Who has to be there before it.
     pub(crate) async fn before(fault: Fault, fleet: &Fleet, run: usize) -> Self {
         match fault {
-            Fault::TwoOfOneName => Self::Pairs(Pairs::before(fleet, run).await),
+            _ if fault.has_two_of_one_name() => Self::Pairs(Pairs::before(fleet, run).await),
             Fault::LinksRefused => Self::Unlinked(Outcome::default()),
             _ => Self::Nobody,
         }

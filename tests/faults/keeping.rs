@@ -1,13 +1,15 @@
 //! Where the rooms of a fleet are kept: nowhere, in a Redis with a proxy before each router's way to it, in one that a Sentinel watches, or
 //! in a Cluster.
 
-use std::{net::SocketAddr, ops::AddAssign, time::Duration};
+use std::{net::SocketAddr, ops::AddAssign, path::Path, time::Duration};
 
 use redis::Value;
+use tempfile::TempDir;
 
 use crate::{
     fault::Ground,
     fleet::ROUTERS,
+    harness::{Authority, free},
     it::fabric::{
         redis::Redis,
         servers::{Cluster, MASTER, Watched},
@@ -32,9 +34,44 @@ const LOOK: &str = "local log = redis.call('XRANGE', KEYS[2], '-', '+')
 /// See the module.
 pub(crate) enum Keeping {
     Nowhere,
-    One(Redis, Vec<Proxy>),
+    One(Redis, Vec<Proxy>, Option<Box<Sealed>>),
     Watched(Box<Watched>),
     Cluster(Box<Cluster>),
+}
+
+/// What routers speak TLS by with a Redis that the tests ask without.
+pub(crate) struct Sealed {
+    authority: Authority,
+    folder: TempDir,
+    address: SocketAddr,
+}
+
+impl Sealed {
+    fn new() -> Self {
+        let sealed = Self { authority: Authority::new(), folder: TempDir::new().unwrap(), address: free() };
+        std::fs::write(sealed.folder.path().join("ca.pem"), sealed.authority.pem()).unwrap();
+        certify(&sealed.authority, sealed.folder.path(), "redis", false);
+        sealed
+    }
+
+    fn file(&self, name: &str) -> String {
+        self.folder.path().join(name).display().to_string()
+    }
+
+    /// A Redis that has a port for it, beside the one that it has anyway.
+    async fn redis(&self) -> Redis {
+        let (port, cert, key) = (self.address.port().to_string(), self.file("redis.crt"), self.file("redis.key"));
+        let files = ["--tls-cert-file", &cert, "--tls-key-file", &key, "--tls-ca-cert-file", &self.file("ca.pem")];
+        let arguments: Vec<_> = ["--tls-port", &port, "--tls-auth-clients", "no"].into_iter().chain(files).collect();
+        Redis::with(&arguments).await
+    }
+}
+
+/// From now on who reads that pair anew has one that has expired, or one that is good.
+pub(crate) fn certify(authority: &Authority, folder: &Path, name: &str, expired: bool) {
+    let names = ["127.0.0.1"];
+    let pair = if expired { authority.sign_until(&names, 2001) } else { authority.sign(&names) };
+    pair.write(folder, name);
 }
 
 /// What shows on the side of Redis that a fault was one.
@@ -61,7 +98,11 @@ impl Keeping {
     pub(crate) async fn start(ground: Ground) -> Self {
         match ground {
             Ground::Etcd | Ground::Tls | Ground::Links => Self::Nowhere,
-            Ground::Redis | Ground::Disk => Self::One(Redis::start().await, Vec::new()),
+            Ground::Redis | Ground::Disk => Self::One(Redis::start().await, Vec::new(), None),
+            Ground::RedisTls => {
+                let sealed = Box::new(Sealed::new());
+                Self::One(sealed.redis().await, Vec::new(), Some(sealed))
+            }
             Ground::Sentinel => Self::Watched(Box::new(Watched::start().await)),
             Ground::Cluster => Self::Cluster(Box::new(Cluster::start().await)),
         }
@@ -72,11 +113,16 @@ impl Keeping {
         let url = |at: SocketAddr| format!("redis://{at}");
         match self {
             Self::Nowhere => Vec::new(),
-            Self::One(redis, ways) => {
-                let way = Proxy::start(redis.address).await;
+            Self::One(redis, ways, sealed) => {
+                let way = Proxy::start(sealed.as_ref().map_or(redis.address, |sealed| sealed.address)).await;
                 let at = way.at;
                 ways.push(way);
-                vec![("redis.addrs", url(at))]
+                match sealed {
+                    None => vec![("redis.addrs", url(at))],
+                    Some(sealed) => {
+                        vec![("redis.addrs", format!("rediss://{at}")), ("redis.ca_file", sealed.file("ca.pem"))]
+                    }
+                }
             }
             Self::Watched(watched) => vec![
                 ("redis.addrs", url(watched.sentinel.address)),
@@ -93,7 +139,7 @@ impl Keeping {
     /// The one that there is.
     pub(crate) fn one(&mut self) -> &mut Redis {
         match self {
-            Self::One(redis, _) => redis,
+            Self::One(redis, ..) => redis,
             _ => panic!("rooms are kept in one Redis on this ground"),
         }
     }
@@ -112,10 +158,21 @@ impl Keeping {
         }
     }
 
-    /// The network of all routers to the one that there is.
-    pub(crate) fn weather(&self, weather: Weather) {
-        if let Self::One(_, ways) = self {
-            ways.iter().for_each(|way| way.set(weather));
+    /// The network of these routers to the one that there is.
+    pub(crate) fn weather(&self, of: &[usize], weather: Weather) {
+        if let Self::One(_, ways, _) = self {
+            of.iter().for_each(|number| ways[*number].set(weather));
+        }
+    }
+
+    /// It shows a certificate that has expired, or one that is good. Connections that stand are closed: they were shown the other one, and
+    /// what routers log next is why there are none.
+    pub(crate) async fn shows(&self, expired: bool) {
+        let Self::One(redis, _, Some(sealed)) = self else { panic!("nobody speaks TLS with Redis on this ground") };
+        certify(&sealed.authority, sealed.folder.path(), "redis", expired);
+        redis.run(&["CONFIG", "SET", "tls-cert-file", &sealed.file("redis.crt")]).await;
+        for kind in ["normal", "pubsub"] {
+            redis.run(&["CLIENT", "KILL", "TYPE", kind]).await;
         }
     }
 
@@ -123,7 +180,7 @@ impl Keeping {
     fn masters(&self) -> Vec<&Redis> {
         match self {
             Self::Nowhere => Vec::new(),
-            Self::One(redis, _) => vec![redis],
+            Self::One(redis, ..) => vec![redis],
             Self::Watched(watched) => vec![&watched.master],
             Self::Cluster(cluster) => cluster.masters.iter().collect(),
         }

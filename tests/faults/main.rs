@@ -137,7 +137,7 @@ impl Stage {
         // a router that is not there has nothing to say
         let (seen_troubles, whys) = match fault.struck() {
             [] => (troubles.clone(), Vec::new()),
-            _ => (self.fleet.troubles(fault).await, self.fleet.whys().await),
+            _ => (self.fleet.troubles(fault).await, self.fleet.whys(fault).await),
         };
         let ending = Instant::now();
         fault.end(&mut self.fleet).await;

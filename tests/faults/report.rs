@@ -135,13 +135,19 @@ impl Seen {
             demand(self.troubles[*router] > 0.0, format!("r{} noticed nothing of it", router + 1));
         }
         let names_it = |why: &Option<String>| why.as_ref().is_some_and(|why| why.contains("ertificate"));
-        demand(fault != Fault::Expired || self.whys.iter().all(names_it), format!("no certificate: {:?}", self.whys));
+        demand(
+            !fault.is_of_certificates() || self.whys.iter().all(names_it),
+            format!("no certificate: {:?}", self.whys),
+        );
         demand(fault != Fault::Compacted || self.compactions > 0.0, "nobody read anew for a compaction".to_owned());
         let Marks { lacked, moved, asked, later } = self.marks;
         demand(!fault.is_a_failover() || lacked > 0, "the replica had heard all".to_owned());
         let met = [moved, asked, later].iter().all(|times| *times > 0);
         demand(fault != Fault::SlotsMoved || met, format!("no write met a slot that moves: {:?}", self.marks));
         if let Some(outcome) = &self.outcome {
+            let (made_way, sent_on) = (outcome.made_way(), outcome.sent_on);
+            let all = !fault.has_two_of_one_name() || sent_on == made_way;
+            demand(all, format!("{made_way} rooms made way, {sent_on} guests were sent on and let in"));
             demand(outcome.complaints.is_empty(), format!("{:?}", outcome.complaints));
         }
         complaints
@@ -204,6 +210,10 @@ impl Row {
         self.sum(|seen| seen.outcome.as_ref().map_or(0, Outcome::made_way) as u64)
     }
 
+    fn sent_on(&self) -> u64 {
+        self.sum(|seen| seen.outcome.as_ref().map_or(0, |outcome| outcome.sent_on) as u64)
+    }
+
     /// P99 in rooms whose members are connected to several routers, before and during.
     fn carried(&self) -> Option<[f64; 2]> {
         let seen: Option<Vec<_>> = self.seen.iter().map(|seen| seen.carried).collect();
@@ -211,12 +221,17 @@ impl Row {
         Some([0, 1].map(|at| ms(median(seen.iter().map(|times| times[at])))))
     }
 
-    fn refused(&self) -> BTreeMap<&str, u64> {
-        let mut refused = BTreeMap::new();
-        for (why, count) in self.seen.iter().flat_map(|seen| &seen.tally.refused) {
-            *refused.entry(why.as_str()).or_default() += count;
+    /// By the reason, of all runs.
+    fn by_reason(&self, of: impl Fn(&Tally) -> &BTreeMap<String, u64>) -> BTreeMap<&str, u64> {
+        let mut all = BTreeMap::new();
+        for (why, count) in self.seen.iter().flat_map(|seen| of(&seen.tally)) {
+            *all.entry(why.as_str()).or_default() += count;
         }
-        refused
+        all
+    }
+
+    fn refused(&self) -> BTreeMap<&str, u64> {
+        self.by_reason(|tally| &tally.refused)
     }
 
     fn slowest(&self) -> Duration {
@@ -240,6 +255,7 @@ impl Row {
                 format!("{:.1} s, {:.1}", median.as_secs_f64(), longest.as_secs_f64())
             }),
             self.made_way().to_string(),
+            self.sent_on().to_string(),
             if complaints.is_empty() { "holds".to_owned() } else { "BROKEN".to_owned() },
         ]
     }
@@ -247,8 +263,8 @@ impl Row {
     fn json(&self, complaints: &[String]) -> Value {
         let outcome = |seen: &Seen| {
             let outcome = seen.outcome.as_ref()?;
-            let of = |[cut_off, other]: [usize; 2]| json!({ "router_cut_off": cut_off, "other": other });
-            Some(json!({ "rooms_it_had": of(outcome.had), "rooms_made_meanwhile": of(outcome.made) }))
+            let of = |[r1, r2]: [usize; 2]| json!({ "r1": r1, "r2": r2 });
+            Some(json!({ "rooms_r1_had": of(outcome.had), "rooms_made_meanwhile": of(outcome.made) }))
         };
         let redis = |seen: &Seen| {
             let Marks { lacked, moved, asked, later } = seen.marks;
@@ -290,10 +306,12 @@ impl Row {
             "joins_refused": self.refused(),
             "joins_apart": self.sum(|seen| seen.tally.apart),
             "visitors_closed": self.sum(|seen| seen.tally.closed.values().sum()),
+            "visitors_closed_by_reason": self.by_reason(|tally| &tally.closed),
             "slowest_join_ms": ms(self.slowest()),
             "converged_seconds": self.converged().map(|(median, _)| median.as_secs_f64()),
             "converged_seconds_longest": self.converged().map(|(_, longest)| longest.as_secs_f64()),
             "rooms_that_made_way": self.made_way(),
+            "guests_sent_on": self.sent_on(),
             "broken": complaints,
             "runs": self.seen.iter().map(run).collect::<Vec<_>>(),
         })
@@ -315,6 +333,7 @@ pub(crate) fn table(rows: &[(Row, Vec<String>)]) -> String {
         "slowest",
         "converged, longest",
         "made way",
+        "guests sent on",
         "",
     ]);
     for (row, complaints) in rows {
