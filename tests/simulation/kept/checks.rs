@@ -9,5 +9,6 @@ pub(crate) mod loss;
 pub(crate) mod owners;
 pub(crate) mod recovery;
 pub(crate) mod repeats;
+pub(crate) mod replaced;
 pub(crate) mod sessions;
 pub(crate) mod whole;

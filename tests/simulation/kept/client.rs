@@ -100,6 +100,8 @@ pub(crate) struct Client {
     pub(crate) gap: Option<Gap>,
     pub(crate) requests: Vec<Request>,
     requests_made: u64,
+    /// Which client is the newer session of the same identity, once that comes.
+    pub(crate) newer: Option<usize>,
     /// What it saw ever, by where that stands,
     pub(crate) told: BTreeSet<(LifeId, u64)>,
     /// what of it counts where it is now,
@@ -150,6 +152,7 @@ impl Client {
             gap,
             requests,
             requests_made,
+            newer: None,
             told: BTreeSet::new(),
             seen,
             messages,
@@ -160,6 +163,12 @@ impl Client {
             directed,
             passed,
         }
+    }
+
+    /// One that comes under the same identity; its requests are others.
+    pub(crate) fn double(&self) -> Self {
+        let blank = Self::new(0, self.room, self.router);
+        Self { name: self.name.clone(), requests_made: 1_000, ..blank }
     }
 
     /// A new request; its number.

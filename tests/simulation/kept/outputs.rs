@@ -12,11 +12,11 @@ use signalbox::{
 };
 
 use super::{
-    checks::{branches, directed, loss, repeats, sessions},
+    checks::{branches, directed, loss, repeats, replaced, sessions},
     chronicle::{Ended, LifeId, What},
     client::said,
     host::{name, number},
-    plan::MS,
+    plan::{MS, Planted},
     world::{Event as Happens, World},
 };
 
@@ -37,6 +37,7 @@ impl World {
             self.tell(|| format!("  r{router} -> {output:?}"));
             self.carry_out(router, output);
         }
+        replaced::left_open(self, router);
     }
 
     pub(crate) fn woken(&mut self, router: usize) {
@@ -55,6 +56,8 @@ impl World {
                     self.says(router, to, (*frame).clone());
                 }
             }
+            Output::Close { refusal, .. }
+                if self.planted == Some(Planted::UntoldReplaced) && refusal.code == Code::Replaced => {}
             Output::Close { connection, refusal } => {
                 self.send_close(connection.0, refusal.code, refusal.url.as_deref().map(str::to_owned));
             }

@@ -2,6 +2,8 @@
 
 use fastrand::Rng;
 
+use super::doubles::Double;
+
 pub(crate) use crate::schedule::{At, SECOND};
 
 pub(crate) const MS: At = 1_000;
@@ -37,10 +39,14 @@ pub(crate) enum Planted {
     LostDisk,
     /// What a router had of a room that another one has is not put beside it.
     ForgottenBranch,
+    /// Who is replaced is not told.
+    UntoldReplaced,
+    /// Who comes once more is taken for somebody else.
+    StrangeTwin,
 }
 
 impl Planted {
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::LostGap,
         Self::SkippedEntry,
         Self::FlushedTwice,
@@ -51,6 +57,8 @@ impl Planted {
         Self::BroughtTwice,
         Self::LostDisk,
         Self::ForgottenBranch,
+        Self::UntoldReplaced,
+        Self::StrangeTwin,
     ];
 }
 
@@ -91,6 +99,8 @@ pub(crate) enum Act {
     Cut { client: usize, away: At },
     /// It leaves for good.
     Leave { client: usize },
+    /// One who is in its room comes once more, as another client.
+    Double(Double),
     /// What fails.
     Fail(Failure),
     /// What failed is mended.
@@ -148,6 +158,8 @@ pub(crate) struct Plan {
     pub(crate) rooms: usize,
     /// By client: its room.
     pub(crate) clients: Vec<usize>,
+    /// Clients that come after those: of which of them each is the newer session.
+    pub(crate) doubles: Vec<usize>,
     /// By router: how fast its clock runs, in millionths, and how far its calendar is off, in milliseconds.
     pub(crate) clocks: Vec<(i32, u64)>,
     pub(crate) settings: Settings,
@@ -169,11 +181,12 @@ impl Plan {
             handover: if rng.bool() { 250 * MS } else { rng.u64(0..=500) * MS },
             ack: Ack::new(seed),
         };
-        let mut plan = Self { seed, routers, rooms, clients, clocks, settings, acts: Vec::new() };
+        let mut plan = Self { seed, routers, rooms, clients, clocks, settings, doubles: Vec::new(), acts: Vec::new() };
         plan.draw_clients(&mut rng);
         plan.draw_failures(&mut rng);
         plan.draw_kill();
         plan.draw_partitions();
+        plan.draw_doubles();
         plan.acts.push((LAST_WORD, Act::LastWord));
         // of one moment in the order that they were drawn
         plan.acts.sort_by_key(|(at, _)| *at);

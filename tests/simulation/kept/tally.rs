@@ -38,6 +38,9 @@ pub(crate) struct Tally {
     /// Lives that came into others, and sessions of theirs that came back there and had missed nothing.
     pub(crate) merged: usize,
     pub(crate) joined_again: usize,
+    /// Older sessions of an identity that were told so, or heard of it when they came back.
+    pub(crate) replaced: usize,
+    pub(crate) replaced_away: usize,
 }
 
 impl Tally {
@@ -87,6 +90,8 @@ impl Tally {
             gone_on: self.gone_on + other.gone_on,
             merged: self.merged + other.merged,
             joined_again: self.joined_again + other.joined_again,
+            replaced: self.replaced + other.replaced,
+            replaced_away: self.replaced_away + other.replaced_away,
         }
     }
 }

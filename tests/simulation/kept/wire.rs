@@ -11,11 +11,11 @@ use signalbox::{
 };
 
 use super::{
-    checks::{delivery, directed, recovery, sessions},
+    checks::{delivery, directed, recovery, replaced, sessions},
     chronicle::LifeId,
     client::{Client, Heard, State},
     host::{SECRET, Wants, name},
-    plan::{Ack, At, MS, SECOND},
+    plan::{Ack, At, MS, Planted, SECOND},
     world::{Event, World},
 };
 
@@ -65,7 +65,8 @@ impl World {
 
     /// A client that is out wants into its room.
     pub(crate) fn wants_in(&mut self, client: usize) {
-        if self.clients[client].state == State::Out {
+        let one = &self.clients[client];
+        if one.state == State::Out && one.newer.is_none() {
             self.clients[client].state = State::Joins;
             self.again(client, 0);
         }
@@ -182,7 +183,10 @@ impl World {
             Some(back) => Opening::Resume { claims: back.0, resume: back.1 },
             None => Opening::Join(Box::new(v1::Join { room: name(room), ..v1::Join::default() })),
         };
-        let grant = Box::new(sessions::grant(&self.clients[client].name));
+        let mut grant = Box::new(sessions::grant(&self.clients[client].name));
+        if self.planted == Some(Planted::StrangeTwin) && client >= self.plan.clients.len() {
+            grant.identity = format!("{} again", grant.identity).into();
+        }
         (self.unknown, self.comes_in) = (!known, Some(client));
         self.handle(
             router,
@@ -249,6 +253,9 @@ impl World {
                 self.back_again(client, 5 * MS);
             }
             Code::Left => self.clients[client].state = State::Out,
+            Code::Replaced => {
+                replaced::is_over(self, client, code);
+            }
             other => {
                 let name = &self.clients[client].name;
                 self.broken.push(format!("[sessions] {name} was closed with {}", other.name()));
@@ -276,8 +283,10 @@ impl World {
             "session_gone" => {
                 sessions::gone(self, client, life);
                 self.drop_connection(client);
-                self.clients[client].state = State::Joins;
-                self.again(client, MS);
+                if !replaced::is_over(self, client, Code::SessionGone) {
+                    self.clients[client].state = State::Joins;
+                    self.again(client, MS);
+                }
             }
             code => {
                 let name = &self.clients[client].name;

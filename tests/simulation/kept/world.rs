@@ -178,6 +178,8 @@ pub(crate) struct World {
     pub(crate) left_at: BTreeMap<(usize, String), At>,
     /// By session: in which lives it ended.
     pub(crate) sessions_ended: BTreeMap<String, Vec<usize>>,
+    /// Of the input at hand: routers, and sessions there that others took the place of.
+    pub(crate) replaced: Vec<(usize, String)>,
     pub(crate) tally: Tally,
     pub(crate) broken: Vec<String>,
     told: Option<Vec<String>>,
@@ -189,6 +191,8 @@ impl World {
         let mut rng = Rng::with_seed(plan.seed ^ 0x0077_6f72_6c64);
         let clients = plan.clients.iter().enumerate();
         let clients = clients.map(|(number, room)| Client::new(number, *room, rng.usize(0..plan.routers))).collect();
+        let mut clients: Vec<Client> = clients;
+        clients.extend(plan.doubles.iter().map(|of| clients[*of].double()).collect::<Vec<_>>());
         let (connections, homes, chronicle, owners, owners_behind, directed, lossy, pending) = Default::default();
         let (schedule, restores, comes_in, moved, left_at, sessions_ended, broken, told) = Default::default();
         let mut world = Self {
@@ -217,6 +221,7 @@ impl World {
             moved,
             left_at,
             sessions_ended,
+            replaced: Vec::new(),
             tally: Tally::default(),
             broken,
             told,
@@ -244,6 +249,7 @@ impl World {
             checks::whole::at_the_end(&mut self);
             checks::figures::at_the_end(&mut self);
             checks::sessions::at_the_end(&mut self);
+            checks::replaced::at_the_end(&mut self);
             checks::delivery::at_the_end(&mut self);
             checks::directed::at_the_end(&mut self);
             checks::acknowledged::at_the_end(&mut self);
@@ -350,6 +356,7 @@ impl World {
             Act::Repeat { client, back } => self.repeat(client, back),
             Act::Cut { client, away } => self.cut(client, away),
             Act::Leave { client } => self.leave(client),
+            Act::Double(double) => self.double(double),
             Act::Fail(failure) => self.fail(failure),
             Act::Mend(failure) => self.mend(failure),
             Act::Behind => {

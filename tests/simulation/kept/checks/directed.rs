@@ -6,11 +6,20 @@ use super::super::{chronicle::LifeId, client::State, world::World};
 /// Something that was said to one client alone.
 #[derive(Clone, Debug)]
 pub(crate) struct Directed {
-    /// To whom.
-    pub(crate) session: String,
+    /// To whom: a client, and its session then,
+    session: String,
     client: usize,
+    /// or its newer one, which is there under the same identity or wants to be.
+    newer: Option<usize>,
     /// In which lives of the room that was carried out.
     pub(crate) lives: Vec<LifeId>,
+}
+
+impl Directed {
+    /// Whether it may be for this session of a client.
+    pub(crate) fn is_for(&self, client: usize, session: &str) -> bool {
+        (self.client == client && self.session == session) || self.newer == Some(client)
+    }
 }
 
 /// A router has done it: said something to one client, who hears it now or once it is back.
@@ -18,8 +27,10 @@ pub(crate) fn done(world: &mut World, life: LifeId, (by, id): (usize, u64)) {
     let request = world.clients[by].requests.iter().find(|request| request.id == id);
     let Some((tag, to)) = request.and_then(|request| Some((request.tag.clone(), request.to.clone()?))) else { return };
     let Some(client) = world.clients.iter().position(|client| client.name == to) else { return };
-    let session = world.clients[client].session.clone();
-    let directed = world.directed.entry(tag).or_insert(Directed { session, client, lives: Vec::new() });
+    let one = &world.clients[client];
+    let (session, newer) = (one.session.clone(), one.newer);
+    let directed = world.directed.entry(tag).or_insert(Directed { session, client, newer, lives: Vec::new() });
+    directed.newer = directed.newer.or(newer);
     if directed.lives.last() != Some(&life) {
         directed.lives.push(life);
     }
@@ -51,7 +62,7 @@ pub(crate) fn at_the_end(world: &mut World) {
     let mut broken = Vec::new();
     for (tag, directed) in &world.directed {
         let one = &world.clients[directed.client];
-        let stayed = one.state == State::In && one.session == directed.session;
+        let stayed = one.state == State::In && one.session == directed.session && directed.newer.is_none();
         // one that ended where that was held for it is another one where it came in again
         let over = world.sessions_ended.contains_key(&directed.session);
         // of a session that two lives had, what was held in the one that it was not resumed in last is not brought to the other

@@ -53,7 +53,7 @@ pub(crate) fn resumed(world: &mut World, client: usize, life: LifeId, resumed: &
 fn misses_directed(world: &World, client: usize, life: LifeId) -> bool {
     let one = &world.clients[client];
     world.directed.iter().any(|(tag, push)| {
-        push.session == one.session
+        push.is_for(client, &one.session)
             && !one.directed.contains(tag)
             && push.lives.iter().any(|said_in| !world.chronicle.is_handed_on(*said_in, life))
     })

@@ -52,6 +52,9 @@ pub(crate) fn ended(world: &mut World, router: usize, session: &str, reason: Cod
     if !allowed {
         world.broken.push(format!("[sessions] r{router} closed session {session} with {}", reason.name()));
     }
+    if reason == Code::Replaced {
+        world.replaced.push((router, session.to_owned()));
+    }
     if matches!(reason, Code::Left | Code::LingeredOut | Code::Replaced)
         && let Some(life) = room.and_then(|room| world.hosts[router].here.get(&room))
     {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use signalbox::{
     fabric::{Kept, MEMBER_PREFIX, MemberKept, ROOM_FIELD, RoomKept, TIP_FIELD, Written},
+    protocol::v1::Participant,
     router::{AdminCall, AdminReply, Input, Output},
 };
 
@@ -94,27 +95,26 @@ pub(crate) fn at_the_end(world: &mut World) {
             world.broken.push(format!("[whole] the tip of room {room} is kept as {tips:?}"));
         }
         let there: Vec<String> = members(&kept).into_keys().collect();
-        let here = participants(world, router, room);
+        let mut here: Vec<String> = participants(world, router, room).into_iter().map(|one| one.id).collect();
+        here.sort();
         if there != here {
             world.broken.push(format!("[whole] members of room {room} are {here:?}, and kept are {there:?}"));
         }
     }
 }
 
-/// Ids of who is in a room.
-fn participants(world: &mut World, router: usize, room: usize) -> Vec<String> {
+/// Who is in a room, as its router says.
+pub(super) fn participants(world: &mut World, router: usize, room: usize) -> Vec<Participant> {
     let call = AdminCall::ListParticipants { room: name(room), after: String::new(), limit: 1_000 };
     let (mut outputs, now) = (Vec::new(), world.hosts[router].now(world.now));
     world.hosts[router].core.handle(Input::Admin { request: 2, by: "ops".to_owned(), call }, now, &mut outputs);
-    let mut ids: Vec<String> = outputs
+    outputs
         .into_iter()
         .filter_map(|output| match output {
             Output::AdminReply { reply: Ok(AdminReply::Participants(all)), .. } => Some(all),
             _ => None,
         })
         .flatten()
-        .filter_map(|info| info.participant.map(|participant| participant.id))
-        .collect();
-    ids.sort();
-    ids
+        .filter_map(|info| info.participant)
+        .collect()
 }
