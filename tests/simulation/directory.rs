@@ -4,6 +4,7 @@
 mod checks;
 mod etcd;
 mod network;
+mod operators;
 mod plan;
 mod router;
 mod world;
@@ -61,6 +62,20 @@ fn what_is_planted_is_found() {
     for planted in Planted::ALL {
         let found = search(0..PLANTED_SEEDS, 1, |seed| broken(seed, Some(planted), NEVER));
         assert!(!found.is_empty(), "{planted:?} was not found in {PLANTED_SEEDS} worlds");
+    }
+}
+
+/// By the rule that is about it.
+#[test]
+fn what_is_planted_in_rules_and_nodes_is_found() {
+    for (planted, rule) in
+        [(Planted::UntoldRules, "[rules]"), (Planted::UntoldNodes, "[nodes]"), (Planted::BlindWrite, "[written]")]
+    {
+        let found = search(0..PLANTED_SEEDS, 1, |seed| {
+            let broken = broken(seed, Some(planted), COMPARES).into_iter();
+            broken.filter(|what| what.starts_with(rule)).collect()
+        });
+        assert!(!found.is_empty(), "{planted:?} was not found by {rule} in {PLANTED_SEEDS} worlds");
     }
 }
 

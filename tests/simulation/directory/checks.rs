@@ -1,5 +1,7 @@
 //! The rules that every world keeps.
 
+pub(crate) mod views;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use signalbox::directory::record::RoomRecord;
@@ -109,4 +111,5 @@ pub(crate) fn at_the_end(world: &mut World) {
         }
     }
     world.broken.extend(broken);
+    views::at_the_end(world);
 }

@@ -2,10 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use signalbox::directory::{Answer, Call, Change, Fault, Heard, Stored};
+use signalbox::directory::{Answer, Call, Change, Fault, Heard, Stored, rules_key};
 use signalbox::event::DirectoryOutcome;
 
-use super::plan::{At, Planted};
+use super::{
+    plan::{At, Planted},
+    router::PREFIX,
+};
 
 /// Of what it is told, one that forgets does not do every so manyth.
 const FORGETS_EACH: u64 = 3;
@@ -64,6 +67,12 @@ impl Etcd {
         self.pairs.iter().filter_map(move |(key, pair)| Some((key.strip_prefix(prefix)?, pair.value.as_slice())))
     }
 
+    /// What stands at a key.
+    pub(crate) fn stored(&self, key: &str) -> Option<Stored> {
+        let Pair { value, revision, .. } = self.pairs.get(key)?;
+        Some(Stored { key: key.to_owned(), value: value.clone(), revision: *revision })
+    }
+
     fn stands(&self, key: &str) -> i64 {
         self.pairs.get(key).map_or(0, |pair| pair.revision)
     }
@@ -81,8 +90,16 @@ impl Etcd {
     }
 
     fn tell(&mut self, key: &str, value: Option<Vec<u8>>) {
+        let untold = match () {
+            () if key == rules_key(PREFIX) => Some(Planted::UntoldRules),
+            () if key.starts_with("/s/media/") => Some(Planted::UntoldNodes),
+            () => None,
+        };
+        let is_untold = untold.is_some_and(|untold| self.planted == Some(untold) && self.forgets(untold));
         for (watcher, prefix) in &self.watchers {
-            if let Some(key) = key.strip_prefix(prefix.as_str()) {
+            if let Some(key) = key.strip_prefix(prefix.as_str())
+                && !is_untold
+            {
                 self.says.push((*watcher, changed(key, value.clone(), self.revision)));
             }
         }
@@ -230,6 +247,18 @@ impl Etcd {
                 // a notice has nobody who holds it against anything
                 if says.is_none() || !self.forgets(Planted::SwallowedDelete) {
                     self.delete(key);
+                }
+            }
+            Call::Rules { key, expected, .. }
+                if self.stands(key) != *expected && self.planted != Some(Planted::BlindWrite) =>
+            {
+                return Answer::Overtaken;
+            }
+            Call::Rules { key, text, .. } => {
+                self.revision += 1;
+                match text {
+                    Some(text) => self.write(key, text.clone().into_bytes(), 0),
+                    None => self.delete(key),
                 }
             }
             other => unreachable!("{other:?} is no transaction"),

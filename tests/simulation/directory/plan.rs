@@ -2,6 +2,8 @@
 
 use fastrand::Rng;
 
+use super::operators::Node;
+
 pub(crate) use crate::schedule::{At, SECOND};
 
 /// Nothing fails until then.
@@ -24,6 +26,11 @@ pub(crate) enum Planted {
     DroppedRecord,
     /// One is told to be taken away, and stays: likewise.
     SwallowedDelete,
+    /// Of rules, or of nodes, etcd does not tell every change.
+    UntoldRules,
+    UntoldNodes,
+    /// Rules are written whatever stands there: the revision that an operator saw is ignored.
+    BlindWrite,
 }
 
 impl Planted {
@@ -37,9 +44,29 @@ impl Planted {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Act {
     /// Somebody comes to a router for a room; `founds`: to join it, else to resume.
-    Come { router: usize, room: usize, founds: bool },
+    Come {
+        router: usize,
+        room: usize,
+        founds: bool,
+    },
     /// All leave a room.
-    Leave { room: usize },
+    Leave {
+        room: usize,
+    },
+    /// An operator at a router writes rules of that number, or takes away what stands there.
+    Rules {
+        router: usize,
+        number: Option<u32>,
+    },
+    /// A media node registers with a router, as it is then, or is not registered there any more.
+    Node {
+        router: usize,
+        node: Node,
+    },
+    NodeGone {
+        router: usize,
+        id: u8,
+    },
     /// What fails.
     Fail(Failure),
     /// What failed is mended.
@@ -96,9 +123,11 @@ impl Plan {
             acts.push((at, Act::Fail(failure)));
             acts.push((rng.u64(at..=HEALED), Act::Mend(failure)));
         }
+        let mut plan = Self { seed, routers, clocks, acts };
+        plan.draw_operators();
         // of one moment in the order that they were drawn
-        acts.sort_by_key(|(at, _)| *at);
-        Self { seed, routers, clocks, acts }
+        plan.acts.sort_by_key(|(at, _)| *at);
+        plan
     }
 
     fn failure(rng: &mut Rng, routers: usize) -> Failure {

@@ -6,7 +6,10 @@ use std::{
 };
 
 use signalbox::{
-    directory::{Call, Directory, Holder, Home, Input, Load, Output, RouterRecord, Settings, record::RECORD_VERSION},
+    directory::{
+        Call, Directory, Holder, Home, Input, Load, NodeNews, NodeRecord, Output, RouterRecord, RulesNews,
+        RulesStanding, Settings, record::RECORD_VERSION,
+    },
     ids::RoomId,
 };
 
@@ -46,6 +49,12 @@ pub(crate) struct Router {
     pub(crate) life: u64,
     pub(crate) runs: bool,
     directory: Directory,
+    /// Rules that stand, as it was told, and media nodes by id.
+    pub(crate) rules: Option<RulesNews>,
+    pub(crate) nodes: BTreeMap<String, NodeRecord>,
+    follows: RulesStanding,
+    /// Media nodes that are registered with it.
+    pub(crate) registered: BTreeMap<String, NodeRecord>,
     compares: Duration,
     base: Instant,
     /// How fast its clock runs.
@@ -83,6 +92,10 @@ impl Router {
         let id = format!("r{number}");
         let mut router = Self {
             directory: directory(&id, (seed, 1), compares, base),
+            rules: None,
+            follows: RulesStanding::default(),
+            nodes: BTreeMap::new(),
+            registered: BTreeMap::new(),
             compares,
             id,
             life: 1,
@@ -107,6 +120,7 @@ impl Router {
         self.runs = true;
         self.directory = directory(&self.id, (seed, self.life), self.compares, self.local(now));
         (self.rooms, self.kept, self.waiting) = Default::default();
+        (self.rules, self.follows, self.nodes, self.registered) = Default::default();
     }
 
     fn local(&self, now: At) -> Instant {
@@ -173,7 +187,10 @@ impl Router {
                 Output::Call { ticket, call } => wants.push(Wants::Call(ticket, call)),
                 Output::Probe { stream } => wants.push(Wants::Probe(stream)),
                 Output::Close { stream } => wants.push(Wants::Close(stream)),
-                Output::Observe(_) | Output::Node(_) | Output::Rules(_) | Output::Share(_) => {}
+                Output::Observe(_) | Output::Share(_) => {}
+                Output::Node(NodeNews::There(node)) => drop(self.nodes.insert(node.id.clone(), *node)),
+                Output::Node(NodeNews::Gone { node }) => drop(self.nodes.remove(node.as_str())),
+                Output::Rules(news) => wants.extend(self.rules_came(news, now)),
                 Output::Kept { room, kept } => {
                     let room = number(room.as_str());
                     let _ = if kept { self.kept.insert(room) } else { self.kept.remove(&room) };
@@ -188,6 +205,17 @@ impl Router {
             }
         }
         wants
+    }
+
+    /// Other rules stand: it follows them at once.
+    fn rules_came(&mut self, news: Option<RulesNews>, now: At) -> Vec<Wants> {
+        let revision = news.as_ref().map_or(0, |news| news.revision);
+        self.rules = news;
+        let follows = RulesStanding { revision, judged: revision, refused: false };
+        match std::mem::replace(&mut self.follows, follows) == follows {
+            true => Vec::new(),
+            false => self.tell(Input::RulesTaken(follows), now),
+        }
     }
 
     fn found(&mut self, question: u64, home: Home, now: At) -> Vec<Wants> {

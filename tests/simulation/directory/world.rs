@@ -14,6 +14,7 @@ use super::{
     checks,
     etcd::{Etcd, Watcher},
     network::Network,
+    operators::OPERATORS,
     plan::{Act, At, CALM, END, Failure, HEALED, Plan, Planted, SECOND},
     router::{Router, Wants},
 };
@@ -69,6 +70,8 @@ pub(crate) struct World {
     down: bool,
     /// What etcd was asked while it stood still.
     frozen: Option<Vec<(Watcher, Call)>>,
+    /// By the number of an operator's call: the rules that stood, as its router had seen.
+    pub(crate) written_by_operators: Vec<Option<String>>,
     pub(crate) broken: Vec<String>,
     told: Option<Vec<String>>,
 }
@@ -88,6 +91,7 @@ impl World {
             pending: BTreeMap::new(),
             down: false,
             frozen: None,
+            written_by_operators: Vec::new(),
             broken: Vec::new(),
             told: None,
             plan,
@@ -143,7 +147,7 @@ impl World {
         self.schedule.add(at, event);
     }
 
-    fn is_of(&self, (router, life, _): Watcher) -> bool {
+    pub(crate) fn is_of(&self, (router, life, _): Watcher) -> bool {
         self.routers[router].runs && self.routers[router].life == life
     }
 
@@ -212,6 +216,9 @@ impl World {
                     }
                 }
             }
+            Act::Rules { router, number } => self.write_rules(router, number),
+            Act::Node { router, node } => self.register_node(router, node),
+            Act::NodeGone { router, id } => self.node_is_gone(router, id),
             Act::Fail(failure) => self.fail(failure),
             Act::Mend(failure) => self.mend(failure),
         }
@@ -307,7 +314,12 @@ impl World {
         if let Some(waiting) = &mut self.frozen {
             return waiting.push((of, call));
         }
+        let stood = checks::views::rules(self).map(|(_, text)| text);
         let answer = self.etcd.carry_out(of, &call, self.now);
+        if let (Call::Rules { .. }, Ok(Answer::Written { .. })) = (&call, &answer) {
+            let seen = self.written_by_operators[(of.2 - OPERATORS) as usize].clone();
+            checks::views::written(self, seen.as_ref(), stood.as_ref());
+        }
         if let Some(at) = self.network.at_router(of.0, self.now) {
             self.at(at, Event::Answered(of, answer));
         }
@@ -315,6 +327,11 @@ impl World {
     }
 
     fn answered(&mut self, of: Watcher, answer: Result<Answer, Fault>) {
+        if of.2 >= OPERATORS {
+            // an operator hears it, and not the directory
+            self.pending.remove(&of);
+            return;
+        }
         if self.pending.remove(&of).is_none() || !self.is_of(of) {
             // too late, or nobody's any more: a watch that it made is of no use
             return self.etcd.close(of);
@@ -331,9 +348,18 @@ impl World {
         }
     }
 
-    fn tell(&mut self, router: usize, input: Input) {
+    pub(crate) fn tell(&mut self, router: usize, input: Input) {
         let wants = self.routers[router].tell(input, self.now);
         self.follow(router, wants);
+    }
+
+    /// A call is on its way to etcd.
+    pub(crate) fn call(&mut self, of: Watcher, call: Call) {
+        self.pending.insert(of, ());
+        self.at(self.now + TIMEOUT, Event::Late(of));
+        if let Some(at) = self.network.at_etcd(of.0, self.now) {
+            self.at(at, Event::Asked(of, call));
+        }
     }
 
     /// What a router wants is done.
@@ -342,12 +368,7 @@ impl World {
         for want in wants {
             match want {
                 Wants::Call(ticket, call) => {
-                    let of = (router, life, ticket);
-                    self.pending.insert(of, ());
-                    self.at(self.now + TIMEOUT, Event::Late(of));
-                    if let Some(at) = self.network.at_etcd(router, self.now) {
-                        self.at(at, Event::Asked(of, call));
-                    }
+                    self.call((router, life, ticket), call);
                 }
                 Wants::Probe(stream) => {
                     if let Some(at) = self.network.at_etcd(router, self.now) {
