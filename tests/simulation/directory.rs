@@ -65,12 +65,16 @@ fn what_is_planted_is_found() {
     }
 }
 
-/// By the rule that is about it.
 #[test]
-fn what_is_planted_in_rules_and_nodes_is_found() {
-    for (planted, rule) in
-        [(Planted::UntoldRules, "[rules]"), (Planted::UntoldNodes, "[nodes]"), (Planted::BlindWrite, "[written]")]
-    {
+fn what_is_planted_is_found_by_the_rule_that_is_about_it() {
+    for (planted, rule) in [
+        (Planted::UntoldRules, "[rules]"),
+        (Planted::UntoldNodes, "[nodes]"),
+        (Planted::BlindWrite, "[written]"),
+        (Planted::LostNotice, "[homes]"),
+        (Planted::UnseenRouter, "[shares]"),
+        (Planted::CountsItself, "[shares]"),
+    ] {
         let found = search(0..PLANTED_SEEDS, 1, |seed| {
             let broken = broken(seed, Some(planted), COMPARES).into_iter();
             broken.filter(|what| what.starts_with(rule)).collect()

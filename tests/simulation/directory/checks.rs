@@ -1,5 +1,7 @@
 //! The rules that every world keeps.
 
+pub(crate) mod homes;
+pub(crate) mod shares;
 pub(crate) mod views;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -112,4 +114,5 @@ pub(crate) fn at_the_end(world: &mut World) {
     }
     world.broken.extend(broken);
     views::at_the_end(world);
+    shares::at_the_end(world);
 }

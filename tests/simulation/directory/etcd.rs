@@ -125,6 +125,11 @@ impl Etcd {
         self.watchers.keys().filter(|(of, ..)| *of == router).copied().collect()
     }
 
+    /// How much a start of a router follows, and is told of.
+    pub(crate) fn watches(&self, of: (usize, u64)) -> usize {
+        self.watchers.keys().filter(|(router, life, _)| (*router, *life) == of).count()
+    }
+
     pub(crate) fn probed(&mut self, watcher: Watcher) {
         if self.watchers.contains_key(&watcher) {
             self.says.push((watcher, Heard::Alive));
@@ -198,6 +203,11 @@ impl Etcd {
                 self.transact(call)
             }
         })
+    }
+
+    /// Whether it forgets records of rooms.
+    pub(crate) fn forgets_rooms(&self) -> bool {
+        self.planted.is_some_and(|planted| Planted::MENDED.contains(&planted))
     }
 
     /// It forgets what it was told, as long as anything fails.

@@ -31,6 +31,9 @@ pub(crate) enum Planted {
     UntoldNodes,
     /// Rules are written whatever stands there: the revision that an operator saw is ignored.
     BlindWrite,
+    /// A router does not share anew when it sees another one, or counts itself twice.
+    UnseenRouter,
+    CountsItself,
 }
 
 impl Planted {

@@ -10,10 +10,12 @@ use signalbox::{
         Call, Directory, Holder, Home, Input, Load, NodeNews, NodeRecord, Output, RouterRecord, RulesNews,
         RulesStanding, Settings, record::RECORD_VERSION,
     },
+    event::DirectoryFact,
+    guard::limits::Share,
     ids::RoomId,
 };
 
-use super::plan::At;
+use super::plan::{At, Planted};
 
 /// As the default of `etcd.lease_seconds`.
 pub(crate) const LEASE: Duration = Duration::from_secs(30);
@@ -48,7 +50,11 @@ pub(crate) struct Router {
     /// Which start of it; calls and streams of an earlier one are nobody's.
     pub(crate) life: u64,
     pub(crate) runs: bool,
+    pub(crate) drains: bool,
     directory: Directory,
+    planted: Option<Planted>,
+    /// Its share of what the fleet allows.
+    pub(crate) share: Share,
     /// Rules that stand, as it was told, and media nodes by id.
     pub(crate) rules: Option<RulesNews>,
     pub(crate) nodes: BTreeMap<String, NodeRecord>,
@@ -87,11 +93,14 @@ impl Router {
         number: usize,
         (seed, base): (u64, Instant),
         (clock, compares): (i32, Duration),
-        now: At,
+        planted: Option<Planted>,
     ) -> Self {
         let id = format!("r{number}");
         let mut router = Self {
             directory: directory(&id, (seed, 1), compares, base),
+            drains: false,
+            planted,
+            share: Share::UNKNOWN,
             rules: None,
             follows: RulesStanding::default(),
             nodes: BTreeMap::new(),
@@ -110,7 +119,7 @@ impl Router {
             gave_up: Vec::new(),
             unknown: 0,
         };
-        router.start(seed, now);
+        router.start(seed, 0);
         router
     }
 
@@ -120,6 +129,8 @@ impl Router {
         self.runs = true;
         self.directory = directory(&self.id, (seed, self.life), self.compares, self.local(now));
         (self.rooms, self.kept, self.waiting) = Default::default();
+        // its share is in its data folder
+        self.drains = false;
         (self.rules, self.follows, self.nodes, self.registered) = Default::default();
     }
 
@@ -187,7 +198,8 @@ impl Router {
                 Output::Call { ticket, call } => wants.push(Wants::Call(ticket, call)),
                 Output::Probe { stream } => wants.push(Wants::Probe(stream)),
                 Output::Close { stream } => wants.push(Wants::Close(stream)),
-                Output::Observe(_) | Output::Share(_) => {}
+                Output::Observe(_) => {}
+                Output::Share(share) => self.allow(share),
                 Output::Node(NodeNews::There(node)) => drop(self.nodes.insert(node.id.clone(), *node)),
                 Output::Node(NodeNews::Gone { node }) => drop(self.nodes.remove(node.as_str())),
                 Output::Rules(news) => wants.extend(self.rules_came(news, now)),
@@ -205,6 +217,15 @@ impl Router {
             }
         }
         wants
+    }
+
+    /// This part of what the fleet allows, from now on.
+    fn allow(&mut self, share: Share) {
+        self.share = match self.planted {
+            Some(Planted::UnseenRouter) if share.of() > self.share.of() => return,
+            Some(Planted::CountsItself) => Share::new(share.rank(), share.of() + 1),
+            _ => share,
+        };
     }
 
     /// Other rules stand: it follows them at once.

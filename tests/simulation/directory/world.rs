@@ -11,12 +11,12 @@ use signalbox::{
 };
 
 use super::{
-    checks,
+    checks::{self, homes::TwoHomes},
     etcd::{Etcd, Watcher},
     network::Network,
     operators::OPERATORS,
     plan::{Act, At, CALM, END, Failure, HEALED, Plan, Planted, SECOND},
-    router::{Router, Wants},
+    router::{PREFIX, Router, Wants},
 };
 use crate::schedule::Schedule;
 
@@ -24,6 +24,13 @@ use crate::schedule::Schedule;
 const TIMEOUT: At = 2 * SECOND;
 /// How often who is sent to a router that is not there tries again, and where.
 const TRIES: u8 = 3;
+
+/// How often it is looked at what holds at any moment, and for how long once nothing fails any more.
+const LOOK_EACH: At = SECOND / 5;
+const LOOKS: At = 50 * SECOND;
+
+/// Routers, media nodes, rules, and rooms that were taken: what a router follows.
+const FOLLOWED: usize = 4;
 
 /// What happens at a moment.
 #[derive(Debug)]
@@ -52,6 +59,7 @@ enum Event {
     },
     /// A router that was stopped starts.
     Start(usize),
+    Look,
     Check,
 }
 
@@ -72,6 +80,9 @@ pub(crate) struct World {
     frozen: Option<Vec<(Watcher, Call)>>,
     /// By the number of an operator's call: the rules that stood, as its router had seen.
     pub(crate) written_by_operators: Vec<Option<String>>,
+    /// Rooms with two homes; a limit that is passed, by whom, since when.
+    pub(crate) two_homes: TwoHomes,
+    pub(crate) passed: Option<(Vec<usize>, At)>,
     pub(crate) broken: Vec<String>,
     told: Option<Vec<String>>,
 }
@@ -80,7 +91,10 @@ impl World {
     /// One whose routers hold their rooms against their records so often.
     pub(crate) fn new(plan: Plan, planted: Option<Planted>, compares: Duration) -> Self {
         let base = Instant::now();
-        let router = |n: usize| Router::new(n, (plan.seed.wrapping_add(n as u64), base), (plan.clocks[n], compares), 0);
+        let router = |n: usize| {
+            let seed = plan.seed.wrapping_add(n as u64);
+            Router::new(n, (seed, base), (plan.clocks[n], compares), planted)
+        };
         let mut world = Self {
             routers: (0..plan.routers).map(router).collect(),
             etcd: Etcd::new(planted),
@@ -92,6 +106,8 @@ impl World {
             down: false,
             frozen: None,
             written_by_operators: Vec::new(),
+            two_homes: TwoHomes::new(),
+            passed: None,
             broken: Vec::new(),
             told: None,
             plan,
@@ -101,6 +117,9 @@ impl World {
         }
         for at in (0..END).step_by(SECOND as usize / 2) {
             world.at(at, Event::Expire);
+        }
+        for at in (0..HEALED + LOOKS).step_by(LOOK_EACH as usize) {
+            world.at(at, Event::Look);
         }
         for second in 0..END / SECOND {
             world.at(second * SECOND, Event::Check);
@@ -201,6 +220,10 @@ impl World {
                 self.routers[router].start(seed, self.now);
                 self.follow(router, Vec::new());
             }
+            Event::Look => {
+                checks::homes::now_and_then(self);
+                checks::shares::now_and_then(self);
+            }
             Event::Check => checks::each_second(self),
         }
     }
@@ -249,6 +272,7 @@ impl World {
             Failure::Killed { router } => self.stop(router),
             Failure::Drained { router } => {
                 if self.routers[router].runs {
+                    self.routers[router].drains = true;
                     self.tell(router, Input::Draining);
                 }
             }
@@ -410,6 +434,14 @@ impl World {
             let next = (router + 1) % self.routers.len();
             self.at(self.now + SECOND, Event::Come { router: next, room, founds, tries: tries - 1 });
         }
+    }
+
+    /// Whether a router and etcd see each other: its record stands, it is told of all that it follows, and words pass.
+    pub(crate) fn sees(&self, router: usize) -> bool {
+        let is_well = self.network.is_well(router, self.now) && !self.down && self.frozen.is_none();
+        let Router { id, life, runs, .. } = &self.routers[router];
+        let stands = || self.etcd.stored(&format!("{PREFIX}/routers/{id}")).is_some();
+        is_well && *runs && stands() && self.etcd.watches((router, *life)) == FOLLOWED
     }
 
     /// Whether nothing has failed yet.
