@@ -19,14 +19,15 @@ mod world;
 use std::collections::BTreeSet;
 
 use self::{
-    plan::{Plan, Planted},
+    plan::{Plan, Planted, Size},
     tally::Tally,
     world::World,
 };
 use super::search::{Kind, search};
 
-/// Every so manyth world has twenty routers; the others two to five.
+/// Every so manyth world has twenty routers, or a hundred; the others two to five.
 const LARGE_EACH: u64 = 100;
+const HUGE_EACH: u64 = 200;
 /// Worlds that are tried to find what was planted.
 const PLANTED_SEEDS: u64 = 400;
 
@@ -45,7 +46,12 @@ fn unknown(seed: u64) -> Vec<String> {
 }
 
 fn world(seed: u64, planted: Option<Planted>) -> World {
-    World::new(Plan::new(seed, seed % LARGE_EACH == LARGE_EACH - 1), planted)
+    let size = match () {
+        () if seed % HUGE_EACH == HUGE_EACH - 1 => Size::Huge,
+        () if seed % LARGE_EACH == LARGE_EACH - 1 => Size::Large,
+        () => Size::Usual,
+    };
+    World::new(Plan::new(seed, size), planted)
 }
 
 /// What the rules say of a world.

@@ -134,6 +134,17 @@ pub(crate) enum Failure {
     CutOff { router: usize, by: usize, until: At },
 }
 
+/// How many routers there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Size {
+    /// Two to five.
+    Usual,
+    /// Twenty.
+    Large,
+    /// A hundred, with rooms on many of them.
+    Huge,
+}
+
 /// What is set in a world.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Settings {
@@ -167,10 +178,15 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    pub(crate) fn new(seed: u64, large: bool) -> Self {
+    pub(crate) fn new(seed: u64, size: Size) -> Self {
         let mut rng = Rng::with_seed(seed ^ 0x006b_6570_7421);
-        let routers = if large { 20 } else { rng.usize(2..=5) };
-        let rooms = rng.usize(1..=3);
+        let routers = match size {
+            Size::Usual => rng.usize(2..=5),
+            Size::Large => 20,
+            Size::Huge => 100,
+        };
+        let times = if size == Size::Huge { 8 } else { 1 };
+        let rooms = times * rng.usize(1..=3);
         let clients: Vec<usize> = (0..rooms).flat_map(|room| vec![room; rng.usize(2..=4)]).collect();
         let clocks = (0..routers).map(|_| (rng.i32(-10_000..=10_000), rng.u64(0..4_000))).collect();
         let settings = Settings {
@@ -182,8 +198,8 @@ impl Plan {
             ack: Ack::new(seed),
         };
         let mut plan = Self { seed, routers, rooms, clients, clocks, settings, doubles: Vec::new(), acts: Vec::new() };
-        plan.draw_clients(&mut rng);
-        plan.draw_failures(&mut rng);
+        plan.draw_clients(times, &mut rng);
+        plan.draw_failures(times, &mut rng);
         plan.draw_kill();
         plan.draw_partitions();
         plan.draw_doubles();
@@ -193,12 +209,12 @@ impl Plan {
         plan
     }
 
-    fn draw_clients(&mut self, rng: &mut Rng) {
+    fn draw_clients(&mut self, times: usize, rng: &mut Rng) {
         let clients = self.clients.len();
         for client in 0..clients {
             self.acts.push((rng.u64(0..SECOND / 2), Act::Join { client }));
         }
-        for _ in 0..rng.usize(20..=100) {
+        for _ in 0..times * rng.usize(20..=100) {
             let (client, at) = (rng.usize(0..clients), rng.u64(SECOND / 2..HEALED));
             let act = match rng.u8(0..20) {
                 0..11 => Act::Say { client },
@@ -221,11 +237,11 @@ impl Plan {
         }
     }
 
-    fn draw_failures(&mut self, rng: &mut Rng) {
+    fn draw_failures(&mut self, times: usize, rng: &mut Rng) {
         // over all the time, or one on top of the other
         let begun = rng.u64(CALM..HEALED - 2 * SECOND);
         let (from, to) = if rng.bool() { (CALM, HEALED) } else { (begun, begun + 3 * SECOND / 2) };
-        for _ in 0..rng.usize(0..=6) {
+        for _ in 0..times * rng.usize(0..=6) {
             let failure = self.failure(rng);
             let at = rng.u64(from..to);
             if failure == Failure::Failover {
