@@ -141,6 +141,7 @@ fn what_is_planted_is_found() {
         (Planted::ForgottenBranch, &["[branches]"]),
         (Planted::UntoldReplaced, &["[replaced]"]),
         (Planted::StrangeTwin, &["[replaced]"]),
+        (Planted::EarlyPush, &["[after]"]),
     ] {
         let found = search(0..PLANTED_SEEDS, 1, |seed| {
             let broken = broken(seed, Some(planted));
@@ -149,7 +150,7 @@ fn what_is_planted_is_found() {
         });
         assert!(!found.is_empty(), "{planted:?} was not found by {rules:?} in {PLANTED_SEEDS} worlds");
     }
-    assert_eq!(Planted::ALL.len(), 12, "each of them is looked for");
+    assert_eq!(Planted::ALL.len(), 13, "each of them is looked for");
 }
 
 #[test]

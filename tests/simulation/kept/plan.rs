@@ -43,10 +43,12 @@ pub(crate) enum Planted {
     UntoldReplaced,
     /// Who comes once more is taken for somebody else.
     StrangeTwin,
+    /// What is said to one alone passes what its router told it before.
+    EarlyPush,
 }
 
 impl Planted {
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::LostGap,
         Self::SkippedEntry,
         Self::FlushedTwice,
@@ -59,6 +61,7 @@ impl Planted {
         Self::ForgottenBranch,
         Self::UntoldReplaced,
         Self::StrangeTwin,
+        Self::EarlyPush,
     ];
 }
 

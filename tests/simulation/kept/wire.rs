@@ -4,7 +4,7 @@
 use signalbox::{
     protocol::{
         Code,
-        v1::{self, ClientFrame, ServerFrame, client_frame::Op},
+        v1::{self, ClientFrame, ServerFrame, client_frame::Op, server_frame::Body},
     },
     router::{Input, Opening},
     session::{ResumeClaims, ResumeTokens},
@@ -56,6 +56,17 @@ pub(crate) enum Down {
     Elsewhere(usize),
     /// What is kept of the room cannot be reached.
     Unavailable,
+}
+
+impl Down {
+    /// Whether it was said to one client alone.
+    fn is_for_one(&self) -> bool {
+        let Self::Frame(frame, _) = self else { return false };
+        match &frame.body {
+            Some(Body::Data(push)) => push.seq.is_some(),
+            body => matches!(body, Some(Body::Signal(_))),
+        }
+    }
 }
 
 impl World {
@@ -128,7 +139,8 @@ impl World {
         }
         connection.last.1 = connection.last.1.max(at);
         let at = connection.last.1;
-        self.at(at, Event::Down(id, Box::new(word)));
+        let early = self.planted == Some(Planted::EarlyPush) && word.is_for_one();
+        self.at(if early { self.now + 1 } else { at }, Event::Down(id, Box::new(word)));
     }
 
     pub(crate) fn send_frame(&mut self, id: u64, frame: ServerFrame, life: Option<LifeId>) {
@@ -406,6 +418,7 @@ impl World {
         if self.clients[client].state == State::In && client != to && one.room == self.clients[client].room {
             let to = one.name.clone();
             let request = self.clients[client].request(Some(to.clone()));
+            self.sent_after.insert(request.tag.clone(), (self.clients[client].life, self.clients[client].offset));
             self.send_request(client, Some(request.id), said(&request.tag, Some(to)));
         }
     }

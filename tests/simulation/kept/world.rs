@@ -154,6 +154,8 @@ pub(crate) struct World {
     pub(crate) owners: Owners,
     owners_behind: Owners,
     pub(crate) directed: BTreeMap<String, Directed>,
+    /// By what was said to one alone: how far in its room who said it was.
+    pub(crate) sent_after: BTreeMap<String, (LifeId, u64)>,
     /// Routers whose calls to Redis are lost.
     pub(crate) lossy: BTreeSet<usize>,
     /// and those of which none arrive.
@@ -206,6 +208,7 @@ impl World {
             owners,
             owners_behind,
             directed,
+            sent_after: BTreeMap::new(),
             lossy,
             cut_off: BTreeSet::new(),
             merges: Vec::new(),

@@ -1,7 +1,11 @@
 //! What is said to one client alone reaches it once at most; and once, as long as rooms are handed on whole. A router that is killed
-//! loses what it held.
+//! loses what it held. It does not come before what happened in the room that its sender had been told when it said that (`[after]`).
 
-use super::super::{chronicle::LifeId, client::State, world::World};
+use super::super::{
+    chronicle::{LifeId, What},
+    client::State,
+    world::World,
+};
 
 /// Something that was said to one client alone.
 #[derive(Clone, Debug)]
@@ -38,6 +42,7 @@ pub(crate) fn done(world: &mut World, life: LifeId, (by, id): (usize, u64)) {
 
 /// A client hears what was said to it alone.
 pub(crate) fn heard(world: &mut World, client: usize, seq: u64, tag: &str) {
+    comes_after(world, client, tag);
     let one = &mut world.clients[client];
     let name = one.name.clone();
     if seq <= one.seq {
@@ -54,6 +59,34 @@ pub(crate) fn heard(world: &mut World, client: usize, seq: u64, tag: &str) {
         lives.iter().zip(lives.iter().skip(1)).any(|(first, then)| !world.chronicle.is_handed_on(*first, *then));
     if !again {
         world.broken.push(format!("[directed] {name} heard {tag} twice"));
+    }
+}
+
+/// All that the sender had been told when it said that, its hearer has been told, too, as far as it was for it, and both are in one
+/// life of the room or in ones that went on from it. Of a room that it gets anew nothing of that comes any more.
+fn comes_after(world: &mut World, client: usize, tag: &str) {
+    let Some((said_in, after)) = world.sent_after.get(tag).copied() else { return };
+    let one = &world.clients[client];
+    let gets_anew = one.gap.is_some_and(|gap| !gap.recovered);
+    if gets_anew || !world.chronicle.is_of(one.life, (said_in, after)) {
+        return;
+    }
+    let mut missing = (one.offset + 1..=after).filter(|offset| {
+        let Some(entry) = world.chronicle.entry(one.life, *offset) else { return false };
+        let told = one.told.contains(&(world.chronicle.owner(one.life, *offset), *offset));
+        // what came from another life of the room it may have heard there
+        let elsewhere = match &entry.what {
+            What::Said { tag, .. } => one.heard.contains_key(tag) || one.passed_by.contains(tag),
+            What::Happened { .. } => world.chronicle.is_copy(one.life, *offset),
+        };
+        entry.what.is_for(&one.name) && !told && !elsewhere
+    });
+    if let Some(offset) = missing.next() {
+        let what = format!(
+            "[after] {} heard {tag}, which was said after {after}, before what happened at {offset}: it had seen {}",
+            one.name, one.offset
+        );
+        world.broken.push(what);
     }
 }
 
