@@ -91,6 +91,7 @@ impl Etcd {
 
     fn tell(&mut self, key: &str, value: Option<Vec<u8>>) {
         let untold = match () {
+            () if self.planted.is_none() => None,
             () if key == rules_key(PREFIX) => Some(Planted::UntoldRules),
             () if key.starts_with("/s/media/") => Some(Planted::UntoldNodes),
             () => None,
@@ -127,7 +128,7 @@ impl Etcd {
 
     /// How much a start of a router follows, and is told of.
     pub(crate) fn watches(&self, of: (usize, u64)) -> usize {
-        self.watchers.keys().filter(|(router, life, _)| (*router, *life) == of).count()
+        self.watchers.range((of.0, of.1, 0)..=(of.0, of.1, u64::MAX)).count()
     }
 
     pub(crate) fn probed(&mut self, watcher: Watcher) {

@@ -10,7 +10,6 @@ use signalbox::{
         Call, Directory, Holder, Home, Input, Load, NodeNews, NodeRecord, Output, RouterRecord, RulesNews,
         RulesStanding, Settings, record::RECORD_VERSION,
     },
-    event::DirectoryFact,
     guard::limits::Share,
     ids::RoomId,
 };

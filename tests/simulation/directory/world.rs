@@ -338,11 +338,11 @@ impl World {
         if let Some(waiting) = &mut self.frozen {
             return waiting.push((of, call));
         }
-        let stood = checks::views::rules(self).map(|(_, text)| text);
+        let stood = matches!(call, Call::Rules { .. }).then(|| checks::views::rules(self)).flatten();
         let answer = self.etcd.carry_out(of, &call, self.now);
         if let (Call::Rules { .. }, Ok(Answer::Written { .. })) = (&call, &answer) {
             let seen = self.written_by_operators[(of.2 - OPERATORS) as usize].clone();
-            checks::views::written(self, seen.as_ref(), stood.as_ref());
+            checks::views::written(self, seen.as_ref(), stood.as_ref().map(|(_, text)| text));
         }
         if let Some(at) = self.network.at_router(of.0, self.now) {
             self.at(at, Event::Answered(of, answer));
