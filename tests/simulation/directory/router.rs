@@ -257,7 +257,7 @@ impl Router {
 
     /// Told once in a while, as a router that runs does.
     pub(crate) fn load(&mut self, now: At) -> Vec<Wants> {
-        let load = Load { sessions: 0, rooms: self.rooms.len() as u64 };
+        let load = Load { rooms: self.rooms.len() as u64, ..Load::default() };
         self.tell(Input::Loaded(load), now)
     }
 }
