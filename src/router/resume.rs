@@ -97,8 +97,9 @@ impl Router {
             lives.begin_anew();
         }
         let is_here = place.as_ref().is_some_and(|place| place.exact && place.heard.is_empty());
-        // of another life than the one here, or of more of it than is known here, it does not hear once more
-        if let Some(epoch) = epoch.filter(|_| !is_here) {
+        // of another life than the one here, or of more of it than is known here, it does not hear once more; nor of one that this went on
+        // from: this may be lost, and that come into a third
+        if let Some(epoch) = epoch.filter(|epoch| *epoch != room.epoch() || !is_here) {
             lives.add(Came { epoch, upto: offset, anew: !recovered });
         }
         let events = match &place {

@@ -3,8 +3,8 @@
 //! `base64url(version ‖ generation ‖ four texts with their lengths ‖ lives ‖ HMAC-SHA256)`. Not encrypted: it holds
 //! nothing that its bearer does not know.
 //!
-//! Version 1 has no lives; version 2 has one or more, each an epoch, an offset, and 1 where the room came anew since. Most tokens are of
-//! version 1, which every router of a fleet reads that is being upgraded.
+//! Version 1 has no lives; version 2 has one or more, each an epoch, an offset, and 1 where the room came anew since. As long as a room
+//! stays where it is its tokens are of version 1.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use hmac::{Hmac, Mac};

@@ -316,13 +316,22 @@ impl Chronicle {
         false
     }
 
-    /// Whether what stands at an offset of one life came into another, or into one that it went on from.
-    pub(crate) fn is_merged(&self, life: LifeId, (of, offset): (LifeId, u64)) -> bool {
-        let (mut at, mut upto) = (Some(life), u64::MAX);
+    /// Whether what stands at an offset of one life came into another, or into one that it went on from: by itself, or with a third
+    /// that it had come into.
+    pub(crate) fn is_merged(&self, life: LifeId, of: (LifeId, u64)) -> bool {
+        self.is_merged_up_to(life, u64::MAX, of)
+    }
+
+    /// The same by an offset of that life.
+    fn is_merged_up_to(&self, life: LifeId, mut upto: u64, of: (LifeId, u64)) -> bool {
+        let mut at = Some(life);
         while let Some(life) = at {
             let one = &self.lives[life];
-            let came = one.merges.iter().filter(|(_, _, behind)| *behind <= upto);
-            if came.into_iter().any(|(other, last, _)| self.is_of(*other, (of, offset)) && offset <= *last) {
+            let mut came = one.merges.iter().filter(|(_, _, behind)| *behind <= upto);
+            // each came before what it came into was merged itself
+            if came.any(|(other, last, _)| {
+                self.is_of(*other, of) && of.1 <= *last || self.is_merged_up_to(*other, *last, of)
+            }) {
                 return true;
             }
             (at, upto) = one.parent.map_or((None, 0), |(parent, last)| (Some(parent), last));

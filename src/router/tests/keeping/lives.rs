@@ -27,6 +27,37 @@ fn who_came_over_hears_nothing_twice_where_the_next_router_knows_of_it_by_the_to
 }
 
 #[test]
+fn who_came_from_a_life_that_had_gone_on_from_another_hears_nothing_of_that_twice() {
+    let (mut a, mut memory) = (Keeps::new("a", 1), Memory::default());
+    a.world.join(1, "bob");
+    let ann = a.world.join(2, "ann");
+    a.pass(Duration::from_secs(1), &mut memory);
+    // another router goes on with the room as it was then
+    let mut elsewhere = memory.clone();
+    let last = a.world.done(1, say("she heard it")).offset.unwrap();
+    a.pass(Duration::from_secs(1), &mut memory);
+    let mut b = Keeps::new("b", 2);
+    b.take(&mut memory);
+    let heard = v1::Resume { offset: last, ..resume_of(&ann) };
+    let back = b.back(&mut memory, (11, "ann"), heard);
+    assert!(back.recovered && back.epoch != ann.epoch, "the room goes on there");
+    // that router is lost with all of it; what the first one had is put beside what the third has
+    let mut c = Keeps::with("c", keeps(3));
+    c.take(&mut elsewhere);
+    let place = v1::Resume { epoch: back.epoch, offset: back.offset, resume_token: back.resume_token, seq: 0 };
+    c.back(&mut elsewhere, (21, "ann"), place);
+    c.pass(Duration::from_secs(1), &mut elsewhere);
+    told(&mut c.world, 21);
+    a.pass(Duration::from_millis(1), &mut elsewhere);
+    a.world.handle(Input::Elsewhere { room: "r".into(), refusal: self::elsewhere() });
+    a.pass(Duration::from_secs(3), &mut elsewhere);
+    c.pass(REFRESH * 2, &mut elsewhere);
+    let told = told(&mut c.world, 21);
+    assert!(told.iter().any(|word| word.starts_with("merged")), "it came in: {told:?}");
+    assert!(!told.contains(&"she heard it".to_owned()), "{told:?}");
+}
+
+#[test]
 fn who_missed_nothing_there_hears_none_of_it_where_that_life_goes_on_after_all() {
     let mut apart = Apart::new();
     apart.a.world.join(3, "cas");
