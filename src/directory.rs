@@ -44,6 +44,7 @@ pub use rooms::{Compared, Side};
 use rooms::{Comparing, Others, Rooms};
 use rules::RulesText;
 pub use rules::{RULES_BYTES_MAX, RulesNews, RulesStanding, rules_key};
+pub use sharing::Place;
 use sharing::Sharing;
 pub use shown::{ComparedRow, Figures, FleetView, RouterRow, SideRow, UnreadableRow};
 pub use view::{Change, NodeNews, Stored};
@@ -178,7 +179,7 @@ impl Directory {
             }
         }
         self.go_on(now, &mut outputs);
-        outputs.extend(self.sharing.look(&self.own, &self.routers.view, now).map(Output::Share));
+        outputs.extend(self.sharing.look(&self.own, &self.routers.view, now).map(Output::Place));
         for output in &outputs {
             // it has just taken a room from this one
             if let Output::Lost { router, .. } = output {

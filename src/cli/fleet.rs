@@ -5,6 +5,7 @@ mod rules;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
+use comfy_table::Table;
 use serde_json::Value;
 
 use super::{
@@ -62,43 +63,7 @@ fn as_table(told: &Value) -> String {
     if view.is_null() {
         return "this router runs alone: etcd.endpoints is empty".to_owned();
     }
-    let rows = |name: &str| view[name].as_array().cloned().unwrap_or_default();
-    let word = |row: &Value, part: &str| row[part].as_str().unwrap_or("-").to_owned();
-    let seconds = |row: &Value, part: &str| format!("{:.1} s", row[part].as_f64().unwrap_or_default());
-    let header = [
-        "SESSIONS",
-        "ROOMS",
-        "LEASE AGE",
-        "LAG",
-        "JOURNAL",
-        "RULES",
-        "ROUTER",
-        "REGION",
-        "VERSION",
-        "DIGEST",
-        "STATE",
-        "URL",
-    ];
-    let mut table = table(header, 6);
-    for row in rows("routers") {
-        let state = if row["draining"] == true { "draining" } else { "serving" };
-        let own = if row["id"] == view["router"] { " (this one)" } else { "" };
-        table.add_row([
-            row["sessions"].to_string(),
-            row["rooms"].to_string(),
-            seconds(&row, "lease_age_seconds"),
-            seconds(&row, "watch_lag_seconds"),
-            journal_of(&row),
-            rules_of(&row),
-            format!("{}{own}", word(&row, "id")),
-            word(&row, "region"),
-            word(&row, "version"),
-            row["digest"].as_str().filter(|digest| !digest.is_empty()).unwrap_or("-").to_owned(),
-            state.to_owned(),
-            word(&row, "url"),
-        ]);
-    }
-    let mut lines = vec![printed(&table), String::new()];
+    let mut lines = vec![printed(&routers(view)), String::new()];
     lines.push(format!(
         "view:  revision {}, digest {}, {} media nodes, {}, lag {}",
         view["revision"],
@@ -124,10 +89,60 @@ fn as_table(told: &Value) -> String {
     }
     lines.extend(compared(&view["rooms_compared"]));
     lines.extend(redis(&told["fabric"]));
-    for row in rows("unreadable") {
+    for row in rows(view, "unreadable") {
         lines.push(format!("cannot be read: {}: {}", word(&row, "key"), word(&row, "why")));
     }
     lines.join("\n")
+}
+
+fn rows(view: &Value, name: &str) -> Vec<Value> {
+    view[name].as_array().cloned().unwrap_or_default()
+}
+
+fn word(row: &Value, part: &str) -> String {
+    row[part].as_str().unwrap_or("-").to_owned()
+}
+
+fn seconds(row: &Value, part: &str) -> String {
+    format!("{:.1} s", row[part].as_f64().unwrap_or_default())
+}
+
+/// A row a router.
+fn routers(view: &Value) -> Table {
+    let header = [
+        "SESSIONS",
+        "ROOMS",
+        "LEASE AGE",
+        "LAG",
+        "JOURNAL",
+        "RULES",
+        "ROUTER",
+        "REGION",
+        "VERSION",
+        "DIGEST",
+        "STATE",
+        "URL",
+    ];
+    let mut table = table(header, 6);
+    for row in rows(view, "routers") {
+        let state = if row["draining"] == true { "draining" } else { "serving" };
+        let own = if row["id"] == view["router"] { " (this one)" } else { "" };
+        table.add_row([
+            row["sessions"].to_string(),
+            row["rooms"].to_string(),
+            seconds(&row, "lease_age_seconds"),
+            seconds(&row, "watch_lag_seconds"),
+            journal_of(&row),
+            rules_of(&row),
+            format!("{}{own}", word(&row, "id")),
+            word(&row, "region"),
+            word(&row, "version"),
+            row["digest"].as_str().filter(|digest| !digest.is_empty()).unwrap_or("-").to_owned(),
+            state.to_owned(),
+            word(&row, "url"),
+        ]);
+    }
+    table
 }
 
 /// This router's rooms against their records in etcd; absent: they were not looked at yet.

@@ -5,11 +5,11 @@ use std::time::Duration;
 use super::{
     record::{Load, NodeRecord, RoomRecord, RouterRecord},
     rules::{RulesNews, RulesStanding},
+    sharing::Place,
     view::{Change, NodeNews, Stored},
 };
 use crate::{
     event::{DirectoryFact, DirectoryOp, DirectoryOutcome},
-    guard::limits::Share,
     ids::{RoomId, RouterId},
 };
 
@@ -239,8 +239,8 @@ pub enum Output {
     Node(NodeNews),
     /// These rules stand there now; absent: none.
     Rules(Option<RulesNews>),
-    /// This router allows that part of the fleet's limits from now on.
-    Share(Share),
+    /// That is this router's place among those that share the fleet's limits from now on.
+    Place(Place),
 }
 
 /// A call to etcd.

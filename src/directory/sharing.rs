@@ -1,4 +1,4 @@
-//! Which part of the fleet's limits this router allows, by its place among those that take sessions.
+//! Which place this router has among those that take sessions: by it, it allows its part of the fleet's limits.
 //!
 //! A part shrinks at once and grows late: a router that is not seen any more counts for one more lease. It may only be cut
 //! off from etcd, and allows its part still; and after an etcd that came back with nothing, nobody is seen for a moment.
@@ -12,7 +12,15 @@ use super::{
     RouterRecord,
     view::{Kept, View},
 };
-use crate::guard::limits::Share;
+
+/// The place of one router, from 0, among so many that share the fleet's limits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Which,
+    pub rank: u32,
+    /// among how many: 1 at least.
+    pub of: u32,
+}
 
 /// Who shares, as this router counts them.
 #[derive(Debug)]
@@ -23,7 +31,7 @@ pub(super) struct Sharing {
     others: BTreeSet<String>,
     /// Those of them that are gone, and until when they count.
     gone: BTreeMap<String, Instant>,
-    told: Option<Share>,
+    told: Option<Place>,
     /// Whether the view may show something else by now.
     stirred: bool,
 }
@@ -45,12 +53,12 @@ impl Sharing {
     }
 
     /// What was told last.
-    pub(super) const fn told(&self) -> Option<Share> {
+    pub(super) const fn told(&self) -> Option<Place> {
         self.told
     }
 
-    /// This router's part, where it is another one by now. One that is about to end keeps its last part: it takes no sessions.
-    pub(super) fn look(&mut self, own: &RouterRecord, view: &View<RouterRecord>, now: Instant) -> Option<Share> {
+    /// This router's place, where it is another one by now. One that is about to end keeps its last: it takes no sessions.
+    pub(super) fn look(&mut self, own: &RouterRecord, view: &View<RouterRecord>, now: Instant) -> Option<Place> {
         if own.draining {
             self.gone.clear();
             return None;
@@ -72,7 +80,8 @@ impl Sharing {
         self.others = others;
         let all = || self.others.iter().chain(self.gone.keys());
         let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX - 1);
-        let share = Share::new(number(all().filter(|id| **id < own.id).count()), number(all().count()) + 1);
-        (self.told.replace(share) != Some(share)).then_some(share)
+        let rank = number(all().filter(|id| **id < own.id).count());
+        let place = Place { rank, of: number(all().count()) + 1 };
+        (self.told.replace(place) != Some(place)).then_some(place)
     }
 }

@@ -10,9 +10,9 @@ use super::{
     following::Following,
     rooms::Rooms,
     rules,
+    sharing::Place,
     view::{Kept, Record, View},
 };
-use crate::guard::limits::Share;
 
 /// The fleet as one router sees it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -177,8 +177,8 @@ impl Directory {
         self.rooms.as_ref().map_or(0, Rooms::unwritten)
     }
 
-    /// Which part of the fleet's limits this router allows; absent: it was told nothing of the fleet yet.
-    pub const fn share(&self) -> Option<Share> {
+    /// This router's place among those that share the fleet's limits; absent: it was told nothing of the fleet yet.
+    pub const fn place(&self) -> Option<Place> {
         self.sharing.told()
     }
 

@@ -15,10 +15,7 @@ use proptest::prelude::*;
 
 use self::etcd::Etcd;
 use super::*;
-use crate::{
-    guard::limits::Share,
-    ids::{RoomId, RouterId},
-};
+use crate::ids::{RoomId, RouterId};
 
 const LEASE: Duration = Duration::from_secs(30);
 
@@ -53,7 +50,7 @@ struct Driven {
     homes: Vec<(u64, Home)>,
     kept: BTreeSet<RoomId>,
     lost: Vec<(RoomId, RouterId)>,
-    shares: Vec<Share>,
+    places: Vec<Place>,
     now: Instant,
 }
 
@@ -78,9 +75,9 @@ impl Driven {
         };
         let directory = Directory::new(settings, now);
         let (facts, calls, closed, probed, nodes, rules, registered) = Default::default();
-        let (homes, kept, lost, shares) = Default::default();
+        let (homes, kept, lost, places) = Default::default();
         let mut driven =
-            Self { directory, facts, calls, closed, probed, nodes, rules, registered, homes, kept, lost, shares, now };
+            Self { directory, facts, calls, closed, probed, nodes, rules, registered, homes, kept, lost, places, now };
         driven.tell(Input::Tick);
         driven
     }
@@ -100,7 +97,7 @@ impl Driven {
                 }),
                 Output::Lost { room, router, .. } => self.lost.push((room, router)),
                 Output::Rules(news) => self.rules.push(news),
-                Output::Share(share) => self.shares.push(share),
+                Output::Place(place) => self.places.push(place),
             }
         }
     }

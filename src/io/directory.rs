@@ -40,7 +40,7 @@ pub use self::{
 use super::{clock, guard::Guard, listener::Observe, media::Media, shard::Shards};
 use crate::{
     directory::{
-        Answer, Compared, Directory, Fault, Figures, FleetView, Heard, Home, Input, Load, Output, RouterRecord,
+        Answer, Compared, Directory, Fault, Figures, FleetView, Heard, Home, Input, Load, Output, Place, RouterRecord,
         RulesStanding, Settings, record::RECORD_VERSION, rules_key,
     },
     event::{DirectoryFact, Event},
@@ -297,7 +297,7 @@ impl Driver {
                 }
                 Output::Lost { room, router, url } => self.make_way(room, &Refusal::elsewhere(router.as_str(), &url)),
                 Output::Rules(news) => self.around.fleet.rules().offer(news),
-                Output::Share(share) => self.allow(share),
+                Output::Place(Place { rank, of }) => self.allow(Share::new(rank, of)),
                 Output::Call { ticket, call } => {
                     let (etcd, begun) = (self.etcd.clone(), Instant::now());
                     self.calls.spawn(async move {

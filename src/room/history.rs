@@ -78,7 +78,7 @@ impl Entry {
     }
 
     /// The same, to be written again as it was.
-    pub(super) fn as_written(self, written: Option<Bytes>) -> Self {
+    pub(super) fn written_as(self, written: Option<Bytes>) -> Self {
         let bytes = self.bytes + written.as_ref().map_or(0, Bytes::len);
         Self { bytes, written: written.map(Box::new), ..self }
     }

@@ -166,7 +166,7 @@ impl Room {
             let age = Duration::from_millis(unix_ms.saturating_sub(entry.kept.at_unix_ms));
             let at = at.checked_sub(age).unwrap_or(at);
             let entry = match entry_from(entry.kept, at, &seats) {
-                Some(known) => known.as_written(entry.more),
+                Some(known) => known.written_as(entry.more),
                 None => Entry::new(at, Audience::Pair(NOBODY, NOBODY), Kept::Unknown(entry.more?), None),
             };
             Some((Offset(offset), entry))

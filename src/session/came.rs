@@ -21,7 +21,7 @@ pub struct Came {
     pub anew: bool,
 }
 
-/// The lives that a client came from, the latest last; none, as long as its room went on in one place and whole.
+/// The lives that a client came from, the latest last; none, as long as its room stayed in one place.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Lives(Vec<Came>);
 

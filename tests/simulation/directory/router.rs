@@ -7,7 +7,7 @@ use std::{
 
 use signalbox::{
     directory::{
-        Call, Directory, Holder, Home, Input, Load, NodeNews, NodeRecord, Output, RouterRecord, RulesNews,
+        Call, Directory, Holder, Home, Input, Load, NodeNews, NodeRecord, Output, Place, RouterRecord, RulesNews,
         RulesStanding, Settings, record::RECORD_VERSION,
     },
     guard::limits::Share,
@@ -198,7 +198,7 @@ impl Router {
                 Output::Probe { stream } => wants.push(Wants::Probe(stream)),
                 Output::Close { stream } => wants.push(Wants::Close(stream)),
                 Output::Observe(_) => {}
-                Output::Share(share) => self.allow(share),
+                Output::Place(Place { rank, of }) => self.allow(Share::new(rank, of)),
                 Output::Node(NodeNews::There(node)) => drop(self.nodes.insert(node.id.clone(), *node)),
                 Output::Node(NodeNews::Gone { node }) => drop(self.nodes.remove(node.as_str())),
                 Output::Rules(news) => wants.extend(self.rules_came(news, now)),
