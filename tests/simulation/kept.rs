@@ -105,6 +105,10 @@ fn worlds_that_broke_a_rule_once_do_not_any_more() {
         ),
         (4781, "[branches]: the same of a life that had gone on from one"),
         (
+            21_589,
+            "[delivery]: of what had come in with another life a client was believed not to have heard it where it stands by itself",
+        ),
+        (
             10_493,
             "[recovered]: who came from a life that came in with a third one was believed to have missed something",
         ),

@@ -76,7 +76,19 @@ pub(crate) fn at_the_end(world: &mut World) {
                     }
                     What::Happened { .. } => world.chronicle.is_copy(life, offset),
                 };
-                if counts && entry.what.is_for(&one.name) && !one.told.contains(&(owner, offset)) && !elsewhere {
+                // or where what stands here by itself had come in
+                let as_copy = || {
+                    one.told.iter().any(|(life, at)| {
+                        let copy = world.chronicle.entry(*life, *at).filter(|copy| copy.what == entry.what);
+                        copy.is_some() && world.chronicle.is_copy(*life, *at)
+                    })
+                };
+                if counts
+                    && entry.what.is_for(&one.name)
+                    && !one.told.contains(&(owner, offset))
+                    && !elsewhere
+                    && !as_copy()
+                {
                     broken.push(format!("[delivery] {} was never told {:?} at {offset}", one.name, entry.what));
                 }
             }
