@@ -130,10 +130,7 @@ impl Directory {
         let mut outputs = Vec::new();
         match input {
             Input::Tick => {}
-            Input::Loaded(load) => {
-                let watch_lag_ms = u64::try_from(self.lag(now).as_millis()).unwrap_or(u64::MAX);
-                self.own.load = Load { watch_lag_ms, digest: Some(self.digest()), ..load };
-            }
+            Input::Loaded(load) => self.own.load = load,
             Input::Registered(nodes) => self.claims.registered(nodes),
             Input::Asked { question, room, founds } => match &mut self.rooms {
                 Some(rooms) => rooms.asked(question, room, founds, now),
@@ -339,6 +336,9 @@ impl Directory {
                 registration::Step::Refresh { lease } => Call::Refresh { lease },
                 registration::Step::Revoke { lease } => Call::Revoke { lease },
                 registration::Step::Put { lease } => {
+                    let watch_lag_ms = u64::try_from(self.lag(now).as_millis()).unwrap_or(u64::MAX);
+                    // of the view as it is then: it is no work of each second
+                    self.own.load = Load { watch_lag_ms, digest: Some(self.digest()), ..self.own.load };
                     Call::Put { key: self.key(ROUTERS, &self.own.id), value: self.own.bytes(), lease }
                 }
             };

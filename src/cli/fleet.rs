@@ -165,30 +165,29 @@ fn compared(told: &Value) -> Option<String> {
 fn journal_of(row: &Value) -> String {
     match row["journal_writes"].as_u64() {
         None | Some(0) => "0".to_owned(),
-        Some(writes) => format!("{writes}, {:.1} s", row["journal_age_seconds"].as_f64().unwrap_or_default()),
+        Some(writes) => format!("{writes}, {}", seconds(row, "journal_age_seconds")),
     }
 }
 
 /// Where this router's rooms are kept, and what waits to get there; absent: nowhere.
 fn redis(told: &Value) -> Option<String> {
-    let number = |of: &Value, part: &str| of[part].as_f64().unwrap_or_default();
     let answers = match told["answers"].as_bool()? {
         true => "answers".to_owned(),
-        false => format!("silent for {:.1} s", number(told, "silent_seconds")),
+        false => format!("silent for {}", seconds(told, "silent_seconds")),
     };
     let behind = match told["rooms_behind"].as_u64() {
         None | Some(0) => "no room is behind".to_owned(),
-        Some(rooms) => format!("{rooms} rooms are behind, the first for {:.1} s", number(told, "behind_seconds")),
+        Some(rooms) => format!("{rooms} rooms are behind, the first for {}", seconds(told, "behind_seconds")),
     };
     let journal = &told["journal"];
     let waits = match journal["writes"].as_u64() {
         None => String::new(),
         Some(0) => "; its journal is empty".to_owned(),
         Some(writes) => format!(
-            "; in its journal {writes} writes of {} rooms, {} bytes, the oldest for {:.1} s",
+            "; in its journal {writes} writes of {} rooms, {} bytes, the oldest for {}",
             journal["rooms"],
             journal["bytes"],
-            number(journal, "age_seconds")
+            seconds(journal, "age_seconds")
         ),
     };
     Some(format!("redis: {answers}, {behind}{waits}"))

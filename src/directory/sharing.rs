@@ -31,6 +31,7 @@ pub(super) struct Sharing {
     others: BTreeSet<String>,
     /// Those of them that are gone, and until when they count.
     gone: BTreeMap<String, Instant>,
+    /// The last that was told.
     told: Option<Place>,
     /// Whether the view may show something else by now.
     stirred: bool,
@@ -50,11 +51,6 @@ impl Sharing {
     /// When the next one does not count any more.
     pub(super) fn wake(&self) -> Option<Instant> {
         self.gone.values().min().copied()
-    }
-
-    /// What was told last.
-    pub(super) const fn told(&self) -> Option<Place> {
-        self.told
     }
 
     /// This router's place, where it is another one by now. One that is about to end keeps its last: it takes no sessions.

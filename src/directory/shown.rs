@@ -10,7 +10,6 @@ use super::{
     following::Following,
     rooms::Rooms,
     rules,
-    sharing::Place,
     view::{Kept, Record, View},
 };
 
@@ -175,11 +174,6 @@ impl Directory {
 
     fn rooms_unwritten(&self) -> usize {
         self.rooms.as_ref().map_or(0, Rooms::unwritten)
-    }
-
-    /// This router's place among those that share the fleet's limits; absent: it was told nothing of the fleet yet.
-    pub const fn place(&self) -> Option<Place> {
-        self.sharing.told()
     }
 
     /// Of the part that is worse off.

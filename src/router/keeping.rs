@@ -318,15 +318,15 @@ impl Router {
 
     /// It is this router's: as it was, with what lies beside it, or anew, with what was found.
     fn is_claimed(&mut self, key: HallKey, kept: Kept, now: Now) {
-        let Some(keeping) = &mut self.halls[key].keeping else { return };
+        let hall = &mut self.halls[key];
+        let Some(keeping) = &mut hall.keeping else { return };
         if keeping.fence == Some(kept.fence) {
             return self.merge_branches(key, kept.branches, now);
         }
         if !keeping.there.nothing && kept.fields.is_empty() {
-            let fact = KeepingFact::RoomWrittenAnew { room: self.halls[key].room.id().clone() };
+            let fact = KeepingFact::RoomWrittenAnew { room: hall.room.id().clone() };
             self.closing.push(Output::Observe(Event::Keeping(fact)));
         }
-        let Some(keeping) = &mut self.halls[key].keeping else { return };
         keeping.takes(kept.fence);
         keeping.edition = keeping.edition.max(kept.edition);
         self.merge_claimed(key, kept, now);
